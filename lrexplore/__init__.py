@@ -1,0 +1,36 @@
+"""Low-rank neural networks: initialize factors by function, see what rank costs, explore in JupyterLab."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Factors": "lrexplore.linalg",
+    "spectrum": "lrexplore.linalg",
+    "frobenius_error": "lrexplore.linalg",
+    "BatchNorm": "lrexplore.dual",
+    "function_error": "lrexplore.dual",
+    "INITIALIZERS": "lrexplore.init",
+    "initialize": "lrexplore.init",
+    "error_curve": "lrexplore.init",
+    "layers": "lrexplore.nn",
+    "factorize": "lrexplore.nn",
+    "collapse": "lrexplore.nn",
+    "load_model": "lrexplore.models",
+    "explore": "lrexplore.explorer",
+    "Explorer": "lrexplore.explorer",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    """The public name, imported from its room on first use (so that `import lrexplore` stays cheap)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lrexplore' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,43 @@
+"""A function of rho, one a neuron, tabulated at Chebyshev nodes of the angle arccos rho.
+
+Dual activations are smooth in the angle on [0, pi] also where they have a square-root edge in rho (at 1 and -1),
+so some sixty nodes reach rounding level.
+"""
+
+from math import pi
+
+import torch
+from torch import Tensor
+
+NUM_NODES = 64
+
+
+def node_rho(like: Tensor, largest_angle: float = pi) -> Tensor:
+    """The rho at the nodes of [0, largest_angle], (nodes,) float64 on the device of `like`."""
+    k = torch.arange(NUM_NODES, dtype=torch.float64, device=like.device)
+    return torch.cos((1 + torch.cos((k + 0.5) * (pi / NUM_NODES))) * (largest_angle / 2))
+
+
+class AngleTable:
+    """Interpolates `values` (neurons or 1, nodes), taken at `node_rho`, at any rho from cos(largest_angle) to 1."""
+
+    def __init__(self, values: Tensor, largest_angle: float = pi):
+        k = torch.arange(NUM_NODES, dtype=torch.float64, device=values.device)
+        basis = torch.cos(k[:, None] * (k + 0.5) * (pi / NUM_NODES)) * (2 / NUM_NODES)
+        basis[0] /= 2
+        self._largest_angle = largest_angle
+        self._coefficients = values @ basis.mT
+
+    def __call__(self, rho: Tensor) -> Tensor:
+        """Values at `rho` (neurons, ...), by Clenshaw's recurrence."""
+        angle = torch.arccos(rho.clamp(-1, 1)).clamp_max(self._largest_angle)
+        x = angle * (2 / self._largest_angle) - 1
+        later, last = torch.zeros_like(x), torch.zeros_like(x)
+        for j in range(NUM_NODES - 1, 0, -1):
+            later, last = 2 * x * later - last + wide(self._coefficients[:, j], x), later
+        return x * later - last + wide(self._coefficients[:, 0], x)
+
+
+def wide(vector: Tensor, like: Tensor) -> Tensor:
+    """The vector (neurons,) with trailing dimensions of one, to broadcast against `like` (neurons, ...)."""
+    return vector.view((-1,) + (1,) * (like.ndim - 1))

@@ -1,0 +1,55 @@
+"""The exact function error of a factor pair, and of all truncations of a nested subspace at once."""
+
+from torch import Tensor
+
+from lrexplore.dual.response import BatchNorm, Response, respond
+from lrexplore.linalg import (
+    Factors,
+    check_finite,
+    compare_rows,
+    matricize,
+    relative,
+    rows_per_neuron,
+    scheme_of,
+)
+
+
+def function_error(
+    weight: Tensor, factors: Factors, *, activation: str = "relu", batch_norm: BatchNorm | None = None
+) -> float:
+    """Relative function error E|s(Wx) - s(Yx)|^2 / E|s(Wx)|^2 for inputs x ~ N(0, I), Y the factors' product.
+
+    `weight` is a matrix (m, n) or a kernel (c_out, c_in, k_h, k_w); the scheme is read off the factors' shapes, and
+    for a kernel x is a patch of white noise. `activation` is one of `ACTIVATIONS`; a bias is taken as zero.
+    `batch_norm` (gamma, beta), each (c_out,): the pre-activation is then gamma z + beta, z ~ N(0, 1), whatever the
+    norm of the row. No sampling: closed form, or quadrature to about 1e-7.
+    Raises ValueError for entries that are not finite or factors of another weight.
+    Source: Vodrahalli et al. 2022, arXiv:2202.00834.
+    """
+    scheme = scheme_of(weight.shape, factors)
+    matrix = check_finite(matricize(weight.detach(), scheme))
+    rows = compare_rows(matrix, factors, rows_per_neuron(weight.shape, scheme))
+    response = respond(rows.weight, activation, batch_norm)
+    return relative(response.loss(rows.rho, rows.product).sum(), response.energy.sum())
+
+
+def projected_energy(coordinates: Tensor, rows: int = 1) -> Tensor:
+    """Squared norm of every neuron's projection on the first r directions, r = 1..k, (neurons, k) float64.
+
+    `coordinates` (m, k): rows of the matrix in an orthonormal basis; a neuron is `rows` consecutive rows.
+    """
+    squares = coordinates.double().square()
+    if rows > 1:
+        squares = squares.view(-1, rows, squares.shape[1]).sum(1)
+    return squares.cumsum(1)
+
+
+def best_errors(response: Response, rho: Tensor) -> Tensor:
+    """Function error (points,) when every neuron has its best norm, at cosines `rho` (neurons, points)."""
+    total = response.energy.sum()
+    return (1 - response.gain(rho).sum(0) / total).clamp_min(0)
+
+
+def errors(response: Response, rho: Tensor, product: Tensor) -> Tensor:
+    """Function error (points,) at cosines `rho` and norms `product`, both (neurons, points)."""
+    return response.loss(rho, product).sum(0) / response.energy.sum()

@@ -1,0 +1,91 @@
+"""What the neurons of a layer lose, in expectation over x ~ N(0, I), when each is replaced by another.
+
+Neuron w has norm |w|, its replacement y norm |y|, and rho is the cosine between them. What follows the matrix
+decides the formula: an activation alone, or batch norm and an activation. Every method takes and returns float64
+tensors with neurons first. Sources: Cho & Saul 2009; Vodrahalli et al. 2022, arXiv:2202.00834.
+"""
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from lrexplore.dual.activations import (
+    find_activation,
+    homogeneous_correlation,
+    homogeneous_correlation_slope,
+)
+from lrexplore.dual.angle_table import wide
+from lrexplore.dual.normalized_response import NormalizedResponse
+from lrexplore.dual.scaled_response import ScaledResponse
+
+
+class BatchNorm(NamedTuple):
+    """Scale `gamma` and shift `beta`, each (c_out,), of the batch norm that follows a layer."""
+
+    gamma: Tensor
+    beta: Tensor
+
+
+class Response(Protocol):
+    """Expected losses of a layer's neurons. `rho` and `product` are (neurons, ...); `energy` is E s^2, (neurons,)."""
+
+    energy: Tensor
+
+    def loss(self, rho: Tensor, product: Tensor) -> Tensor:
+        """E (s(w.x) - s(y.x))^2 a neuron, for a replacement of norm `product` at cosine `rho`."""
+
+    def best_norm(self, rho: Tensor) -> Tensor:
+        """The norm of the replacement that loses least at cosine `rho`."""
+
+    def gain(self, rho: Tensor) -> Tensor:
+        """energy - (least loss at cosine `rho`): convex and increasing in rho."""
+
+    def gain_slope(self, rho: Tensor) -> Tensor:
+        """Derivative of `gain` in rho."""
+
+
+def respond(norms: Tensor, activation: str = "relu", batch_norm: BatchNorm | None = None) -> Response:
+    """The response of neurons of the given norms (neurons,) to what follows them.
+
+    Raises ValueError for an unknown activation or a batch norm of another width.
+    """
+    found = find_activation(activation)
+    norms = norms.double()
+    if batch_norm is None:
+        if found.leak is not None:
+            return HomogeneousResponse(norms, found.leak)
+        return ScaledResponse(norms, found)
+    gamma, beta = (x.detach().to(norms).flatten() for x in batch_norm)
+    if gamma.shape != norms.shape or beta.shape != norms.shape:
+        raise ValueError(
+            f"`batch_norm` must be (gamma, beta), each ({len(norms)},) as the layer has neurons, got "
+            f"{tuple(gamma.shape)} and {tuple(beta.shape)}. Pass the batch norm that follows this very layer."
+        )
+    return NormalizedResponse(norms, found, gamma.abs(), beta)
+
+
+class HomogeneousResponse:
+    """Identity, ReLU, leaky ReLU without batch norm: closed form, the best norm is |w| h(rho)."""
+
+    def __init__(self, norms: Tensor, leak: float):
+        self._norms, self._leak = norms, leak
+        self._unit = (1 + leak**2) / 2
+        self.energy = self._unit * norms**2
+
+    def loss(self, rho, product):
+        norms = wide(self._norms, rho)
+        shared = product * norms * self._correlation(rho)
+        return self._unit * (norms**2 + product**2 - 2 * shared).clamp_min(0)
+
+    def best_norm(self, rho):
+        return wide(self._norms, rho) * self._correlation(rho).clamp_min(0)
+
+    def gain(self, rho):
+        return wide(self.energy, rho) * self._correlation(rho) ** 2
+
+    def gain_slope(self, rho):
+        slope = homogeneous_correlation_slope(rho, self._leak)
+        return wide(self.energy, rho) * 2 * self._correlation(rho) * slope
+
+    def _correlation(self, rho):
+        return homogeneous_correlation(rho, self._leak)

@@ -1,0 +1,147 @@
+"""The functional power iteration: the subspace in which the layer loses least as a function.
+
+For neurons w_i and an orthonormal basis Q of a subspace, let A = Q^T W^T and rho_i = |A_i| / |w_i|. The energy kept
+when every neuron has its best norm, F = sum gain_i(rho_i), is convex in Q for every activation, because a dual
+activation is a power series in rho with coefficients >= 0. So
+
+    Q <- orthonormal basis of  W^T diag(g) A^T,    g_i = gain_i'(rho_i) / (rho_i |w_i|^2)
+
+never decreases F: no step size, no samples. For the identity F is the energy of the SVD, and Q stays where it is.
+After Vodrahalli et al. 2022 (arXiv:2202.00834) for the objective and Journee et al. 2010 for the method.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrexplore.init.problem import Problem
+from lrexplore.init.rescaled import rescale, rescaled
+from lrexplore.init.spectral import spectral
+from lrexplore.linalg import Factors
+
+
+class _Subspace(NamedTuple):
+    coordinates: Tensor  # A^T (m, r)
+    mixing: Tensor | None  # C^T (m, r) with Q^T = C W, where the iteration runs on the Gram matrix of the rows
+    right: Tensor | None  # Q^T (r, n), where it runs on the matrix itself
+
+
+def function(
+    problem: Problem,
+    rank: int,
+    *,
+    generator: torch.Generator | None = None,
+    max_steps: int = 200,
+    tolerance: float = 1e-5,
+    num_starts: int = 1,
+) -> Factors:
+    """Factors that lose least as a function before what follows the layer; balanced.
+
+    Starts from the top right singular directions, slightly turned at random so that a stationary point which is no
+    maximum is left; stops when a step saves less than `tolerance` of the remaining loss. `num_starts` > 1 adds random
+    subspaces and keeps the best. Never worse than `rescaled`: if no step helped, that is what comes back.
+    """
+    decomposition = problem.decomposition(rank)
+    if rank >= decomposition.numerical_rank:
+        return spectral(problem, rank)
+    start = decomposition.coordinates(rank)
+    base = _gain(problem, start)
+    # What is gained must stand clear of rounding, or `rescaled` itself is the answer.
+    clear = 30 * torch.finfo(problem.matrix.dtype).eps * float(problem.response.energy.sum())
+    best, best_gain = None, base + clear
+    for number in range(num_starts):
+        found, gain = _climb(problem, _start(problem, rank, number, generator), max_steps, tolerance)
+        if gain > best_gain:
+            best, best_gain = found, gain
+    if best is None:
+        return rescaled(problem, rank)
+    right = best.right if best.right is not None else best.mixing.mT @ problem.matrix
+    return rescale(problem, best.coordinates, right)
+
+
+def _start(problem: Problem, rank: int, number: int, generator: torch.Generator | None) -> _Subspace:
+    """A starting subspace: number 0 is the singular one, turned by about 1e-3; the others are random."""
+    matrix, decomposition = problem.matrix, problem.decomposition(rank)
+    m, n = matrix.shape
+    if generator is None:
+        generator = torch.Generator(matrix.device).manual_seed(0)
+    on_rows = m < n
+    noise = torch.randn(m if on_rows else n, rank, generator=generator, dtype=matrix.dtype, device=matrix.device)
+    if on_rows:
+        if number == 0:
+            top = decomposition.coordinates(rank) / decomposition.values[:rank] ** 2
+            noise = top + noise * (1e-3 * torch.linalg.vector_norm(top) / torch.linalg.vector_norm(noise))
+        return _orthonormal_on_rows(problem, rank, noise)
+    if number == 0:
+        noise = decomposition.right(rank).mT + noise * (1e-3 / n**0.5)
+    return _orthonormal(problem, noise)
+
+
+def _orthonormal_on_rows(problem: Problem, rank: int, mixing: Tensor) -> _Subspace | None:
+    """The subspace spanned by mixing^T W, through the Gram matrix of the rows."""
+    coordinates = problem.decomposition(rank).row_gram @ mixing
+    root, failed = torch.linalg.cholesky_ex(mixing.mT @ coordinates)
+    if failed:
+        return None
+    solve = {"upper": True, "left": False}
+    return _Subspace(
+        torch.linalg.solve_triangular(root.mT, coordinates, **solve),
+        torch.linalg.solve_triangular(root.mT, mixing, **solve),
+        None,
+    )
+
+
+def _orthonormal(problem: Problem, basis: Tensor) -> _Subspace | None:
+    """The subspace spanned by the columns of `basis` (n, r)."""
+    root, failed = torch.linalg.cholesky_ex(basis.mT @ basis)
+    if failed:
+        return None
+    basis = torch.linalg.solve_triangular(root.mT, basis, upper=True, left=False)
+    return _Subspace(problem.matrix @ basis, None, basis.mT)
+
+
+def _climb(
+    problem: Problem, subspace: _Subspace | None, max_steps: int, tolerance: float
+) -> tuple[_Subspace | None, float]:
+    """The subspace reached by power steps and the energy it keeps; the last good one where rounding wins."""
+    if subspace is None:
+        return None, float("-inf")
+    total = float(problem.response.energy.sum())
+    gain = _gain(problem, subspace.coordinates)
+    for _ in range(max_steps):
+        weighted = problem.spread(_slopes(problem, subspace.coordinates)) * subspace.coordinates
+        if subspace.mixing is not None:
+            following = _orthonormal_on_rows(problem, weighted.shape[1], weighted)
+        else:
+            following = _orthonormal(problem, problem.matrix.mT @ weighted)
+        if following is None:
+            break
+        next_gain = _gain(problem, following.coordinates)
+        if not next_gain > gain:
+            break
+        subspace, saved, gain = following, next_gain - gain, next_gain
+        if saved <= tolerance * max(total - gain, 0):
+            break
+    return subspace, gain
+
+
+def _rho(problem: Problem, coordinates: Tensor) -> Tensor:
+    """Cosine between each neuron and the subspace, (neurons,) float64; 0 for a dead neuron."""
+    norms = problem.norms
+    squares = coordinates.square().sum(1).double().view(len(norms), -1).sum(1)
+    return torch.where(norms > 0, squares.sqrt() / norms, 0).clamp(0, 1)
+
+
+def _gain(problem: Problem, coordinates: Tensor) -> float:
+    """The energy kept, F."""
+    return float(problem.response.gain(_rho(problem, coordinates)).sum())
+
+
+def _slopes(problem: Problem, coordinates: Tensor) -> Tensor:
+    """The weights g of the neurons, (neurons,), scaled to mean one (only the span matters)."""
+    rho, norms = _rho(problem, coordinates), problem.norms
+    floor = torch.finfo(coordinates.dtype).eps
+    slopes = problem.response.gain_slope(rho) / (rho.clamp_min(floor) * norms**2)
+    slopes = torch.where(norms > 0, slopes, 0)
+    return slopes / slopes.mean()

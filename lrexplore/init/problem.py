@@ -1,0 +1,63 @@
+"""What an initializer is given: a matricized weight and what follows it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from lrexplore.dual import BatchNorm, Response, find_activation, respond
+from lrexplore.linalg import (
+    Decomposition,
+    check_finite,
+    fit_squares,
+    matricize,
+    neuron_norms,
+    rows_per_neuron,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A matrix (m, n), how many consecutive rows make a neuron, and what follows the layer.
+
+    What several initializers or ranks need of the matrix is computed once and kept.
+    """
+
+    matrix: Tensor
+    rows: int = 1
+    activation: str = "relu"
+    batch_norm: BatchNorm | None = None
+
+    @classmethod
+    def of(cls, weight: Tensor, scheme: str, activation: str, batch_norm: BatchNorm | None) -> "Problem":
+        """The problem of a weight (m, n) or kernel (c_out, c_in, k_h, k_w), checked; half goes to float32."""
+        find_activation(activation)
+        matrix = fit_squares(matricize(check_finite(weight.detach()), scheme))
+        return cls(matrix, rows_per_neuron(weight.shape, scheme), activation, batch_norm)
+
+    @property
+    def max_rank(self) -> int:
+        """min(m, n)."""
+        return min(self.matrix.shape)
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """Norm of every neuron, (neurons,) float64."""
+        return neuron_norms(self.matrix, self.rows)
+
+    @cached_property
+    def response(self) -> Response:
+        """Expected losses of the neurons before what follows them."""
+        return respond(self.norms, self.activation, self.batch_norm)
+
+    def decomposition(self, rank: int) -> Decomposition:
+        """Singular directions of the matrix, good for at least `rank` of them."""
+        known = self.__dict__.get("_decomposition")
+        if known is None or known.good_rank < rank:
+            known = Decomposition(self.matrix, rank)
+            self.__dict__["_decomposition"] = known
+        return known
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Values (neurons,) as a column (m, 1) in the dtype of the matrix: one for every row of a neuron."""
+        return values.to(self.matrix.dtype).repeat_interleave(self.rows)[:, None]

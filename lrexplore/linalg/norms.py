@@ -1,0 +1,85 @@
+"""Norms of rows and of products, and the Frobenius error of a factor pair."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrexplore.linalg.factors import Factors, upcast
+from lrexplore.linalg.matricization import matricize, rows_per_neuron, scheme_of
+from lrexplore.linalg.spectrum import check_finite
+
+
+class RowComparison(NamedTuple):
+    """Norms, a neuron, of the weight, of its approximation and of their difference, and the cosine `rho` between
+    the two (0 where either is zero); each (neurons,) float64."""
+
+    weight: Tensor
+    product: Tensor
+    difference: Tensor
+    rho: Tensor
+
+
+def neuron_norms(matrix: Tensor, rows: int = 1) -> Tensor:
+    """Norm of every neuron, (m / rows,) float64; a neuron is `rows` consecutive rows of the matrix (m, n)."""
+    norms = torch.linalg.vector_norm(matrix, dim=1, dtype=torch.float64)
+    return norms if rows == 1 else torch.linalg.vector_norm(norms.view(-1, rows), dim=1)
+
+
+def compare_rows(matrix: Tensor, factors: Factors, rows: int = 1) -> RowComparison:
+    """Every neuron of `matrix` (m, n) beside that of the factors' product.
+
+    The cosine comes from the difference of the two unit vectors: 1 - rho keeps its digits where rho is near 1.
+    """
+    matrix = upcast(matrix)
+    product = factors.to(matrix.device, matrix.dtype).product()
+    weight_norms, product_norms = neuron_norms(matrix, rows), neuron_norms(product, rows)
+    turned = neuron_norms(_unit(matrix, weight_norms, rows) - _unit(product, product_norms, rows), rows)
+    rho = torch.where(weight_norms * product_norms > 0, (1 - turned**2 / 2).clamp(-1, 1), 0)
+    return RowComparison(weight_norms, product_norms, neuron_norms(matrix - product, rows), rho)
+
+
+def _unit(matrix: Tensor, norms: Tensor, rows: int) -> Tensor:
+    inverse = torch.where(norms > 0, 1 / norms, 0)
+    return matrix * inverse.to(matrix.dtype).repeat_interleave(rows)[:, None]
+
+
+def relative(loss: Tensor, total: Tensor) -> float:
+    """loss / total as a float; a loss of zero is 0 whatever the total, and any loss of nothing is infinite."""
+    loss, total = float(loss), float(total)
+    if loss <= 0:
+        return 0.0
+    return loss / total if total > 0 else float("inf")
+
+
+def frobenius_error(weight: Tensor, factors: Factors) -> float:
+    """Relative squared error |W - Y|_F^2 / |W|_F^2 of the factors' product Y.
+
+    `weight` is a matrix (m, n) or a kernel (c_out, c_in, k_h, k_w); the scheme is read off the factors' shapes.
+    Raises ValueError for entries that are not finite or factors of another weight.
+    """
+    scheme = scheme_of(weight.shape, factors)
+    matrix = check_finite(matricize(weight.detach(), scheme))
+    norms = compare_rows(matrix, factors, rows_per_neuron(weight.shape, scheme))
+    return relative(norms.difference.square().sum(), norms.weight.square().sum())
+
+
+def factor_bound(factors: Factors) -> float:
+    """(|left|_F^2 + |right|_F^2) / 2, an upper bound of the nuclear norm of the product, tight when balanced.
+
+    What weight decay on the factors penalizes (Srebro & Shraibman 2005).
+    """
+    return float(factors.left.double().square().sum() + factors.right.double().square().sum()) / 2
+
+
+def product_norm(factors: Factors) -> float:
+    """|left right|_F from the two r x r Gram matrices, without the product; float64 inside."""
+    left, right = factors.left.double(), factors.right.double()
+    return float(((left.mT @ left) * (right @ right.mT)).sum().clamp_min(0).sqrt())
+
+
+def spectral_norm(matrix: Tensor) -> float:
+    """The largest singular value, from the smaller Gram matrix."""
+    matrix = upcast(matrix)
+    gram = matrix @ matrix.mT if matrix.shape[0] < matrix.shape[1] else matrix.mT @ matrix
+    return float(torch.linalg.eigvalsh(gram)[-1].clamp_min(0).sqrt())

@@ -1,0 +1,114 @@
+"""Singular values and what is read off them."""
+
+from math import pi, sqrt
+
+import torch
+from torch import Tensor
+
+from lrexplore.linalg.factors import upcast
+from lrexplore.linalg.matricization import matricize
+
+
+def singular_values(matrix: Tensor) -> Tensor:
+    """Singular values of a matrix (m, n), descending, float64, length min(m, n)."""
+    return torch.linalg.svdvals(upcast(matrix).double())
+
+
+def energy(values: Tensor) -> Tensor:
+    """Share of the squared Frobenius norm in the first r singular values, for r = 1..len(values).
+
+    A spectrum of zeros has energy 1 at every rank: nothing is lost.
+    """
+    squares = values.double().square()
+    total = squares.sum()
+    return squares.cumsum(0) / total if total > 0 else torch.ones_like(squares)
+
+
+def stable_rank(values: Tensor) -> float:
+    """|W|_F^2 / |W|_2^2: between 1 and the rank; 0 for the zero matrix."""
+    top = values.max().item()
+    return float(values.double().square().sum() / top**2) if top > 0 else 0.0
+
+
+def effective_rank(values: Tensor) -> float:
+    """exp of the entropy of the normalized singular values (Roy & Vetterli 2007); 0 for the zero matrix."""
+    total = values.double().sum()
+    if total <= 0:
+        return 0.0
+    share = values.double() / total
+    return float(torch.exp(torch.special.entr(share).sum()))
+
+
+def marchenko_pastur_density(values: Tensor, shape: tuple[int, int], std: float) -> Tensor:
+    """Density of the singular values of an (m, n) matrix of independent entries with variance std^2.
+
+    Normalized over the min(m, n) singular values; zero outside std (sqrt(max) -+ sqrt(min)).
+    Marchenko & Pastur 1967, in singular values.
+    """
+    small, large = min(shape), max(shape)
+    low, high = std * (sqrt(large) - sqrt(small)), std * (sqrt(large) + sqrt(small))
+    x = values.double()
+    inside = ((high**2 - x**2) * (x**2 - low**2)).clamp_min(0).sqrt()
+    return inside / (pi * std**2 * small * x.clamp_min(torch.finfo(torch.float64).tiny))
+
+
+def marchenko_pastur(shape: tuple[int, int], std: float, num_points: int = 4096) -> Tensor:
+    """Expected singular values (quantiles of the Marchenko-Pastur law), descending, length min(m, n).
+
+    `shape` (m, n) and `std` of the independent entries. Compare with `singular_values` of a random draw.
+    """
+    small, large = min(shape), max(shape)
+    low, high = sqrt(large) - sqrt(small), sqrt(large) + sqrt(small)
+    # x^2 = mid - half cos(phi) takes the square roots at both edges of the law away.
+    phi = (torch.arange(num_points, dtype=torch.float64) + 0.5) * (pi / num_points)
+    square = (high**2 + low**2) / 2 - (high**2 - low**2) / 2 * torch.cos(phi)
+    mass = torch.sin(phi) ** 2 / square
+    cumulative = mass.cumsum(0) - mass / 2
+    cumulative = cumulative / mass.sum()
+    wanted = 1 - (torch.arange(small, dtype=torch.float64) + 0.5) / small
+    at = torch.searchsorted(cumulative, wanted).clamp(1, num_points - 1)
+    x0, x1 = cumulative[at - 1], cumulative[at]
+    share = ((wanted - x0) / (x1 - x0)).clamp(0, 1)
+    root = square.sqrt()
+    return std * torch.lerp(root[at - 1], root[at], share)
+
+
+def spectrum(weight: Tensor, scheme: str = "channel"):
+    """DataFrame of a weight's spectrum: one row a singular value.
+
+    Columns `rank`, `singular_value`, `energy` (share kept up to this rank), `marchenko_pastur` (what independent
+    entries of the same variance would give). `attrs` holds `stable_rank` and `effective_rank`.
+    `weight` is a matrix (m, n) or a kernel (c_out, c_in, k_h, k_w), matricized by `scheme`.
+    """
+    import pandas as pd
+
+    matrix = check_finite(matricize(weight.detach(), scheme))
+    values = singular_values(matrix)
+    std = float(matrix.double().square().mean().sqrt())
+    table = pd.DataFrame(
+        {
+            "rank": range(1, len(values) + 1),
+            "singular_value": values.cpu().numpy(),
+            "energy": energy(values).cpu().numpy(),
+            "marchenko_pastur": marchenko_pastur(tuple(matrix.shape), std).numpy(),
+        }
+    )
+    table.attrs = {"stable_rank": stable_rank(values), "effective_rank": effective_rank(values)}
+    return table
+
+
+def check_finite(weight: Tensor) -> Tensor:
+    """The weight itself, when all its entries are finite numbers. Raises ValueError otherwise."""
+    if not weight.dtype.is_floating_point:
+        raise ValueError(f"`weight` must be floating point, got {weight.dtype}. Convert it with `.float()`.")
+    if weight.numel() == 0:
+        raise ValueError(
+            f"`weight` must have entries, got shape {tuple(weight.shape)}. Pass a non-empty weight."
+        )
+    bad = int((~torch.isfinite(weight)).sum())
+    if bad:
+        raise ValueError(
+            f"`weight` must be finite, got {bad} NaN or infinite of {weight.numel()} entries. "
+            "Repair or reload the weights first."
+        )
+    return weight
