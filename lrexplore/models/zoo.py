@@ -1,0 +1,71 @@
+"""A network from a name, a checkpoint or an nn.Module."""
+
+from pathlib import Path
+
+from torch import nn
+from torchvision.models import WeightsEnum
+
+from lrexplore.models.architectures import build, names, nearest
+from lrexplore.models.checkpoint import SUFFIXES, check_values, load_checkpoint
+from lrexplore.models.pretrained import available_weights, load_pretrained
+
+
+def _looks_like_path(text: str) -> bool:
+    return Path(text).suffix in SUFFIXES or "/" in text or "\\" in text or Path(text).expanduser().exists()
+
+
+def load_model(
+    name_or_path: str | Path | nn.Module, weights: str | Path | WeightsEnum | None = None
+) -> nn.Module:
+    """A model with finite weights, on the CPU and in eval mode; an nn.Module comes back itself, unchanged.
+
+    `name_or_path` is one of `lrexplore.models.names()` or the path of a checkpoint (torch or safetensors),
+    whose architecture is then recognized by its tensors. `weights` of a name: None for random initialization
+    (torch's global generator), `"DEFAULT"` or one of `available_weights(name)` for published ones, or the
+    path of a checkpoint of that architecture with any number of classes.
+
+    Raises ValueError for an unknown name (with the nearest ones) and for broken, foreign or non-finite
+    weights, FileNotFoundError, ConnectionError where a download fails, ModuleNotFoundError where an extra is
+    missing.
+    """
+    if isinstance(name_or_path, nn.Module):
+        if weights is not None:
+            raise ValueError(
+                f"`weights` must be None for an nn.Module, got {str(weights)!r}."
+                " Load them into the module first."
+            )
+        check_values(
+            (*name_or_path.named_parameters(), *name_or_path.named_buffers()),
+            f"the {type(name_or_path).__name__}",
+        )
+        return name_or_path
+    if not isinstance(name_or_path, str | Path):
+        raise TypeError(
+            "`name_or_path` must be a name, a path or an nn.Module,"
+            f" got a {type(name_or_path).__name__}. Try 'resnet50'."
+        )
+    name = str(name_or_path).lower()
+    if name in names():
+        return _named(name, weights)
+    if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
+        if weights is not None:
+            raise ValueError(
+                f"`weights` must be None for a checkpoint, got {str(weights)!r}."
+                " Give the architecture's name first and the path as `weights`."
+            )
+        return load_checkpoint(name_or_path)
+    close = nearest(name, names())
+    advice = f"Nearest: {', '.join(close)}." if close else "See lrexplore.models.names()."
+    raise ValueError(
+        "`name_or_path` must be a torchvision classification model, 'efficientnet_lite0' or the path of a"
+        f" checkpoint, got {name_or_path!r}. {advice}"
+    )
+
+
+def _named(name: str, weights: str | Path | WeightsEnum | None) -> nn.Module:
+    if weights is None:
+        return build(name)
+    unpublished = isinstance(weights, str) and weights not in available_weights(name)
+    if isinstance(weights, Path) or (unpublished and _looks_like_path(weights)):
+        return load_checkpoint(weights, name)
+    return load_pretrained(name, weights)

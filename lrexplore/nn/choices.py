@@ -1,0 +1,93 @@
+"""What the caller of `factorize` chose for each layer, checked before anything is computed."""
+
+from difflib import get_close_matches
+
+import torch
+from torch import nn
+
+from lrexplore.init import INITIALIZERS
+from lrexplore.linalg.matricization import SCHEMES
+from lrexplore.linalg.rank import check_rank, rank_from_scale
+from lrexplore.nn.layers import Layer, batch_norm_of
+
+
+def scheme_for(layer: Layer, scheme: str | dict[str, str]) -> str:
+    """The scheme of a layer, from one for all or from layer name -> scheme (default "channel")."""
+    return scheme if isinstance(scheme, str) else scheme.get(layer.name, "channel")
+
+
+def choose_rank(
+    layer: Layer, scheme: str, rank_scale: float | None, ranks: dict[str, int] | None
+) -> int | str:
+    """The layer's rank, or the reason why it stays as it is."""
+    if layer.skip_reason:
+        return layer.skip_reason
+    if ranks is not None:
+        return int(ranks[layer.name]) if layer.name in ranks else "not chosen"
+    (m, n), largest = layer.matrix_shape(scheme), layer.break_even_rank(scheme)
+    rank = rank_from_scale((m, n), rank_scale)
+    if rank > largest:
+        return f"rank {rank} is past break-even: a {m} x {n} matrix saves parameters up to rank {largest}"
+    return rank
+
+
+def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, scheme) -> None:
+    """Raises ValueError, with the nearest names, for anything `factorize` cannot do with these layers."""
+    if (rank_scale is None) == (ranks is None):
+        raise ValueError(
+            f"One of `rank_scale` and `ranks` must be given, got {'neither' if ranks is None else 'both'}. "
+            "Use `rank_scale=0.25` for all layers, or `ranks={layer: rank}` for some."
+        )
+    if initializer not in INITIALIZERS:
+        raise ValueError(
+            f"`initializer` must be one of {', '.join(INITIALIZERS)}, got {initializer!r}. "
+            + _nearest(initializer, INITIALIZERS, "Choose one of them.")
+        )
+    by_name = {layer.name: layer for layer in layers}
+    for argument, names in (("ranks", ranks or {}), ("scheme", {} if isinstance(scheme, str) else scheme)):
+        for name in names:
+            if name not in by_name:
+                raise ValueError(
+                    f"`{argument}` must name layers of the model, got {name!r}. "
+                    + _nearest(name, by_name, "See `lr.layers(model)` for the names.")
+                )
+    for value in [scheme] if isinstance(scheme, str) else scheme.values():
+        if value not in SCHEMES:
+            raise ValueError(
+                f"`scheme` must be one of {', '.join(SCHEMES)}, got {value!r}. Choose one of them."
+            )
+    if rank_scale is not None:
+        rank_from_scale((1, 1), rank_scale)
+    for name, rank in (ranks or {}).items():
+        _check_rank_of(by_name[name], rank, scheme_for(by_name[name], scheme))
+
+
+def _check_rank_of(layer: Layer, rank, scheme: str) -> None:
+    if layer.skip_reason:
+        raise ValueError(
+            f"`ranks` must name layers that can be factorized, got {layer.name!r}: {layer.skip_reason}. "
+            "Leave it out."
+        )
+    try:
+        check_rank(rank, layer.matrix_shape(scheme))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"`ranks` of layer {layer.name!r}: {error}") from None
+
+
+def _nearest(name, known, otherwise: str) -> str:
+    near = get_close_matches(str(name), list(known), n=3, cutoff=0.4)
+    return f"Nearest: {', '.join(near)}." if near else otherwise
+
+
+def check_finite(model: nn.Module, layer: Layer) -> None:
+    """Raises ValueError, with the layer's name, for NaN or inf in its weight or in its batch norm's scale."""
+    tensors = {layer.name: model.get_submodule(layer.name).weight}
+    if batch_norm := batch_norm_of(model, layer):
+        tensors[layer.follows.batch_norm] = torch.stack(batch_norm)
+    for name, tensor in tensors.items():
+        bad = int((~torch.isfinite(tensor)).sum())
+        if bad:
+            raise ValueError(
+                f"`{name}` must hold finite weights, got {bad} that are NaN or inf. "
+                "Load the weights again, or from an earlier checkpoint."
+            )

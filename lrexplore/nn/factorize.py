@@ -1,0 +1,131 @@
+"""Replace layers of a model by factorized ones, say what was replaced and saved, and collapse them back."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import astuple, dataclass, fields
+
+import torch
+from torch import nn
+
+from lrexplore.dual import BatchNorm
+from lrexplore.init import initialize
+from lrexplore.nn.choices import check_choices, check_finite, choose_rank, scheme_for
+from lrexplore.nn.conv import FactorizedConv2d
+from lrexplore.nn.costs import factorized_parameters
+from lrexplore.nn.layers import Layer, batch_norm_of, find_layers, weights_of
+from lrexplore.nn.linear import FactorizedLinear
+
+FACTORIZED = (FactorizedLinear, FactorizedConv2d)
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What became of one layer. `rank` (of each group) is None where it was left as it is; `reason` says why.
+
+    A replaced layer whose rank lies past break-even has a reason too: that it now costs more.
+    """
+
+    name: str
+    rank: int | None
+    scheme: str
+    parameters_before: int
+    parameters_after: int
+    reason: str = ""
+
+
+def factorize(
+    model: nn.Module,
+    *,
+    rank_scale: float | None = None,
+    ranks: dict[str, int] | None = None,
+    initializer: str = "function",
+    scheme: str | dict[str, str] = "channel",
+    generator: torch.Generator | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> nn.Module:
+    """A copy of `model` with low-rank layers; `model` itself is untouched.
+
+    Give `rank_scale` (every layer whose rank saves parameters) or `ranks` (layer name -> rank of each group;
+    only these layers, and past break-even too). `scheme` is one name, or layer name -> name with "channel"
+    for the others. Each layer is initialized for the activation and the batch norm that `find_layers` reads
+    after it. `progress(done, total, name)` is called before each layer, and once at the end with an empty
+    name. Without a `generator` the draws are those of seed 0.
+
+    The copy carries `factorization`, one `Replacement` a layer; `report` shows it as a table. Raises
+    ValueError, before anything is computed, for unknown names, ranks out of range, and NaN or inf weights.
+    """
+    layers = find_layers(model)
+    check_choices(layers, rank_scale, ranks, initializer, scheme)
+    schemes = {layer.name: scheme_for(layer, scheme) for layer in layers}
+    # A rank, or the reason why the layer stays as it is.
+    choices = {layer.name: choose_rank(layer, schemes[layer.name], rank_scale, ranks) for layer in layers}
+    chosen = [layer for layer in layers if isinstance(choices[layer.name], int)]
+    for layer in chosen:
+        check_finite(model, layer)
+    memo, seeded = {}, {}
+    for done, layer in enumerate(chosen):
+        if progress:
+            progress(done, len(chosen), layer.name)
+        old = model.get_submodule(layer.name)
+        device = old.weight.device
+        # One generator for all layers and groups of a device: with one each, all would get the same draw.
+        if generator is None and device not in seeded:
+            seeded[device] = torch.Generator(device).manual_seed(0)
+        rank, chosen_scheme, draws = choices[layer.name], schemes[layer.name], generator or seeded[device]
+        memo[id(old)] = _factorized(model, layer, rank, initializer, chosen_scheme, draws)
+    if progress:
+        progress(len(chosen), len(chosen), "")
+    # deepcopy takes what its memo holds, so the replaced weights are never copied.
+    factorized = deepcopy(model, memo)
+    earlier = [record for record in getattr(model, "factorization", ()) if record.name not in choices]
+    records = [_record(layer, choices[layer.name], schemes[layer.name]) for layer in layers]
+    factorized.factorization = (*earlier, *records)
+    return factorized
+
+
+def collapse(model: nn.Module) -> nn.Module:
+    """A copy of `model` with every factorized layer replaced by the ordinary layer of equal outputs."""
+    memo = {id(module): module.collapse() for module in model.modules() if isinstance(module, FACTORIZED)}
+    collapsed = deepcopy(model, memo)
+    collapsed.__dict__.pop("factorization", None)
+    return collapsed
+
+
+def report(model: nn.Module):
+    """What `factorize` did as a pandas DataFrame, one row a layer; the columns are those of `Replacement`."""
+    import pandas as pd  # slow to import, and only tables need it
+
+    if not hasattr(model, "factorization"):
+        raise ValueError(
+            f"`model` must come from `factorize`, got a {type(model).__name__} without a record of one. "
+            "Pass what `lr.factorize(model, rank_scale=0.25)` returns."
+        )
+    columns = [field.name for field in fields(Replacement)]
+    table = pd.DataFrame([astuple(replacement) for replacement in model.factorization], columns=columns)
+    return table.astype({"rank": "Int64"})
+
+
+def _factorized(model, layer: Layer, rank: int, initializer: str, scheme: str, generator) -> nn.Module:
+    weights, batch_norm = weights_of(model, layer), batch_norm_of(model, layer)
+    norms = [None] * layer.groups
+    if batch_norm:
+        parts = zip(batch_norm.gamma.chunk(layer.groups), batch_norm.beta.chunk(layer.groups), strict=True)
+        norms = [BatchNorm(gamma, beta) for gamma, beta in parts]
+    options = {"initializer": initializer, "scheme": scheme, "activation": layer.follows.activation}
+    factors = [
+        initialize(weight, rank, batch_norm=norm, generator=generator, **options)
+        for weight, norm in zip(weights, norms, strict=True)
+    ]
+    old = model.get_submodule(layer.name)
+    if layer.kind == "linear":
+        return FactorizedLinear.from_layer(old, factors[0])
+    return FactorizedConv2d.from_layer(old, factors, scheme)
+
+
+def _record(layer: Layer, choice: int | str, scheme: str) -> Replacement:
+    before = layer.num_parameters
+    if isinstance(choice, str):
+        return Replacement(layer.name, None, scheme, before, before, choice)
+    after = factorized_parameters(layer, choice, scheme)
+    past = f"costs more: rank {choice} is past break-even, rank {layer.break_even_rank(scheme)}"
+    return Replacement(layer.name, choice, scheme, before, after, "" if after < before else past)

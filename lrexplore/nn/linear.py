@@ -1,0 +1,105 @@
+"""A linear layer that stores a factor pair instead of its weight."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrexplore.linalg.factors import Factors
+from lrexplore.linalg.rank import check_rank
+
+
+class FactorizedLinear(nn.Module):
+    """x -> left (right x) + bias: two matrix products that stand for one `nn.Linear`.
+
+    Parameters: `left` (out_features, rank), `right` (rank, in_features), `bias` (out_features,) or None.
+    `weight` is their product, formed anew at every read; assign to the factors, not to it.
+    Raises ValueError when the rank is not in 1..min(out_features, in_features).
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, rank: int, bias: bool = True, device=None, dtype=None
+    ):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.rank = check_rank(rank, (out_features, in_features))
+        kind = {"device": device, "dtype": dtype}
+        self.left = nn.Parameter(torch.empty(out_features, rank, **kind))
+        self.right = nn.Parameter(torch.empty(rank, in_features, **kind))
+        self.register_parameter("bias", nn.Parameter(torch.empty(out_features, **kind)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws factors whose product has the variance 1 / (3 in_features) of a fresh `nn.Linear`."""
+        draw_factors(self.left, self.right, self.bias, self.in_features)
+
+    @classmethod
+    def from_layer(cls, layer: nn.Linear, factors: Factors, scheme: str = "channel") -> "FactorizedLinear":
+        """The factorized layer that stands for `layer`, with a copy of its bias; `scheme` changes nothing."""
+        expected = tuple(layer.weight.shape)
+        if factors.shape != expected:
+            raise ValueError(
+                f"`factors` must multiply to {expected} for this layer, got {factors.shape}. "
+                "Pass the factors of this layer's weight."
+            )
+        has_bias = layer.bias is not None
+        new = cls(layer.in_features, layer.out_features, factors.rank, has_bias, device="meta")
+        adopt_parameters(new, layer, factors.left, factors.right)
+        return new
+
+    def factors(self) -> list[Factors]:
+        """The factor pair, as a list of one (a grouped convolution has one pair a group)."""
+        return [Factors(self.left, self.right)]
+
+    @property
+    def weight(self) -> Tensor:
+        """The product (out_features, in_features), for code that reads the weight of a linear layer."""
+        return self.left @ self.right
+
+    def collapse(self) -> nn.Linear:
+        """The ordinary layer with the same outputs."""
+        has_bias = self.bias is not None
+        layer = nn.Linear(self.in_features, self.out_features, has_bias, device="meta")
+        return adopt_weight(layer, self, self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(F.linear(x, self.right), self.left, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, rank={self.rank}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+def draw_factors(left: Tensor, right: Tensor, bias: Tensor | None, fan_in: int) -> None:
+    """Fills `left` (m, r) and `right` (r, n) so that each entry of the product has variance 1 / (3 fan_in).
+
+    That is the variance of PyTorch's default draw. Uses torch's global generator, as every nn module does.
+    """
+    std = (1 / (3 * fan_in * left.shape[1])) ** 0.25
+    nn.init.normal_(left, std=std)
+    nn.init.normal_(right, std=std)
+    if bias is not None:
+        nn.init.uniform_(bias, -(fan_in**-0.5), fan_in**-0.5)
+
+
+def adopt_parameters(new: nn.Module, layer: nn.Module, left: Tensor, right: Tensor) -> None:
+    """Gives `new` these factors, and the layer's bias (a copy), dtype, device and training mode."""
+    weight = layer.weight
+    for name, value in (("left", left), ("right", right)):
+        value = value.detach().to(device=weight.device, dtype=weight.dtype, copy=True).contiguous()
+        setattr(new, name, nn.Parameter(value, requires_grad=weight.requires_grad))
+    if layer.bias is not None:
+        new.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=layer.bias.requires_grad)
+    new.train(layer.training)
+
+
+def adopt_weight(layer: nn.Module, factorized: nn.Module, weight: Tensor) -> nn.Module:
+    """The ordinary `layer` with this weight and a copy of the factorized layer's bias and training mode."""
+    trainable = factorized.left.requires_grad or factorized.right.requires_grad
+    layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=trainable)
+    if factorized.bias is not None:
+        layer.bias = nn.Parameter(
+            factorized.bias.detach().clone(), requires_grad=factorized.bias.requires_grad
+        )
+    return layer.train(factorized.training)

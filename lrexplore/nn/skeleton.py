@@ -1,0 +1,28 @@
+"""A copy of a model that costs nothing: meta tensors for weights."""
+
+from copy import deepcopy
+from itertools import chain
+
+from torch import nn
+
+
+def skeleton(model: nn.Module) -> nn.Module:
+    """The model in evaluation mode with meta parameters and buffers, to trace and to run for sizes.
+
+    Module names and order are the model's; the model itself and its training flags are untouched. Raises
+    whatever the model's own deepcopy raises.
+    """
+    memo = {}
+    for tensor in chain(model.parameters(), model.buffers()):
+        data = tensor.detach().to("meta")
+        memo[id(tensor)] = (
+            nn.Parameter(data, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
+        )
+    return deepcopy(model, memo).eval()
+
+
+def why(error: Exception) -> str:
+    """The error in one line of at most 160 characters."""
+    lines = str(error).strip().splitlines() or [""]
+    text = f"{type(error).__name__}: {lines[0]}"
+    return text if len(text) <= 160 else text[:157] + "..."
