@@ -2,4 +2,4 @@
 
 from lrexplore.dual.activations import ACTIVATIONS, Activation, find_activation
 from lrexplore.dual.function_error import best_errors, errors, function_error, projected_energy
-from lrexplore.dual.response import BatchNorm, Response, respond
+from lrexplore.dual.response import BatchNorm, Response, check_batch_norm, respond

@@ -7,6 +7,7 @@ tensors with neurons first. Sources: Cho & Saul 2009; Vodrahalli et al. 2022, ar
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from lrexplore.dual.activations import (
@@ -55,13 +56,27 @@ def respond(norms: Tensor, activation: str = "relu", batch_norm: BatchNorm | Non
         if found.leak is not None:
             return HomogeneousResponse(norms, found.leak)
         return ScaledResponse(norms, found)
-    gamma, beta = (x.detach().to(norms).flatten() for x in batch_norm)
-    if gamma.shape != norms.shape or beta.shape != norms.shape:
+    gamma, beta = (x.detach().to(norms) for x in check_batch_norm(batch_norm, len(norms)))
+    return NormalizedResponse(norms, found, gamma.abs(), beta)
+
+
+def check_batch_norm(batch_norm: BatchNorm | None, num_neurons: int) -> BatchNorm | None:
+    """The batch norm itself, when it fits a layer of so many neurons and is finite. Raises ValueError otherwise."""
+    if batch_norm is None:
+        return None
+    gamma, beta = batch_norm
+    if gamma.shape != (num_neurons,) or beta.shape != (num_neurons,):
         raise ValueError(
-            f"`batch_norm` must be (gamma, beta), each ({len(norms)},) as the layer has neurons, got "
+            f"`batch_norm` must be (gamma, beta), each ({num_neurons},) as the layer has neurons, got "
             f"{tuple(gamma.shape)} and {tuple(beta.shape)}. Pass the batch norm that follows this very layer."
         )
-    return NormalizedResponse(norms, found, gamma.abs(), beta)
+    bad = int((~torch.isfinite(gamma)).sum() + (~torch.isfinite(beta)).sum())
+    if bad:
+        raise ValueError(
+            f"`batch_norm` must be finite, got {bad} NaN or infinite of {2 * num_neurons} entries. "
+            "Repair or reload the weights first."
+        )
+    return batch_norm
 
 
 class HomogeneousResponse:

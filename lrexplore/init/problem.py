@@ -5,7 +5,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from lrexplore.dual import BatchNorm, Response, find_activation, respond
+from lrexplore.dual import BatchNorm, Response, check_batch_norm, find_activation, respond
 from lrexplore.linalg import (
     Decomposition,
     check_finite,
@@ -33,7 +33,8 @@ class Problem:
         """The problem of a weight (m, n) or kernel (c_out, c_in, k_h, k_w), checked; half goes to float32."""
         find_activation(activation)
         matrix = fit_squares(matricize(check_finite(weight.detach()), scheme))
-        return cls(matrix, rows_per_neuron(weight.shape, scheme), activation, batch_norm)
+        rows = rows_per_neuron(weight.shape, scheme)
+        return cls(matrix, rows, activation, check_batch_norm(batch_norm, len(matrix) // rows))
 
     @property
     def max_rank(self) -> int:
