@@ -1,0 +1,177 @@
+"""`lrexplore bench explorer`: how fast the explorer of ResNet-50 answers, in a real JupyterLab and Chromium."""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lrexplore.bench.jupyterlab import Browser, Lab, Notebook, chromium, jupyter_lab
+from lrexplore.bench.latency import (
+    MARKS,
+    exact_row_latencies,
+    kernel_rank_latencies,
+    layer_latency,
+    slider_latencies,
+    summary,
+)
+
+MODEL = "resnet50"
+LAYER = "layer3.2.conv2"
+NEW_LAYERS = ("layer1.0.conv2", "layer2.0.conv2", "layer3.0.conv1", "layer4.0.conv2", "layer4.0.downsample.0", "fc")
+WARM_UP = 5
+SLEEP_S = 60
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number, its unit, and the bar it should not pass."""
+
+    what: str
+    value: float
+    unit: str
+    bar: float | None = None
+
+    @property
+    def line(self) -> str:
+        """The measure as a line of the table."""
+        bar = "" if self.bar is None else f"{self.bar:>12,.0f}"
+        verdict = "" if self.bar is None else "ok" if self.value <= self.bar else "ABOVE"
+        digits = 0 if self.value >= 100 or self.unit == "requests" else 1
+        return f"{self.what:<58}{self.value:>12,.{digits}f} {self.unit:<9}{bar:>12}  {verdict}".rstrip()
+
+
+class Wire:
+    """Bytes that came through the page's web sockets."""
+
+    def __init__(self, browser: Browser):
+        self.num_bytes = 0
+        browser.context.on("page", lambda page: page.on("websocket", self._listen))
+
+    def _listen(self, socket) -> None:
+        socket.on("framereceived", self._count)
+
+    def _count(self, payload: str | bytes) -> None:
+        self.num_bytes += len(payload.encode() if isinstance(payload, str) else payload)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 once everything is measured and printed, whatever the numbers are."""
+    parser = argparse.ArgumentParser("lrexplore bench explorer", description=__doc__)
+    parser.add_argument("--steps", type=int, default=100, help="presses of an arrow key a measurement (100)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+    options = parser.parse_args(arguments)
+    before = os.getloadavg()
+    with tempfile.TemporaryDirectory(prefix="lrexplore-bench-") as folder:
+        measures = measure(Path(folder), options.steps)
+    print(f"{MODEL} in JupyterLab, headless Chromium, {os.cpu_count()} CPU cores, {platform.machine()}")
+    print(f"load average (1 min) {before[0]:.2f} before, {os.getloadavg()[0]:.2f} after; what else runs counts in")
+    print(f"\n{'':<58}{'measured':>12} {'':<9}{'bar':>12}")
+    for item in measures:
+        print(item.line)
+    if options.json:
+        found = {"load_before": before, "load_after": os.getloadavg(), "measures": [asdict(item) for item in measures]}
+        options.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    return 0
+
+
+def measure(folder: Path, num_steps: int) -> list[Measure]:
+    """All measures, from one notebook that is opened in `folder`."""
+    _write_notebook(folder / "bench.ipynb", ["import torch, lrexplore as lr", f"explorer = lr.explore({MODEL!r})\nexplorer"])
+    package = Path(__file__).resolve().parents[2]
+    search = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
+    with jupyter_lab(folder, environment={"PYTHONPATH": search}) as lab, chromium() as browser:
+        wire = Wire(browser)
+        notebook, shown = _first_display(lab, browser, wire)
+        measures = [*shown, *_slider(notebook, num_steps), *_kernel(notebook, num_steps), *_layers(notebook, num_steps)]
+        measures.append(Measure("requests to anywhere else", len(browser.outside), "requests", 0))
+        error = notebook.kernel_value("explorer.panel.error")
+        if error:
+            raise RuntimeError(f"the explorer must end without an error, got: {error}")
+        notebook.page.close()
+    return measures
+
+
+def _write_notebook(path: Path, cells: list[str]) -> None:
+    import nbformat
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+def _first_display(lab: Lab, browser: Browser, wire: Wire) -> tuple[Notebook, list[Measure]]:
+    notebook = browser.open(lab, "bench.ipynb")
+    page = notebook.page
+    run = "window.jupyterapp.commands.execute('notebook:run-cell-and-select-next').then(() => performance.now())"
+    page.evaluate(run)
+    before = wire.num_bytes
+    started = page.evaluate("performance.now()")
+    page.evaluate(f"() => {{ {run}; }}")
+    page.wait_for_function(f"{MARKS}.length > 0")
+    first_ms = page.evaluate(f"{MARKS}[0].startTime") - started
+    num_bytes = wire.num_bytes - before
+    notebook.kernel_value("explorer.wait(120)")
+    return notebook, [
+        Measure("running the cell to first plots", first_ms, "ms", 5000),
+        Measure("received until then, pictures and JupyterLab's own included", num_bytes, "bytes", 2_000_000),
+        Measure("received until the first layer's curves are complete", wire.num_bytes - before, "bytes"),
+    ]
+
+
+def _slider(notebook: Notebook, num_steps: int) -> list[Measure]:
+    page = notebook.page
+    layer_latency(page, LAYER)
+    notebook.kernel_value("explorer.wait(120)")
+    measures = []
+    for when in ("", ", while a cell sleeps"):
+        if when:
+            page.evaluate(
+                "seconds => { window.sleeping = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+                ".requestExecute({code: `import time; time.sleep(${seconds})`}).done"
+                ".then(() => { window.sleeping = null; }); }",
+                SLEEP_S,
+            )
+        latencies = slider_latencies(page, num_steps=WARM_UP + num_steps)[WARM_UP:]
+        if when and page.evaluate("window.sleeping === null"):
+            raise RuntimeError(f"`--steps` must be done within {SLEEP_S} s, {num_steps} took longer. Ask for fewer.")
+        found = summary(latencies)
+        measures.append(Measure(f"slider key to painted plots, median{when}", found["median_ms"], "ms", 40))
+        measures.append(Measure(f"slider key to painted plots, p95{when}", found["p95_ms"], "ms", 70))
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt().then(() => null)"
+    )
+    page.wait_for_function("() => window.sleeping === null")
+    return measures
+
+
+def _kernel(notebook: Notebook, num_steps: int) -> list[Measure]:
+    notebook.kernel_value("explorer.wait(120)")
+    most = notebook.kernel_value("explorer.state.max_rank")
+    ranks = [1 + (37 * step) % most for step in range(1, WARM_UP + num_steps + 1)]
+    through = summary(kernel_rank_latencies(notebook.page, "explorer", ranks)[WARM_UP:])
+    notebook.kernel_value("[setattr(explorer.state, 'rank', explorer.state.max_rank - 20), explorer.wait(120)]")
+    notebook.page.wait_for_function(f"rank => {MARKS}.at(-1).detail.rank === rank", arg=most - 20)
+    exact = summary(exact_row_latencies(notebook, "explorer", num_steps=max(num_steps // 2, 1)))
+    return [
+        Measure("rank set in the kernel to painted plots, median", through["median_ms"], "ms"),
+        Measure("rank set in the kernel to painted plots, p95", through["p95_ms"], "ms", 130),
+        Measure("slider key to exact neurons of a rank not sent, median", exact["median_ms"], "ms"),
+        Measure("slider key to exact neurons of a rank not sent, p95", exact["p95_ms"], "ms", 130),
+    ]
+
+
+def _layers(notebook: Notebook, num_steps: int) -> list[Measure]:
+    page = notebook.page
+    new = {name: layer_latency(page, name) for name in NEW_LAYERS}
+    seen = [layer_latency(page, NEW_LAYERS[i % len(NEW_LAYERS)]) for i in range(max(num_steps // 3, len(NEW_LAYERS)))]
+    found = summary(seen)
+    return [
+        Measure(f"a new layer, {name}, to its first curves", latency, "ms", 1000) for name, latency in new.items()
+    ] + [
+        Measure("a layer seen before, median", found["median_ms"], "ms"),
+        Measure("a layer seen before, p95", found["p95_ms"], "ms", 200),
+    ]

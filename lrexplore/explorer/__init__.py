@@ -1,0 +1,3 @@
+"""The interactive explorer for JupyterLab."""
+
+from lrexplore.explorer.app import Explorer, explore

@@ -1,0 +1,130 @@
+"""Plots as plain descriptions: plotly traces of numpy arrays, which traces follow the rank, one sentence each.
+
+One color, dash and marker means one initializer in every plot. The palette is Okabe and Ito's, told apart by
+color-blind readers; Frobenius errors are dashed.
+"""
+
+import numpy as np
+
+from lrexplore.explorer.compute import Curve
+
+STYLES = {
+    "independent": ("#7f7f7f", "x"),
+    "spectral": ("#0072B2", "square"),
+    "rescaled": ("#E69F00", "triangle-up"),
+    "function": ("#D55E00", "circle"),
+    "sampled": ("#CC79A7", "diamond"),
+}
+
+GAINS = ("rescaled", "function", "sampled")
+
+
+def error_plot(curves: dict[str, Curve], drawn: tuple[str, ...], max_rank: int, inputs: str) -> dict:
+    """Both errors against rank, a pair of traces an initializer: function error solid, Frobenius error dashed.
+
+    `drawn` names the initializers whose curves are there or will come.
+    """
+    data = []
+    for name in STYLES:
+        curve = curves.get(name)
+        x = curve.ranks if curve else np.zeros(0)
+        for quantity, dash in (("function", "solid"), ("Frobenius", "dash")):
+            y = getattr(curve, f"{quantity.lower()}_error") if curve else np.zeros(0)
+            data.append(_error_trace(name, quantity, dash, x, y) | {"visible": name in drawn})
+    return {
+        "id": "error",
+        "label": "Error against rank",
+        "caption": f"What the layer loses at each rank: solid as a function ({inputs}), dashed as a matrix "
+        "(Frobenius). A matrix of zeros has Frobenius error 1. Click to set the rank.",
+        "data": data,
+        "layout": {
+            "xaxis": {"title": {"text": "rank"}, "range": [0, max_rank + 0.5]},
+            "yaxis": {"title": {"text": "relative squared error"}, "range": [0, 1.5]},
+        },
+        "rank_axis": True,
+        "by_rank": [],
+    }
+
+
+def gain_plot(curves: dict[str, Curve], drawn: tuple[str, ...], max_rank: int, inputs: str) -> dict:
+    """Function error minus that of spectral, a trace an initializer, in percent of the layer's output energy."""
+    data = []
+    for name in GAINS:
+        x, y = _difference(curves, name)
+        trace = _error_trace(name, "function", "solid", x, y)
+        trace["hovertemplate"] = f"{name}<br>rank %{{x}}<br>%{{y:+.2f}} % of the output energy<extra></extra>"
+        data.append(trace | {"visible": name in drawn})
+    return {
+        "id": "gain",
+        "label": "Function error against spectral",
+        "caption": f"How much less (below 0) or more the layer loses as a function than with spectral, at the same "
+        f"cost ({inputs}). Without batch norm the ceiling for ReLU is 1/π², 10.1 % of the output energy.",
+        "data": data,
+        "layout": {
+            "xaxis": {"title": {"text": "rank"}, "range": [0, max_rank + 0.5]},
+            "yaxis": {"title": {"text": "% of output energy"}, "autorange": True, "rangemode": "tozero"},
+        },
+        "rank_axis": True,
+        "by_rank": [],
+    }
+
+
+def _difference(curves: dict[str, Curve], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks, and function error minus spectral's in percent, where both are known."""
+    if name not in curves:
+        return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
+    curve, spectral = curves[name], curves["spectral"]
+    both = np.isin(curve.ranks, spectral.ranks)
+    at = np.searchsorted(spectral.ranks, curve.ranks[both])
+    change = 100 * (curve.function_error[both] - spectral.function_error[at])
+    return curve.ranks[both].astype(np.float32), change.astype(np.float32)
+
+
+def gain_updates(curves: dict[str, Curve]) -> dict[str, dict]:
+    """The x and y of the gain plot's traces, by trace index, for the initializers given beside spectral."""
+    updates = {}
+    for place, name in enumerate(GAINS):
+        if name in curves:
+            x, y = _difference(curves, name)
+            updates[str(place)] = {"x": x, "y": y}
+    return updates
+
+
+def error_updates(curves: dict[str, Curve]) -> dict[str, dict]:
+    """The x and y of the error plot's traces, by trace index, for the initializers given."""
+    updates = {}
+    for place, name in enumerate(STYLES):
+        if name in curves:
+            curve = curves[name]
+            updates[str(2 * place)] = {"x": curve.ranks.astype(np.float32), "y": curve.function_error}
+            updates[str(2 * place + 1)] = {"x": curve.ranks.astype(np.float32), "y": curve.frobenius_error}
+    return updates
+
+
+def _error_trace(name: str, quantity: str, dash: str, x: np.ndarray, y: np.ndarray) -> dict:
+    color, symbol = STYLES[name]
+    solid = dash == "solid"
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if solid else "lines",
+        "name": name,
+        "legendgroup": name,
+        "showlegend": solid,
+        "x": np.asarray(x, dtype=np.float32),
+        "y": np.asarray(y, dtype=np.float32),
+        "line": {"color": color, "dash": dash, "width": 2 if solid else 1.5},
+        "marker": {"color": color, "symbol": symbol, "size": 7, "maxdisplayed": 9},
+        "hovertemplate": f"{name}<br>rank %{{x}}<br>{quantity} error %{{y:.4f}}<extra></extra>",
+    }
+
+
+def at_rank(plot: dict, ranks: np.ndarray, rank: int) -> list[dict]:
+    """The plot's traces with their by-rank values taken at the table rank nearest to `rank`."""
+    nearest = int(np.abs(np.asarray(ranks) - rank).argmin())
+    data = [{**trace, "marker": dict(trace.get("marker", {}))} for trace in plot["data"]]
+    for entry in plot["by_rank"]:
+        trace, (*path, last) = data[entry["trace"]], entry["attribute"].split(".")
+        for name in path:
+            trace = trace[name]
+        trace[last] = entry["values"][nearest]
+    return data

@@ -1,0 +1,134 @@
+"""The frame of one choice: readouts at every rank, plots and marks, as the panel takes it; numpy arrays inside."""
+
+import numpy as np
+
+from lrexplore.explorer.arrays import pack
+from lrexplore.explorer.compute import Curve, Study
+from lrexplore.explorer.figures import error_plot, error_updates, gain_plot, gain_updates
+from lrexplore.explorer.layer_plots import filter_plot, neuron_plot, spectrum_plot
+from lrexplore.explorer.network import Choice, Network
+
+CURVES = ("independent", "spectral", "rescaled", "function", "sampled")
+
+
+def known_curves(study: Study) -> dict[str, Curve]:
+    """The curves that can be drawn now: nested initializers whole, the others as far as they are."""
+    curves = {name: study.curve(name) for name in CURVES}
+    return {name: curve for name, curve in curves.items() if curve is not None}
+
+
+def key_of(choice: Choice, initializer: str) -> str:
+    """What tells one frame from another."""
+    return "|".join([choice.layer, choice.scheme, choice.activation, str(choice.batch_norm), initializer])
+
+
+def build_frame(network: Network, study: Study, choice: Choice, initializer: str) -> dict:
+    """The whole frame for the panel. What is not known yet of the chosen initializer is NaN."""
+    inputs = "Gaussian inputs"
+    curves = known_curves(study)
+    drawn = (*curves, "function", initializer)
+    layer = network.layers[choice.layer]
+    plots = [
+        error_plot(curves, drawn, study.max_rank, inputs),
+        gain_plot(curves, drawn, study.max_rank, inputs),
+        spectrum_plot(
+            study.singular_values, study.energy, study.random_values, study.is_random_draw, study.stable_rank
+        ),
+        neuron_plot(
+            study.norms, study.neurons, neuron_tables(study, initializer), len(study.problem.norms), inputs
+        ),
+    ]
+    images = study.images(initializer)
+    if images is not None:
+        plots.append(filter_plot(*images, initializer))
+    break_even = layer.break_even_rank(choice.scheme)
+    return {
+        "key": key_of(choice, initializer),
+        "max_rank": study.max_rank,
+        "ranks": study.table_ranks.astype(np.int32),
+        "title": network.title(choice),
+        "marks": [{"rank": break_even, "label": "break-even"}] if break_even else [],
+        "readouts": readouts(network, study, choice, initializer, curves),
+        "plots": plots,
+    }
+
+
+def neuron_tables(study: Study, initializer: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """rho and loss of spectral, and of the chosen initializer where it is another one; rho NaN while not known."""
+    shape = len(study.table_ranks), len(study.neurons)
+    unknown = np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    return {name: study.neuron_table(name) or unknown for name in dict.fromkeys(("spectral", initializer))}
+
+
+def readouts(
+    network: Network, study: Study, choice: Choice, initializer: str, curves: dict[str, Curve]
+) -> list[dict]:
+    """The numbers beside the slider, each with a value for every rank."""
+    ranks = np.arange(1, study.max_rank + 1)
+    follows = network.follows(choice)
+    errors = error_readouts(study, initializer, curves)
+    per_rank, flops_per_rank = network.costs(choice.layer, choice.scheme)
+    layer = network.layers[choice.layer]
+    weights = int(np.prod(layer.weight_shape))
+    listed = [
+        ("function_error", "function error", "3g", errors["function_error"], f"{initializer}; Gaussian, {follows}"),
+        ("frobenius_error", "Frobenius error", "3g", errors["frobenius_error"], f"{initializer}; the matrix alone"),
+        ("saved", "against spectral", "pct", errors["saved"], "change of the function error; below 0 is better"),
+        ("parameters", "parameters", "3g", per_rank * ranks, f"× the layer's {weights:,} weights; below 1 saves"),
+    ]
+    if flops_per_rank is not None:
+        size = layer.flops / 1e6
+        listed.append(
+            ("flops", "multiply-adds", "3g", flops_per_rank * ranks, f"× the layer's {size:.3g} M; {layer.measured}")
+        )
+    listed.append(("energy", "energy kept", "pct", study.energy, "share of |W|² in the top singular values"))
+    return [
+        {"id": id, "label": label, "format": format, "values": np.asarray(values, dtype=np.float32), "note": note}
+        for id, label, format, values, note in listed
+    ]
+
+
+def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> dict[str, np.ndarray]:
+    """Both errors of an initializer and its gain on spectral, (max_rank,); interpolated between known ranks."""
+    ranks = np.arange(1, study.max_rank + 1)
+    curve, spectral = curves.get(initializer), curves["spectral"]
+    if curve is None:
+        return dict.fromkeys(("function_error", "frobenius_error", "saved"), np.full(len(ranks), np.nan))
+    function = np.interp(ranks, curve.ranks, curve.function_error)
+    reference = np.interp(ranks, spectral.ranks, spectral.function_error)
+    saved = np.where(reference > 1e-6, function / np.maximum(reference, 1e-12) - 1, 0)
+    if initializer not in ("independent", "spectral", "rescaled"):
+        # Between coarse ranks a straight line lies above a convex curve: show no change that is not known.
+        known = np.isin(ranks, curve.ranks) if len(curve.ranks) < len(study.table_ranks) else np.full(len(ranks), True)
+        saved = np.where(known, saved, np.nan)
+    return {
+        "function_error": function,
+        "frobenius_error": np.interp(ranks, curve.ranks, curve.frobenius_error),
+        "saved": saved,
+    }
+
+
+def build_patch(study: Study, choice: Choice, drawn: str, changed: str) -> dict:
+    """What long work on the initializer `changed` adds to the frame drawn for the initializer `drawn`."""
+    curves = known_curves(study)
+    gains = gain_updates({name: curves[name] for name in ("spectral", changed)})
+    patch = {
+        "key": key_of(choice, drawn),
+        "plots": {"error": {"data": error_updates({changed: curves[changed]})}, "gain": {"data": gains}},
+    }
+    if changed == drawn:
+        errors = error_readouts(study, drawn, curves)
+        patch["readouts"] = {name: values.astype(np.float32) for name, values in errors.items()}
+        place = 2 if drawn != "spectral" else 0
+        rho, loss = study.neuron_table(drawn)
+        patch["by_rank"] = {"neurons": {str(place): pack(rho, "uint16"), str(place + 1): pack(loss, "uint16")}}
+    return patch
+
+
+def compact(frame: dict) -> dict:
+    """The frame with its by-rank tables of neurons at two bytes a number, as it goes to the browser."""
+    plots = []
+    for plot in frame["plots"]:
+        tables = [{**entry, "values": pack(entry["values"], "uint16")} for entry in plot.get("by_rank", ())]
+        plots.append({**plot, "by_rank": tables} if tables else plot)
+    return {**frame, "plots": plots}

@@ -1,0 +1,145 @@
+"""The network under study: its factorizable layers, their weights, and the rank chosen for each."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from lrexplore.dual import BatchNorm
+from lrexplore.init import Problem
+from lrexplore.linalg import check_finite, rank_from_scale, spectral_norm
+from lrexplore.nn import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a study is of: a layer, its matricization, and what is taken to follow it."""
+
+    layer: str
+    scheme: str
+    activation: str
+    batch_norm: bool
+
+
+@dataclass
+class Network:
+    """A model in eval mode with its layers by name; `ranks` holds the ranks that a person set.
+
+    Raises ValueError where no layer can be factorized or a weight is not finite, naming the layer.
+    """
+
+    model: nn.Module
+    name: str
+    rank_scale: float = 0.25
+    layers: dict[str, Layer] = field(init=False)
+    ranks: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self):
+        rank_from_scale((1, 1), self.rank_scale)
+        self.layers = {layer.name: layer for layer in find_layers(self.model)}
+        if not self.names:
+            skipped = "; ".join(f"{layer.name}: {layer.skip_reason}" for layer in self.layers.values())
+            raise ValueError(
+                f"`model` must have a layer that can be factorized (linear or conv, more than one row and column), "
+                f"got {self.name} with none{f' ({skipped})' if skipped else ''}. Pass a model that has one."
+            )
+        for name in self.names:
+            try:
+                check_finite(self.model.get_submodule(name).weight)
+            except ValueError as error:
+                raise ValueError(f"layer `{name}`: {error}") from None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the layers that can be factorized, in module order."""
+        return [layer.name for layer in self.layers.values() if layer.skip_reason is None]
+
+    def problem(self, choice: Choice) -> Problem:
+        """The problem that an initializer gets; of a grouped layer, that of its first group."""
+        layer = self.layers[choice.layer]
+        weight = weights_of(self.model, layer)[0]
+        norm = None
+        if choice.batch_norm:
+            norm = batch_norm_of(self.model, layer) or BatchNorm(
+                torch.ones(layer.weight_shape[0], device=weight.device),
+                torch.zeros(layer.weight_shape[0], device=weight.device),
+            )
+            norm = BatchNorm(*(part[: len(weight)] for part in norm))
+        return Problem.of(weight, choice.scheme, choice.activation, norm)
+
+    def rank(self, name: str, scheme: str) -> int:
+        """The rank chosen for a layer: as set, or by the rank scale."""
+        shape = self.layers[name].matrix_shape(scheme)
+        return min(self.ranks.get(name) or rank_from_scale(shape, self.rank_scale), min(shape))
+
+    def costs(self, name: str, scheme: str) -> tuple[float, float | None]:
+        """Parameters, and multiply-adds or None, that one more rank adds to the layer, over the unfactorized ones."""
+        layer = self.layers[name]
+        m, n = layer.matrix_shape(scheme)
+        flops = factorized_flops(layer, 1, scheme)
+        return (m + n) / (m * n), flops / layer.flops if flops is not None and layer.flops else None
+
+    def title(self, choice: Choice) -> str:
+        """The layer in words: name, matrix, kind, what is taken to follow it."""
+        layer = self.layers[choice.layer]
+        m, n = layer.matrix_shape(choice.scheme)
+        kind = "linear" if layer.kind == "linear" else "conv {} x {}".format(*layer.kernel_size)
+        parts = [choice.layer or "the model itself", f"{m} x {n}", kind]
+        if layer.groups > 1:
+            parts.append(f"group 1 of {layer.groups}")
+        return " · ".join([*parts, self.follows(choice)])
+
+    def follows(self, choice: Choice) -> str:
+        """What is taken to follow the layer, and whether that was detected, assumed or chosen."""
+        found = self.layers[choice.layer].follows
+        if (choice.activation, choice.batch_norm) == (found.activation, found.batch_norm is not None):
+            return f"then {found.text}" if found.text != "nothing" else "then nothing"
+        words = (["BN"] if choice.batch_norm else []) + [choice.activation]
+        return f"then {', '.join(words)} (chosen; the model has {found.text})"
+
+    def summary(self) -> str:
+        """One line: name, parameters, multiply-adds of one sample."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        flops = [layer.flops for layer in self.layers.values()]
+        known = None not in flops
+        return " · ".join(
+            [self.name, f"{parameters / 1e6:.2f} M parameters"]
+            + ([f"{sum(flops) / 1e9:.2f} G multiply-adds a sample"] if known else [])
+        )
+
+    def table(self, scheme: str = "channel") -> dict:
+        """The layer table as the panel takes it: rows of display values, skipped layers with their reason."""
+        columns = [
+            {"key": "name", "label": "layer", "align": "left"},
+            {"key": "shape", "label": "out x in", "align": "right"},
+            {"key": "parameters", "label": "params", "align": "right"},
+            {"key": "stable_rank", "label": "stable rank", "align": "right"},
+            {"key": "follows", "label": "then", "align": "left"},
+        ]
+        rows = []
+        for layer in self.layers.values():
+            shape = layer.matrix_shape() if layer.kind in ("linear", "conv") else layer.weight_shape
+            stable = f"{self._stable_rank(layer):.0f}" if layer.skip_reason is None else "–"
+            rows.append(
+                {
+                    "name": layer.name,
+                    "shape": " x ".join(map(str, shape)),
+                    "parameters": _short(layer.num_parameters),
+                    "stable_rank": stable,
+                    "follows": layer.follows.text,
+                    "disabled": layer.skip_reason,
+                }
+            )
+        return {"label": f"layers of {self.name}", "columns": columns, "rows": rows}
+
+    def _stable_rank(self, layer: Layer) -> float:
+        matrix = weights_of(self.model, layer)[0].flatten(1)
+        top = spectral_norm(matrix)
+        return float(matrix.double().square().sum()) / top**2 if top > 0 else 0.0
+
+
+def _short(number: int) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)

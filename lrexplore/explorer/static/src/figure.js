@@ -1,0 +1,66 @@
+// A plot's description as plotly takes it: the theme around it, fixed margins, the rank line for a saved picture.
+
+export const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999"];
+
+export function layoutOf(spec, theme, width, height) {
+  const given = spec.layout ?? {};
+  const layout = merge(
+    {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      colorway: COLORS,
+      font: { family: theme.font, size: 12, color: theme.text },
+      margin: { l: 58, r: 14, t: 8, b: 44 },
+      hoverlabel: { bgcolor: theme.surface, bordercolor: theme.border, font: { color: theme.text, family: theme.font } },
+      hovermode: "closest",
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.accent },
+      uirevision: spec.id,
+      xaxis: {},
+      yaxis: {},
+    },
+    given,
+  );
+  for (const name of Object.keys(layout)) {
+    if (/^[xy]axis\d*$/.test(name)) layout[name] = merge(axis(theme), layout[name]);
+  }
+  return { ...layout, width, height, autosize: false, showlegend: false };
+}
+
+// The line that the panel draws over a plot, as a plotly shape: for a picture that leaves the page.
+export function rankShape(rank, theme) {
+  return {
+    type: "line",
+    xref: "x",
+    yref: "paper",
+    x0: rank,
+    x1: rank,
+    y0: 0,
+    y1: 1,
+    line: { color: theme.accent, width: 1.5 },
+    label: { text: `rank ${rank}`, textposition: "end", font: { color: theme.accent, size: 11 } },
+  };
+}
+
+function axis(theme) {
+  return {
+    gridcolor: theme.grid,
+    zerolinecolor: theme.grid,
+    linecolor: theme.border,
+    tickcolor: theme.border,
+    showline: true,
+    ticks: "outside",
+    ticklen: 4,
+    title: { standoff: 8, font: { size: 12, color: theme.muted } },
+    tickfont: { color: theme.muted, size: 11 },
+    exponentformat: "power",
+  };
+}
+
+function merge(base, over) {
+  const merged = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const plain = value !== null && typeof value === "object" && !Array.isArray(value) && !ArrayBuffer.isView(value);
+    merged[key] = plain && merged[key] && typeof merged[key] === "object" ? merge(merged[key], value) : value;
+  }
+  return merged;
+}

@@ -1,0 +1,101 @@
+// All plots of a frame in a responsive grid, each with a heading and a caption that folds.
+
+import { element } from "./element.js";
+import { Images } from "./images.js";
+import { Plot } from "./plot.js";
+
+const PLOT_HEIGHT_PX = 300;
+
+export class Gallery {
+  constructor(store, choose) {
+    this.store = store;
+    this.choose = choose;
+    this.items = new Map();
+    this.measured = false;
+    this.folded = new Set();
+    this.root = element("div", { class: "lrx-gallery" });
+  }
+
+  // New frame: plots keep their place by id, so that a drawn one is changed and not made anew.
+  fill(frame) {
+    const items = new Map();
+    for (const spec of frame.plots) {
+      const before = this.items.get(spec.id);
+      const kind = spec.kind === "images" ? Images : Plot;
+      const item = before && before.view instanceof kind ? before : this.item(spec, kind);
+      item.spec = spec;
+      item.fresh = false;
+      item.heading.textContent = spec.title ?? spec.label;
+      item.view.legend?.fill(spec);
+      item.caption.textContent = spec.caption ?? "";
+      item.caption.parentElement.hidden = !spec.caption;
+      items.set(spec.id, item);
+    }
+    for (const [id, item] of this.items) if (items.get(id) !== item) item.view.close?.();
+    if (items.size !== this.items.size || [...items.values()].some(({ size }) => !size)) this.measured = false;
+    this.items = items;
+    const nodes = [...items.values()].map(({ node }) => node);
+    if (nodes.length !== this.root.children.length || nodes.some((node, i) => this.root.children[i] !== node)) {
+      this.root.replaceChildren(...nodes);
+    }
+  }
+
+  item(spec, Kind) {
+    const view = new Kind(spec, this.choose);
+    const heading = element("h4", { class: "lrx-heading" });
+    const caption = element("p", {});
+    const fold = element(
+      "details",
+      {
+        class: "lrx-caption",
+        open: !this.folded.has(spec.id),
+        ontoggle: (event) => (event.target.open ? this.folded.delete(spec.id) : this.folded.add(spec.id)),
+      },
+      element("summary", {}, "What it shows"),
+      caption,
+    );
+    const node = element("section", { class: "lrx-item" }, heading, view.legend?.root ?? element("div"), view.root, fold);
+    return { view, heading, caption, node, fresh: false };
+  }
+
+  // Mark plots as out of date: all of them, or those with these ids.
+  stale(ids = null) {
+    for (const [id, item] of this.items) if (ids === null || ids.has(id)) item.fresh = false;
+  }
+
+  show(rank, theme) {
+    const { frame } = this.store;
+    this.measure();
+    for (const item of this.items.values()) {
+      const { view, spec } = item;
+      if (view instanceof Images) {
+        if (!item.fresh) view.fill(spec);
+        view.show(frame.ranks, rank);
+      } else if (item.fresh) view.move(this.store.rows(spec, rank), rank);
+      else view.draw(spec, this.store.rows(spec, rank), rank, theme, item.size);
+      item.fresh = true;
+    }
+  }
+
+  // Widths are read all at once and only when they may have changed: reading one makes the browser lay out the page.
+  measure() {
+    if (this.measured) return;
+    this.measured = true;
+    const plots = [...this.items.values()].filter(({ view }) => view instanceof Plot);
+    for (const item of plots) {
+      item.size = { width: item.view.root.clientWidth, height: item.spec.layout?.height ?? PLOT_HEIGHT_PX };
+    }
+    for (const item of plots) if (item.fresh) item.view.resize(item.size);
+  }
+
+  describe(title, rank, readouts) {
+    for (const { view, spec } of this.items.values()) {
+      const values = readouts.sentence(spec.readouts ?? null);
+      view.picture.ariaLabel = `${spec.label}: ${title}, rank ${rank}${values ? `, ${values}` : ""}`;
+    }
+  }
+
+  close() {
+    for (const { view } of this.items.values()) view.close?.();
+  }
+}

@@ -1,0 +1,224 @@
+// One view of the model: the parts of the panel, and one drawing a frame of the browser however many changes came.
+
+import { element } from "./element.js";
+import { Gallery } from "./gallery.js";
+import { RankControl } from "./rank.js";
+import { Readouts } from "./readouts.js";
+import { Status } from "./status.js";
+import { LayerTable } from "./table.js";
+import { readTheme, sameTheme, watchTheme } from "./theme.js";
+
+const SPEAK_AFTER_MS = 500;
+const PATCHES_WAIT_MS = 400;
+const WAIT_SHOWN_AFTER_MS = 300;
+const FOLLOWED = ["busy", "progress", "status", "error"];
+
+export class Panel {
+  constructor(el, model, store) {
+    this.model = model;
+    this.store = store;
+    this.theme = null;
+    this.pending = 0;
+    this.unsaved = false;
+    this.visible = false;
+    this.started = null;
+    this.chosenAt = -Infinity;
+    this.touched = new Set();
+    this.closers = [];
+    this.build(el);
+    this.listen();
+    this.table.fill(model.get("table"));
+    this.table.select(model.get("layer"));
+    this.readStatus();
+    this.takeFrame();
+  }
+
+  build(el) {
+    const choose = (rank, started) => this.chooseRank(rank, started);
+    this.table = new LayerTable((name) => this.chooseLayer(name));
+    this.rankControl = new RankControl(choose);
+    this.readouts = new Readouts();
+    this.gallery = new Gallery(this.store, choose);
+    this.status = new Status(
+      () => this.model.send({ type: "cancel" }),
+      () => this.save("error", ""),
+    );
+    this.title = element("h3", { class: "lrx-title" });
+    this.spoken = element("div", { class: "lrx-spoken", "aria-live": "polite" });
+    this.waiting = element("div", { class: "lrx-waiting", role: "status" });
+    this.controls = element(
+      "section",
+      { class: "lrx-controls", "aria-label": "Rank and what it costs" },
+      this.title,
+      this.rankControl.root,
+      this.readouts.root,
+    );
+    this.root = element(
+      "div",
+      { class: "lrx" },
+      this.status.alert,
+      element("div", { class: "lrx-top" }, this.table.root, this.controls),
+      this.status.root,
+      this.waiting,
+      this.gallery.root,
+      this.spoken,
+    );
+    // JupyterLab's command mode would take arrows and letters for itself.
+    this.root.addEventListener("keydown", (event) => event.stopPropagation());
+    el.replaceChildren(this.root);
+  }
+
+  listen() {
+    const on = (target, name, callback) => {
+      target.addEventListener(name, callback);
+      this.closers.push(() => target.removeEventListener(name, callback));
+    };
+    on(this.store, "frame", () => this.takeFrame());
+    on(this.store, "patch", ({ detail }) => this.takePatch(detail));
+    on(this.store, "row", ({ detail }) => detail === this.rank() && this.schedule());
+    const follow = (name, callback) => {
+      this.model.on(name, callback);
+      this.closers.push(() => this.model.off(name, callback));
+    };
+    follow("change:rank", () => this.schedule());
+    follow("change:layer", () => this.table.select(this.model.get("layer")));
+    follow("change:table", () => {
+      this.table.fill(this.model.get("table"));
+      this.table.select(this.model.get("layer"));
+    });
+    for (const name of FOLLOWED) follow(`change:${name}`, () => this.readStatus());
+    this.closers.push(watchTheme(() => this.restyle()));
+    const resized = new ResizeObserver(() => {
+      this.gallery.measured = false;
+      this.visible = this.root.clientWidth > 0;
+      this.readouts.arrange(this.controls.clientWidth);
+      this.schedule();
+    });
+    resized.observe(this.root);
+    this.closers.push(() => resized.disconnect());
+  }
+
+  rank() {
+    const most = this.store.frame?.maxRank ?? 1;
+    return Math.min(Math.max(Math.round(this.model.get("rank")) || 1, 1), most);
+  }
+
+  chooseRank(rank, started = performance.now()) {
+    const chosen = Math.min(Math.max(rank, 1), this.store.frame?.maxRank ?? 1);
+    if (chosen === this.model.get("rank")) return;
+    this.started ??= started;
+    this.chosenAt = performance.now();
+    this.unsaved = true;
+    this.model.set("rank", chosen);
+  }
+
+  chooseLayer(name) {
+    if (name === this.model.get("layer")) return;
+    this.save("layer", name);
+    clearTimeout(this.waitTimer);
+    this.waitTimer = setTimeout(() => {
+      this.waiting.textContent = `waiting for ${name} …`;
+      this.root.classList.add("lrx-is-waiting");
+    }, WAIT_SHOWN_AFTER_MS);
+  }
+
+  save(name, value) {
+    this.model.set(name, value);
+    this.model.save_changes();
+  }
+
+  readStatus() {
+    this.status.show(Object.fromEntries(FOLLOWED.map((name) => [name, this.model.get(name)])));
+  }
+
+  takeFrame() {
+    clearTimeout(this.waitTimer);
+    this.waiting.textContent = "";
+    this.root.classList.remove("lrx-is-waiting");
+    const { frame } = this.store;
+    this.controls.hidden = this.gallery.root.hidden = frame === null;
+    if (!frame) return;
+    const [name, ...rest] = frame.title.split(" · ");
+    const description = rest.length ? element("span", { class: "lrx-what" }, rest.join(" · ")) : "";
+    this.title.replaceChildren(element("strong", {}, name), " ", description);
+    this.rankControl.range(frame.maxRank, frame.marks);
+    this.readouts.fill(frame.readouts);
+    this.readouts.arrange(this.controls.clientWidth);
+    this.gallery.fill(frame);
+    this.schedule();
+  }
+
+  // A patch draws whole plots: while the rank moves, patches are gathered so that they do not slow it.
+  takePatch(touched) {
+    for (const id of touched) this.touched.add(id);
+    const wait = performance.now() - this.chosenAt < PATCHES_WAIT_MS ? PATCHES_WAIT_MS : 0;
+    this.patchTimer ??= setTimeout(() => {
+      this.patchTimer = null;
+      this.gallery.stale(this.touched);
+      this.touched.clear();
+      this.schedule();
+    }, wait);
+  }
+
+  restyle() {
+    if (this.theme === null || sameTheme(this.theme, readTheme(this.root))) return;
+    this.theme = null;
+    this.gallery.stale();
+    this.schedule();
+  }
+
+  schedule() {
+    if (!this.pending) this.pending = requestAnimationFrame(() => this.draw());
+  }
+
+  // Detached, or in a hidden tab, nothing is drawn: the resize observer calls again once there is room.
+  draw() {
+    this.pending = 0;
+    if (!this.store.frame) return;
+    const rank = this.rank();
+    this.rankControl.show(rank);
+    this.readouts.show(rank);
+    if (this.visible) {
+      this.theme ??= readTheme(this.root);
+      this.gallery.show(rank, this.theme);
+      this.tellPainted(rank);
+    }
+    this.saveRank();
+    this.speak(rank);
+  }
+
+  // A task posted while drawing runs once the browser has painted.
+  tellPainted(rank) {
+    const started = this.started;
+    this.started = null;
+    if (started === null && rank === this.painted) return;
+    this.painted = rank;
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => performance.mark("lrexplore:painted", { detail: { rank, started } });
+    channel.port2.postMessage(null);
+  }
+
+  saveRank() {
+    if (!this.unsaved) return;
+    this.unsaved = false;
+    this.model.save_changes();
+  }
+
+  speak(rank) {
+    clearTimeout(this.speakTimer);
+    this.speakTimer = setTimeout(() => {
+      const { title } = this.store.frame;
+      this.gallery.describe(title, rank, this.readouts);
+      this.spoken.textContent = `Rank ${rank}: ${this.readouts.sentence()}`;
+    }, SPEAK_AFTER_MS);
+  }
+
+  close() {
+    cancelAnimationFrame(this.pending);
+    clearTimeout(this.speakTimer);
+    clearTimeout(this.waitTimer);
+    clearTimeout(this.patchTimer);
+    for (const close of this.closers) close();
+    this.gallery.close();
+  }
+}

@@ -1,0 +1,136 @@
+// One plotly plot: drawn whole for a new frame, moved for a new rank; the rank line lies over it as plain elements.
+
+import { element } from "./element.js";
+import { layoutOf, rankShape } from "./figure.js";
+import { Legend } from "./legend.js";
+import { move } from "./move.js";
+import { Plotly } from "./plotly.js";
+
+const CLICK_PX = 4;
+
+export class Plot {
+  constructor(spec, choose) {
+    this.spec = spec;
+    this.choose = choose;
+    this.drawn = false;
+    this.legend = new Legend(() => this.toggle());
+    this.stage = element("div", { class: "lrx-stage", "data-plot-id": spec.id });
+    this.kept = element("div", { class: "lrx-kept" });
+    this.line = element("div", { class: "lrx-line" }, (this.flag = element("span", { class: "lrx-flag" })));
+    this.overlay = element("div", { class: "lrx-overlay" }, this.kept, this.line);
+    // The image that a screen reader finds; plotly's own drawing holds buttons, which an image must not.
+    this.picture = element("div", { class: "lrx-picture", role: "img", "aria-label": spec.label }, this.overlay);
+    this.root = element("div", { class: "lrx-plot" }, this.stage, this.picture);
+    this.root.addEventListener("pointerdown", (event) => this.press(event));
+  }
+
+  // Draw everything: a new frame, a new theme, or new curves in place.
+  draw(spec, rows, rank, theme, size) {
+    this.spec = spec;
+    this.theme = theme;
+    this.rank = rank;
+    this.overlay.hidden = !spec.rank_axis;
+    this.kept.hidden = !spec.kept;
+    const data = spec.data.map((trace) => ({ ...trace, visible: this.legend.visibility(trace) }));
+    for (const { trace, attribute, values } of rows) {
+      if (data[trace]) place(data[trace], attribute, values);
+    }
+    const layout = layoutOf(spec, theme, size.width, size.height);
+    this.stage.style.height = `${size.height}px`;
+    if (this.drawn) Plotly.react(this.stage, data, layout);
+    else {
+      Plotly.newPlot(this.stage, data, layout, this.config());
+      for (const name of ["plotly_relayout", "plotly_relayouting", "plotly_doubleclick"]) {
+        this.stage.on(name, () => this.moveLine());
+      }
+    }
+    this.drawn = true;
+    for (const drawing of this.stage.querySelectorAll(".main-svg")) drawing.ariaHidden = "true";
+    this.moveLine();
+  }
+
+  toggle() {
+    const data = this.stage.data.map((trace, i) => ({ ...trace, visible: this.legend.visibility(this.spec.data[i]) }));
+    Plotly.react(this.stage, data, this.stage.layout);
+  }
+
+  // Show another rank in a plot that is drawn already.
+  move(rows, rank) {
+    this.rank = rank;
+    if (rows.length) move(this.stage, rows);
+    this.moveLine();
+  }
+
+  moveLine() {
+    if (!this.spec.rank_axis) return;
+    const { xaxis, yaxis } = this.stage._fullLayout;
+    const x = xaxis.d2p(this.rank);
+    const inside = x >= -1 && x <= xaxis._length + 1;
+    const left = xaxis._offset;
+    this.overlay.style.cssText = `left:${left}px;top:${yaxis._offset}px;width:${xaxis._length}px;height:${yaxis._length}px`;
+    this.line.hidden = !inside;
+    this.line.style.transform = `translateX(${x}px)`;
+    this.line.classList.toggle("lrx-flag-left", x > xaxis._length / 2);
+    this.flag.textContent = `rank ${this.rank}`;
+    if (this.spec.kept) this.kept.style.transform = `scaleX(${Math.min(Math.max(x / xaxis._length, 0), 1)})`;
+  }
+
+  // The pointer comes up over the cover that plotly lays on the whole page for its own dragging.
+  press(event) {
+    if (!this.spec.rank_axis || event.button !== 0 || event.target.closest(".modebar")) return;
+    const { clientX: x, clientY: y } = event;
+    const released = (end) => Math.hypot(end.clientX - x, end.clientY - y) <= CLICK_PX && this.click(end);
+    document.addEventListener("pointerup", released, { capture: true, once: true });
+  }
+
+  click(event) {
+    const { xaxis, yaxis } = this.stage._fullLayout;
+    const box = this.stage.getBoundingClientRect();
+    const [across, down] = [event.clientX - box.left - xaxis._offset, event.clientY - box.top - yaxis._offset];
+    if (across < 0 || across > xaxis._length || down < 0 || down > yaxis._length) return;
+    this.choose(Math.round(xaxis.p2d(across)), event.timeStamp);
+  }
+
+  config() {
+    return {
+      displaylogo: false,
+      responsive: true,
+      showTips: false,
+      modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+      modeBarButtonsToAdd: [
+        { name: "picture", title: "Download this plot as PNG", icon: Plotly.Icons.camera, click: () => this.save() },
+      ],
+    };
+  }
+
+  save() {
+    const { data, layout } = this.stage;
+    const shapes = [...(layout.shapes ?? []), ...(this.spec.rank_axis ? [rankShape(this.rank, this.theme)] : [])];
+    const title = { text: this.spec.title ?? this.spec.label, x: 0.02, font: { size: 14 } };
+    const around = { title, showlegend: true, margin: { ...layout.margin, t: 48 }, paper_bgcolor: this.theme.surface };
+    const picture = { ...layout, ...around, shapes };
+    const name = `${this.spec.id}-rank-${this.rank}`;
+    return Plotly.downloadImage({ data, layout: picture }, { format: "png", scale: 2, filename: name, width: 760, height: 440 });
+  }
+
+  resize({ width, height }) {
+    if (!this.drawn) return;
+    const { width: before, height: tall } = this.stage._fullLayout;
+    if (before === width && tall === height) return;
+    this.stage.style.height = `${height}px`;
+    Plotly.relayout(this.stage, { width, height });
+    this.moveLine();
+  }
+
+  close() {
+    if (this.drawn) Plotly.purge(this.stage);
+  }
+}
+
+function place(trace, attribute, values) {
+  const path = attribute.split(".");
+  const last = path.pop();
+  let holder = trace;
+  for (const name of path) holder = holder[name] = { ...holder[name] };
+  holder[last] = values;
+}

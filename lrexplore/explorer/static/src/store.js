@@ -1,0 +1,120 @@
+// What one widget model holds, decoded once for all of its views: the frame, its patches, rows for exact ranks.
+
+import { decode, decodeWithin, nested, place, rowAt } from "./arrays.js";
+
+const MOST_EXACT_RANKS = 256;
+
+export class Store extends EventTarget {
+  constructor(model) {
+    super();
+    this.model = model;
+    this.exact = new Map();
+    this.frame = readFrame(model.get("frame"));
+    this.onFrame = () => this.replaceFrame();
+    this.onPatch = () => this.applyPatch(this.model.get("patch"));
+    this.onMessage = (content, buffers) => this.receive(content, buffers);
+    model.on("change:frame", this.onFrame);
+    model.on("change:patch", this.onPatch);
+    model.on("msg:custom", this.onMessage);
+  }
+
+  close() {
+    this.model.off("change:frame", this.onFrame);
+    this.model.off("change:patch", this.onPatch);
+    this.model.off("msg:custom", this.onMessage);
+  }
+
+  replaceFrame() {
+    this.exact.clear();
+    this.frame = readFrame(this.model.get("frame"));
+    this.dispatchEvent(new Event("frame"));
+  }
+
+  // The patch also goes into the raw frame, so that a view opened later, or a saved notebook, has it.
+  applyPatch(patch) {
+    const frame = this.frame;
+    if (!frame || !patch || patch.key !== frame.key) return;
+    const raw = this.model.get("frame");
+    const touched = new Set();
+    for (const [id, change] of Object.entries(patch.plots ?? {})) {
+      const index = frame.plots.findIndex((plot) => plot.id === id);
+      if (index < 0) continue;
+      for (const [trace, attributes] of Object.entries(change.data ?? {})) {
+        Object.assign(frame.plots[index].data[trace] ?? {}, decodeWithin(attributes));
+        Object.assign(raw.plots[index].data[trace] ?? {}, attributes);
+      }
+      touched.add(id);
+    }
+    for (const [id, tables] of Object.entries(patch.by_rank ?? {})) {
+      const index = frame.plots.findIndex((plot) => plot.id === id);
+      if (index < 0) continue;
+      for (const [entry, packed] of Object.entries(tables)) {
+        if (!frame.plots[index].tables[entry]) continue;
+        frame.plots[index].tables[entry].table = decode(packed);
+        raw.plots[index].by_rank[entry].values = packed;
+      }
+      touched.add(id);
+    }
+    for (const [id, packed] of Object.entries(patch.readouts ?? {})) {
+      const index = frame.readouts.findIndex((readout) => readout.id === id);
+      if (index < 0) continue;
+      frame.readouts[index].values = decode(packed).values;
+      raw.readouts[index].values = packed;
+    }
+    this.dispatchEvent(new CustomEvent("patch", { detail: touched }));
+  }
+
+  receive(content, buffers) {
+    if (content?.type !== "row" || content.key !== this.frame?.key) return;
+    const rows = {};
+    for (const [id, packed] of Object.entries(content.rows)) {
+      rows[id] = packed.map((row) =>
+        decode(typeof row.buffer === "number" ? { ...row, buffer: buffers[row.buffer] } : row),
+      );
+    }
+    if (this.exact.size >= MOST_EXACT_RANKS) this.exact.delete(this.exact.keys().next().value);
+    this.exact.set(content.rank, rows);
+    this.dispatchEvent(new CustomEvent("row", { detail: content.rank }));
+  }
+
+  // What a plot shows at a rank: one {trace, attribute, values} for each of its by-rank tables.
+  rows(plot, rank) {
+    const exact = this.exact.get(rank)?.[plot.id];
+    const at = place(this.frame.ranks, rank);
+    const rows = [];
+    plot.tables.forEach(({ trace, attribute, table }, entry) => {
+      const shape = table.shape.slice(1);
+      if (exact?.[entry]) rows.push({ trace, attribute, values: nested(exact[entry].values, shape) });
+      else if (at) rows.push({ trace, attribute, values: nested(rowAt(table, at), shape) });
+    });
+    return rows;
+  }
+}
+
+function readFrame(raw) {
+  if (!raw || !raw.key) return null;
+  return {
+    key: raw.key,
+    title: raw.title ?? "",
+    maxRank: Math.max(1, raw.max_rank ?? 1),
+    marks: raw.marks ?? [],
+    ranks: raw.ranks ? decode(raw.ranks).values : new Int32Array(0),
+    readouts: (raw.readouts ?? []).map((readout) => ({
+      ...readout,
+      values: readout.values ? decode(readout.values).values : null,
+    })),
+    plots: (raw.plots ?? []).map(readPlot),
+  };
+}
+
+function readPlot(raw) {
+  const { data, images, by_rank: byRank, ...plain } = raw;
+  const tables = (byRank ?? []).map(({ trace, attribute, values }) => ({ trace, attribute, table: decode(values) }));
+  if (raw.kind !== "images") return { ...plain, tables, data: decodeWithin(data ?? []) };
+  const stills = (images ?? []).map((image) => ({
+    label: image.label,
+    still: image.values ? decode(image.values) : null,
+    moving: image.by_rank ? decode(image.by_rank) : null,
+  }));
+  return { ...plain, tables: [], images: stills };
+}

@@ -1,0 +1,170 @@
+// The layer table: search, sort, choose a row by mouse or keyboard.
+
+import { element } from "./element.js";
+
+const UNITS = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+
+export class LayerTable {
+  constructor(choose) {
+    this.choose = choose;
+    this.sorting = { key: null, descending: false };
+    this.search = element("input", {
+      class: "lrx-search",
+      type: "search",
+      placeholder: "search",
+      "aria-label": "Search layers",
+      oninput: () => this.filter(),
+      onkeydown: (event) => event.key === "ArrowDown" && this.focusRow(this.shown()[0], event),
+    });
+    this.count = element("span", { class: "lrx-count", "aria-live": "polite" });
+    this.caption = element("span", { class: "lrx-heading" });
+    this.head = element("tr");
+    this.body = element("tbody");
+    this.grid = element(
+      "table",
+      { role: "grid", onclick: (event) => this.click(event), onkeydown: (event) => this.press(event) },
+      element("thead", {}, this.head),
+      this.body,
+    );
+    this.scroller = element("div", { class: "lrx-scroller" }, this.grid);
+    this.root = element(
+      "section",
+      { class: "lrx-layers" },
+      element("div", { class: "lrx-bar" }, this.caption, this.search, this.count),
+      this.scroller,
+    );
+  }
+
+  fill(table) {
+    const { columns = [], rows = [], label = "layers" } = table ?? {};
+    this.columns = columns.some(({ key }) => key === "name") ? columns : [{ key: "name", label: "name" }, ...columns];
+    this.caption.textContent = label;
+    this.grid.setAttribute("aria-label", label);
+    this.head.replaceChildren(...this.columns.map((column) => this.header(column)));
+    this.rows = rows.map((row) => ({ ...row, node: this.row(row) }));
+    this.sort(null);
+    this.root.hidden = rows.length === 0;
+  }
+
+  header(column) {
+    const text = column.unit ? `${column.label} (${column.unit})` : column.label;
+    const button = element("button", { type: "button", title: `Sort by ${text}`, onclick: () => this.sort(column.key) }, text);
+    return element("th", { scope: "col", class: alignment(column), "data-key": column.key, "aria-sort": "none" }, button);
+  }
+
+  row(row) {
+    const shown = row.disabled ? this.columns.filter(({ key }) => key === "name") : this.columns;
+    const cells = shown.map((column) => {
+      const text = String(row[column.key] ?? "");
+      const isName = column.key === "name";
+      return element("td", { role: "gridcell", class: isName ? "lrx-name" : alignment(column), title: text }, text);
+    });
+    if (row.disabled) {
+      const colspan = this.columns.length - 1;
+      cells.push(element("td", { role: "gridcell", colspan, class: "lrx-reason" }, String(row.disabled)));
+    }
+    const attributes = { "data-name": row.name, tabindex: "-1", "aria-selected": "false" };
+    if (row.disabled) Object.assign(attributes, { "aria-disabled": "true", title: `${row.name}: ${row.disabled}` });
+    return element("tr", attributes, ...cells);
+  }
+
+  select(name) {
+    if (!this.rows) return;
+    for (const row of this.rows) {
+      const selected = row.name === name;
+      row.node.setAttribute("aria-selected", String(selected));
+      row.node.tabIndex = selected ? 0 : -1;
+    }
+    const chosen = this.rows.find((row) => row.name === name)?.node;
+    if (chosen) this.reveal(chosen);
+    else if (this.shown().length) this.shown()[0].tabIndex = 0;
+  }
+
+  // Only the table scrolls: scrollIntoView would move the notebook too.
+  reveal(node) {
+    const top = node.offsetTop - this.head.offsetHeight;
+    const bottom = node.offsetTop + node.offsetHeight;
+    if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
+    else if (bottom > this.scroller.scrollTop + this.scroller.clientHeight) {
+      this.scroller.scrollTop = bottom - this.scroller.clientHeight;
+    }
+  }
+
+  filter() {
+    const wanted = this.search.value.trim().toLowerCase();
+    let shown = 0;
+    for (const row of this.rows) {
+      const text = this.columns.map(({ key }) => row[key] ?? "").join(" ") + (row.disabled ?? "");
+      row.node.hidden = !text.toLowerCase().includes(wanted);
+      shown += !row.node.hidden;
+    }
+    this.count.textContent = wanted ? `${shown} of ${this.rows.length}` : `${this.rows.length}`;
+  }
+
+  // By a column; the same column again turns the order round, a third time restores the network's order.
+  sort(key) {
+    const { key: before, descending } = this.sorting;
+    if (key === null) this.sorting = { key: null, descending: false };
+    else if (key !== before) this.sorting = { key, descending: false };
+    else this.sorting = descending ? { key: null, descending: false } : { key, descending: true };
+    const { key: by, descending: down } = this.sorting;
+    const order = by === null ? this.rows : [...this.rows].sort((a, b) => compare(a[by], b[by]) * (down ? -1 : 1));
+    this.body.replaceChildren(...order.map((row) => row.node));
+    for (const cell of this.head.children) {
+      cell.ariaSort = cell.dataset.key !== by ? "none" : down ? "descending" : "ascending";
+    }
+    this.filter();
+  }
+
+  shown() {
+    return [...this.body.children].filter((node) => !node.hidden);
+  }
+
+  click(event) {
+    const node = event.target.closest("tr[data-name]");
+    if (node) this.pick(node);
+  }
+
+  press(event) {
+    const node = event.target.closest("tr[data-name]");
+    if (!node) return;
+    if (event.key === "Enter" || event.key === " ") {
+      this.pick(node);
+      event.preventDefault();
+      return;
+    }
+    const free = this.shown().filter((row) => row === node || row.ariaDisabled !== "true");
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -free.length, End: free.length };
+    if (!(event.key in steps)) return;
+    const to = Math.min(Math.max(free.indexOf(node) + steps[event.key], 0), free.length - 1);
+    this.focusRow(free[to], event);
+    this.pick(free[to]);
+  }
+
+  focusRow(node, event) {
+    if (!node) return;
+    event.preventDefault();
+    node.focus({ preventScroll: true });
+    this.reveal(node);
+  }
+
+  pick(node) {
+    if (node.ariaDisabled !== "true") this.choose(node.dataset.name);
+  }
+}
+
+function alignment(column) {
+  return column.align === "right" ? "lrx-right" : null;
+}
+
+function compare(a, b) {
+  const [left, right] = [quantity(a), quantity(b)];
+  if (left !== null && right !== null) return left - right;
+  return String(a ?? "").localeCompare(String(b ?? ""), undefined, { numeric: true });
+}
+
+// 590000 for "0.59 M", null for what does not begin with a number.
+function quantity(text) {
+  const match = /^\s*([\d.,\s\u2009]*\d)\s*([kMGT])?(?![\w×x])/.exec(String(text ?? ""));
+  return match ? Number(match[1].replace(/[,\s\u2009]/g, "")) * (UNITS[match[2]] ?? 1) : null;
+}

@@ -1,0 +1,95 @@
+"""One background thread with one place for work: the latest wins."""
+
+import atexit
+import math
+import threading
+import time
+from collections.abc import Callable
+
+
+class Token:
+    """Tells a running job whether it should stop."""
+
+    def __init__(self):
+        self.started = time.monotonic()
+        self._until = math.inf
+
+    def cancel(self, age_s: float = 0.0) -> None:
+        """Ask the job to stop at its first look after it is `age_s` old."""
+        self._until = min(self._until, self.started + age_s)
+
+    def cancelled(self) -> bool:
+        """Whether the job should stop."""
+        return time.monotonic() >= self._until
+
+
+class Worker:
+    """Runs one job at a time on a daemon thread; a new job takes the place of a waiting one and stops a running one.
+
+    A job may become `grace_s` old before it is stopped, else a held key would cancel every job before it shows
+    anything. What a job raises goes to `on_error`.
+    """
+
+    def __init__(self, on_error: Callable[[BaseException], None], grace_s: float = 0.3):
+        self._on_error, self._grace_s = on_error, grace_s
+        self._changed = threading.Condition()
+        self._waiting: Callable[[Token], None] | None = None
+        self._running: Token | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="lrexplore worker", daemon=True)
+        self._thread.start()
+        # A thread inside torch when the interpreter goes down would abort the process.
+        atexit.register(self._end)
+
+    def submit(self, job: Callable[[Token], None]) -> None:
+        """Run `job(token)` next, instead of whatever waits or runs; a closed worker forgets it."""
+        with self._changed:
+            if self._closed:
+                return
+            self._waiting = job
+            if self._running:
+                self._running.cancel(self._grace_s)
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Stop the running job and forget the waiting one."""
+        with self._changed:
+            self._waiting = None
+            if self._running:
+                self._running.cancel()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Block until nothing waits or runs; whether that came about in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._waiting or self._running), timeout_s)
+
+    def close(self) -> None:
+        """End the thread, as soon as the running job looks at its token."""
+        with self._changed:
+            self._closed = True
+            self._waiting = None
+            if self._running:
+                self._running.cancel()
+            self._changed.notify_all()
+        atexit.unregister(self._end)
+
+    def _end(self) -> None:
+        self.close()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                job, self._waiting = self._waiting, None
+                token = self._running = Token()
+            try:
+                job(token)
+            except Exception as error:  # whatever a job raises is shown, and the thread lives on
+                self._on_error(error)
+            finally:
+                with self._changed:
+                    self._running = None
+                    self._changed.notify_all()

@@ -1,0 +1,42 @@
+"""One JupyterLab and one Chromium for all browser tests of a run. A missing Chromium is a failure, with its cure."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lrexplore.bench.jupyterlab import Browser, Lab, Notebook, chromium, jupyter_lab
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab on an empty folder; its kernels import lrexplore and the tests' own modules."""
+    search = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    keep_widgets = {"@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True}}
+    folder = tmp_path_factory.mktemp("notebooks")
+    with jupyter_lab(folder, environment={"PYTHONPATH": search}, settings=keep_widgets) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, cut off from the outside."""
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def open_notebook(lab: Lab, browser: Browser) -> Callable[..., Notebook]:
+    """A function: (name, list of cell sources) -> the notebook, opened in JupyterLab with its kernel ready."""
+
+    def open_cells(name: str, cells: list[str], *, theme: str = "light") -> Notebook:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, lab.folder / f"{name}.ipynb")
+        return browser.open(lab, f"{name}.ipynb", theme=theme)
+
+    return open_cells

@@ -1,0 +1,82 @@
+"""Explorers without a kernel: `sent` keeps every message that would have gone to the browser."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import comm
+import pytest
+from comm.base_comm import BaseComm
+from explorer.networks import small_network
+
+from lrexplore.explorer.app import Explorer, explore
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message to the browser: whose, of which method, the names of the traits in it, its size on the wire."""
+
+    widget: str
+    method: str
+    names: frozenset[str]
+    num_bytes: int
+
+
+@dataclass
+class Sent:
+    """All messages, in their order."""
+
+    messages: list[Message] = field(default_factory=list)
+
+    def clear(self) -> None:
+        self.messages.clear()
+
+    def to(self, widget, method: str = "update") -> list[Message]:
+        """The messages of one method to one widget."""
+        return [item for item in list(self.messages) if (item.widget, item.method) == (widget.model_id, method)]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(item.num_bytes for item in list(self.messages))
+
+
+@pytest.fixture
+def sent(monkeypatch) -> Sent:
+    """What widgets made in this test send."""
+    kept = Sent()
+
+    class KeepingComm(BaseComm):
+        def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
+            data = data or {}
+            size = len(json.dumps(data)) + sum(memoryview(buffer).nbytes for buffer in buffers or ())
+            method = data.get("method", msg_type)
+            kept.messages.append(Message(self.comm_id, method, frozenset(data.get("state", ())), size))
+
+    monkeypatch.setattr(comm, "create_comm", KeepingComm)
+    return kept
+
+
+@pytest.fixture
+def open_explorer() -> Iterator[Callable[..., Explorer]]:
+    """A function like `explore`, by default of the small network; closes at the end, the error area being empty."""
+    opened = []
+
+    def open_one(model=None, **options) -> Explorer:
+        explorer = explore(small_network() if model is None else model, **options)
+        opened.append(explorer)
+        return explorer
+
+    yield open_one
+    errors = [explorer.panel.error for explorer in opened]
+    for explorer in opened:
+        explorer.close()
+    assert errors == [""] * len(opened)
+
+
+@pytest.fixture
+def explorer(sent, open_explorer) -> Explorer:
+    """The small network's explorer, all of its first layer's curves complete; what it sent so far is forgotten."""
+    opened = open_explorer()
+    assert opened.wait(60)
+    sent.clear()
+    return opened
