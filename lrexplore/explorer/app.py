@@ -2,32 +2,26 @@
 
 import base64
 import sys
-import time
-from collections import OrderedDict
-from functools import partial, wraps
-from threading import RLock
+from functools import wraps
 
 import ipywidgets
-import torch
 from torch import nn
 
 from lrexplore.explorer import export
-from lrexplore.explorer.compute import Stopped, Study
+from lrexplore.explorer.completion import Completion
+from lrexplore.explorer.compute import Study
 from lrexplore.explorer.controls import Controls
-from lrexplore.explorer.frame import build_frame, build_patch, compact, key_of
+from lrexplore.explorer.frame import compact, key_of
 from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.outputs import curve_table, plotly_figure
-from lrexplore.explorer.panel import PlotPanel
 from lrexplore.explorer.picture import draw_png
+from lrexplore.explorer.screen import Screen
 from lrexplore.explorer.state import State
 from lrexplore.explorer.worker import Token, Worker
 from lrexplore.init import NESTED
 from lrexplore.linalg import Factors
 from lrexplore.models import load_model
 from lrexplore.nn import factorize
-
-MAX_STUDIES = 16
-UPDATE_S = 0.12
 
 
 def explore(model, *, weights=None, rank_scale: float = 0.25, device=None) -> "Explorer":
@@ -67,18 +61,16 @@ class Explorer:
         origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
         self.network = Network(loaded, f"{name} · {origin}", rank_scale)
         self.state = State(self.network)
-        self.panel = PlotPanel()
-        self._lock = RLock()
-        self._studies: OrderedDict[Choice, Study] = OrderedDict()
-        self._drawn = self._frame = self._stopped = None
+        self._screen = Screen(self.network)
+        self.panel, self._lock = self._screen.panel, self._screen.lock
+        self._completion = Completion(self._screen, self.state)
         self._worker = Worker(self._on_failure)
         self.controls = Controls(self.state, self.network)
         self.widget = ipywidgets.VBox([self.controls.box, self.panel])
-        self.panel.table = self.network.table()
         self._draw()
         self.state.observe(self._on_state, names=["layer", "rank", "initializer", "scheme", "activation", "batch_norm"])
         self.state.observe(self._on_progress, names=["status", "progress"])
-        self.panel.observe(partial(self._on_panel), names=["layer", "rank"])
+        self.panel.observe(self._on_panel, names=["layer", "rank"])
         self.panel.on_cancel(self._on_cancel)
 
     def table(self):
@@ -103,7 +95,7 @@ class Explorer:
                 if initializer not in NESTED:
                     for _ in study.fill(initializer, self.network.rank(name, choice.scheme), lambda: False):
                         pass
-            frames[name] = compact(build_frame(self.network, study, choice, self.state.initializer))
+            frames[name] = compact(self._screen.frame(choice, self.state.initializer))
         state = {"table": self.panel.table, "layer": self.state.layer, "rank": self.state.rank}
         state["frame"] = frames[self.state.layer]
         return export.to_html(state, path, f"lrexplore · {self.network.summary()}", frames=frames)
@@ -137,9 +129,8 @@ class Explorer:
         """Stop the worker and close the widgets."""
         self._worker.close()
         self.controls.close()
-        for widget in (self.panel, self.widget):
-            widget.close()
-        self._studies.clear()
+        self._screen.close()
+        self.widget.close()
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = self.widget._repr_mimebundle_(**kwargs)
@@ -160,29 +151,17 @@ class Explorer:
         return Choice(name, self.state.scheme, found.activation, found.batch_norm is not None)
 
     def _study(self, choice: Choice | None = None) -> Study:
-        choice = choice or self.state.choice
-        with self._lock:
-            if choice not in self._studies:
-                layer = self.network.layers[choice.layer]
-                with torch.inference_mode():
-                    self._studies[choice] = Study(self.network.problem(choice), layer.group_shape)
-                if len(self._studies) > MAX_STUDIES:
-                    self._studies.popitem(last=False)
-            self._studies.move_to_end(choice)
-            return self._studies[choice]
+        return self._screen.study(choice or self.state.choice)
 
     def _current_frame(self) -> dict:
-        with self._lock:
-            return build_frame(self.network, self._study(), self.state.choice, self.state.initializer)
+        return self._screen.frame(self.state.choice, self.state.initializer)
 
     def _draw(self) -> None:
         """Show the frame of what is chosen, and have the worker complete it."""
         with self._lock:
-            choice, initializer = self.state.choice, self.state.initializer
-            frame = self._current_frame()
-            self._drawn, self._stopped = key_of(choice, initializer), None
-            self.panel.show(compact(frame), layer=choice.layer, rank=self.state.rank)
-            self._start(choice, initializer)
+            self._completion.resume()
+            self._screen.show(self.state.choice, self.state.initializer, self.state.rank)
+            self._start()
 
     @_shown
     def _on_state(self, change) -> None:
@@ -190,11 +169,11 @@ class Explorer:
             self.panel.error = ""
             if change["name"] == "rank":
                 self._keep_rank(change["new"])
-            if key_of(self.state.choice, self.state.initializer) != self._drawn:
+            if key_of(self.state.choice, self.state.initializer) != self._screen.drawn:
                 self._draw()
             elif change["name"] == "rank":
                 self.panel.rank = change["new"]
-                self._start(self.state.choice, self.state.initializer)
+                self._start()
 
     def _keep_rank(self, rank: int) -> None:
         layer, scheme = self.state.layer, self.state.scheme
@@ -217,7 +196,7 @@ class Explorer:
     @_shown
     def _on_cancel(self) -> None:
         with self._lock:
-            self._stopped = self._drawn
+            self._completion.stop()
             self._worker.cancel()
             self.state.tell("cancelled: the curves stay as far as they are", 1.0)
 
@@ -226,60 +205,12 @@ class Explorer:
             self.state.tell("", 1.0)
             self._show_error(error)
 
-    def _start(self, choice: Choice, initializer: str) -> None:
-        job = partial(self._complete, choice, initializer, self.state.rank)
+    def _start(self) -> None:
+        job = self._completion.job(self.state.choice, self.state.initializer, self.state.rank)
         if "google.colab" in sys.modules:  # shows no update that a background thread sends
             job(Token())
         else:
             self._worker.submit(job)
-
-    def _complete(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
-        """The worker's job: the exact numbers of this rank, then the curves that need every rank run anew."""
-        study = self._study(choice)
-        shown = tuple(dict.fromkeys(("spectral", initializer)))
-        if initializer in NESTED or initializer == "function" or self._stopped != self._drawn:
-            if initializer == "sampled" and study.errors_at(initializer, rank) is None:
-                self.state.tell(f"sampled: rank {rank}", 0.0)
-            try:
-                for name in shown:
-                    study.add(name, rank, token.cancelled)
-            except Stopped:
-                return
-            self._amend(study, choice, initializer, initializer)
-            rows = [values for name in shown for values in study.row(name, rank)]
-            self.panel.send_row(rank, {"neurons": rows}, key=key_of(choice, initializer))
-        for name in dict.fromkeys((initializer, "function")):
-            if name not in NESTED and self._stopped != self._drawn:
-                self._fill(study, choice, initializer, name, rank, token)
-
-    def _fill(self, study: Study, choice: Choice, drawn: str, name: str, rank: int, token: Token) -> None:
-        sent = started = time.monotonic()
-        total = len(study.table_ranks)
-        for share in study.fill(name, rank, token.cancelled):
-            with self._lock:
-                if time.monotonic() - sent > UPDATE_S and not token.cancelled():
-                    sent = time.monotonic()
-                    self._amend(study, choice, drawn, name)
-                    done = total - len(study.missing(name, rank))
-                    self.state.tell(f"{name}: {done} of {total} ranks, others interpolated", min(share, 0.999))
-        with self._lock:
-            if token.cancelled():
-                return
-            self._amend(study, choice, drawn, name)
-            self.state.tell("", 1.0)
-        if name == drawn and study.has_pictures and sent > started:
-            self._show_again(choice, drawn)
-
-    def _show_again(self, choice: Choice, drawn: str) -> None:
-        """The whole frame once more: pictures do not come in parts."""
-        with self._lock:
-            if key_of(choice, drawn) == self._drawn:
-                self.panel.show(compact(self._current_frame()))
-
-    def _amend(self, study: Study, choice: Choice, drawn: str, changed: str) -> None:
-        with self._lock:
-            if key_of(choice, drawn) == self._drawn:
-                self.panel.amend(build_patch(study, choice, drawn, changed))
 
     def _show_error(self, error: BaseException) -> None:
         text = str(error)

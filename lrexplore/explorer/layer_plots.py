@@ -124,6 +124,6 @@ def filter_plot(before: np.ndarray, after: np.ndarray, initializer: str) -> dict
         "id": "filters",
         "kind": "images",
         "label": "Filters before and after",
-        "caption": f"Filters of the layer (36 at most) and what {initializer} makes of them at this rank; gray is zero.",
+        "caption": f"Filters (36 at most) and what {initializer} makes of them at this rank. Gray: zero.",
         "images": [{"label": "before", "values": before}, {"label": "after", "by_rank": after}],
     }

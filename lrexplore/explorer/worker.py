@@ -27,11 +27,12 @@ class Worker:
     """Runs one job at a time on a daemon thread; a new job takes the place of a waiting one and stops a running one.
 
     A job may become `grace_s` old before it is stopped, else a held key would cancel every job before it shows
-    anything. What a job raises goes to `on_error`.
+    anything. A job starts once no other has come for `rest_s`, so that nothing competes with a slider that moves.
+    What a job raises goes to `on_error`.
     """
 
-    def __init__(self, on_error: Callable[[BaseException], None], grace_s: float = 0.3):
-        self._on_error, self._grace_s = on_error, grace_s
+    def __init__(self, on_error: Callable[[BaseException], None], grace_s: float = 0.3, rest_s: float = 0.1):
+        self._on_error, self._grace_s, self._rest_s = on_error, grace_s, rest_s
         self._changed = threading.Condition()
         self._waiting: Callable[[Token], None] | None = None
         self._running: Token | None = None
@@ -83,7 +84,12 @@ class Worker:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
-                job, self._waiting = self._waiting, None
+                job = self._waiting
+                while self._changed.wait_for(lambda job=job: self._waiting is not job, self._rest_s):
+                    job = self._waiting
+                if job is None or self._closed:
+                    continue
+                self._waiting = None
                 token = self._running = Token()
             try:
                 job(token)
