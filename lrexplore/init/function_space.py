@@ -20,6 +20,8 @@ from lrexplore.init.rescaled import rescale, rescaled
 from lrexplore.init.spectral import spectral
 from lrexplore.linalg import Factors
 
+_SMALL = 1024
+
 
 class _Subspace(NamedTuple):
     coordinates: Tensor  # A^T (m, r)
@@ -34,14 +36,17 @@ def function(
     generator: torch.Generator | None = None,
     max_steps: int = 200,
     tolerance: float = 1e-5,
-    num_starts: int = 1,
+    num_starts: int | None = None,
 ) -> Factors:
     """Factors that lose least as a function before what follows the layer; balanced.
 
     Starts from the top right singular directions, slightly turned at random so that a stationary point which is no
-    maximum is left; stops when a step saves less than `tolerance` of the remaining loss. `num_starts` > 1 adds random
-    subspaces and keeps the best. Never worse than `rescaled`: if no step helped, that is what comes back.
+    maximum is left; stops when a step saves less than `tolerance` of the remaining loss. `num_starts` above 1 adds
+    random subspaces and keeps the best: there are several local maxima where neurons are few or orthogonal. None is 16
+    for a matrix of at most 1024 entries, else 1. Never worse than `rescaled`: if no step helped, that comes back.
     """
+    if num_starts is None:
+        num_starts = 16 if _is_small(problem) else 1
     decomposition = problem.decomposition(rank)
     if rank >= decomposition.numerical_rank:
         return spectral(problem, rank)
@@ -57,7 +62,13 @@ def function(
     if best is None:
         return rescaled(problem, rank)
     right = best.right if best.right is not None else best.mixing.mT @ problem.matrix
+    if float((right @ right.mT - torch.eye(rank).to(right)).abs().max()) > 1e-3:
+        return rescaled(problem, rank)  # the Gram matrix is too ill-conditioned: what seemed gained is rounding
     return rescale(problem, best.coordinates, right)
+
+
+def _is_small(problem: Problem) -> bool:
+    return problem.matrix.numel() <= _SMALL
 
 
 def _start(problem: Problem, rank: int, number: int, generator: torch.Generator | None) -> _Subspace:
@@ -66,7 +77,7 @@ def _start(problem: Problem, rank: int, number: int, generator: torch.Generator 
     m, n = matrix.shape
     if generator is None:
         generator = torch.Generator(matrix.device).manual_seed(0)
-    on_rows = m < n
+    on_rows = m < n and not _is_small(problem)
     noise = torch.randn(m if on_rows else n, rank, generator=generator, dtype=matrix.dtype, device=matrix.device)
     if on_rows:
         if number == 0:
@@ -93,7 +104,10 @@ def _orthonormal_on_rows(problem: Problem, rank: int, mixing: Tensor) -> _Subspa
 
 
 def _orthonormal(problem: Problem, basis: Tensor) -> _Subspace | None:
-    """The subspace spanned by the columns of `basis` (n, r)."""
+    """The subspace spanned by the columns of `basis` (n, r): by QR where that costs nothing, else by Cholesky."""
+    if _is_small(problem):
+        basis = torch.linalg.qr(basis).Q
+        return _Subspace(problem.matrix @ basis, None, basis.mT)
     root, failed = torch.linalg.cholesky_ex(basis.mT @ basis)
     if failed:
         return None

@@ -159,7 +159,8 @@ def test_a_layer_of_zeros_before_an_activation_has_its_resting_energy():
 
 @pytest.mark.parametrize("width", [1, 4])
 def test_a_batch_norm_of_another_layer_is_refused(width):
-    with pytest.raises(ValueError, match=rf"`batch_norm` must be .* each \(3,\).* got \({width},\).*Pass the batch norm"):
+    message = rf"`batch_norm` must be .* each \(3,\).* got \({width},\).*Pass the batch norm"
+    with pytest.raises(ValueError, match=message):
         respond(torch.ones(3), "relu", BatchNorm(torch.ones(width), torch.ones(width)))
 
 

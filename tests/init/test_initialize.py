@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from matrices import awkward, balance_tolerance, imbalance, some_ranks
 
 from lrexplore.dual import ACTIVATIONS, BatchNorm, function_error
-from lrexplore.init import INITIALIZERS, initialize
+from lrexplore.init import INITIALIZERS, Problem, initialize, single_errors
 from lrexplore.linalg import SCHEMES, dematricize, frobenius_error, matrix_shape
 
 FAST = [name for name in INITIALIZERS if name != "sampled"]
@@ -65,13 +65,11 @@ def test_function_is_never_above_the_others_for_any_activation_on_a_kernel(activ
     kernel = 0.2 * _draw(10, 6, 3, 3)
     generator = torch.Generator().manual_seed(1)
     for batch_norm in (None, BatchNorm(torch.rand(10, generator=generator), torch.randn(10, generator=generator))):
-        what = {"activation": activation, "batch_norm": batch_norm}
+        problem = Problem.of(kernel, scheme, activation, batch_norm)
         for rank in (1, 4):
             errors = [
-                function_error(
-                    kernel, initialize(kernel, rank, initializer=initializer, scheme=scheme, **what), **what
-                )
-                for initializer in ("spectral", "rescaled", "function")
+                float(single_errors(problem, INITIALIZERS[name](problem, rank), rank).function_error)
+                for name in ("spectral", "rescaled", "function")
             ]
             assert errors[2] <= errors[1] + 1e-9
             # the best norm of a row is found on a grid where it has no closed form

@@ -112,7 +112,7 @@ def test_an_unknown_scheme_and_a_shape_that_is_no_layer_are_refused(call):
         call(torch.zeros(2, 3, 4), "channel")
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (4, 6, 1, 1)])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1, 1)])
 def test_a_matrix_of_another_shape_is_not_made_a_weight(shape):
-    with pytest.raises(ValueError, match=r"`matrix` must be \(4, 6\).*got \(6, 4\)|`matrix` must be \(6, 4\).*got \(4, 6\)"):
-        dematricize(torch.zeros(4, 6) if shape == (6, 4) else torch.zeros(6, 4), shape)
+    with pytest.raises(ValueError, match=r"`matrix` must be \(4, 6\) for a weight .*got \(6, 4\)\. Pass"):
+        dematricize(torch.zeros(6, 4), shape)

@@ -1,0 +1,184 @@
+"""One pass over a loader that records what every factorizable layer is given."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from lrexplore.calibration.affine import evaluation_affine
+from lrexplore.calibration.calibration import Calibration
+from lrexplore.calibration.loader import batch_size, evaluation, input_batches, run_model
+from lrexplore.calibration.moments import Moments, OutputMoments
+from lrexplore.calibration.patches import input_vectors, output_vectors
+from lrexplore.calibration.reservoir import Reservoir
+from lrexplore.linalg.inputs import LayerInputs
+from lrexplore.nn import Layer, find_layers
+
+HELD_OUT_EVERY = 4
+CHUNK_VALUES = 16 * 2**20
+
+
+def calibrate(
+    model: nn.Module,
+    loader: Iterable,
+    *,
+    layers: Iterable[str] | None = None,
+    positions: int | None = 256,
+    num_samples: int = 2048,
+    num_held_out: int = 1024,
+    generator: torch.Generator | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> Calibration:
+    """The `Calibration` of every factorizable layer of `model` from one pass over `loader`.
+
+    `loader` is any iterable of inputs or (input, label) pairs; every fourth input is held out for judging. Of an
+    image at most `positions` output pixels (tokens) are looked at, drawn anew for each batch; None takes all.
+    `layers` limits it to these names. The model runs in evaluation mode and is left as it was.
+    `progress(inputs_done, "inputs")` is called after each batch. Moments are summed in float64.
+
+    Raises ValueError for an empty loader, a batch that the model refuses, inputs of a layer that are NaN or
+    infinite, and layers that the model never calls.
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    found = {layer.name: layer for layer in find_layers(model) if layer.skip_reason is None}
+    chosen = found if layers is None else {name: _chosen(found, name) for name in layers}
+    recorders = {
+        name: _Recorder(model, layer, positions, num_samples, num_held_out, generator)
+        for name, layer in chosen.items()
+    }
+    hooks, done = [], 0
+    try:
+        for name, recorder in recorders.items():
+            module = model.get_submodule(name)
+            hooks.append(module.register_forward_hook(partial(_record, recorder), with_kwargs=True))
+        with evaluation(model):
+            for batch in input_batches(loader):
+                size = batch_size(batch)
+                for recorder in recorders.values():
+                    recorder.start(done, size)
+                run_model(model, batch)
+                done += size
+                if progress:
+                    progress(done, "inputs")
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # Each recorder goes as its entry comes: there is memory for one of them, not for both.
+    return Calibration({name: recorders.pop(name).entries() for name in chosen}, done)
+
+
+def _chosen(found: dict[str, Layer], name: str) -> Layer:
+    if name not in found:
+        raise ValueError(
+            f"`layers` must name layers that can be factorized, got {name!r}. See `lr.layers(model)` for them."
+        )
+    return found[name]
+
+
+def _record(recorder, module, args, kwargs, output):
+    recorder.record(args[0] if args else kwargs["input"], output)
+
+
+class _Recorder:
+    """What is collected of one layer."""
+
+    def __init__(self, model, layer: Layer, positions, num_samples, num_held_out, generator):
+        self._layer, self._module = layer, model.get_submodule(layer.name)
+        self._positions, self._generator = positions, generator
+        weight = self._module.weight
+        size = weight[0].numel()
+        scale, shift = evaluation_affine(model, layer)
+        self._scale, self._shift = scale, shift
+        self._outputs = OutputMoments(scale, shift)
+        self._moments = [Moments(size, weight.device) for _ in range(layer.groups)]
+        self._samples = [Reservoir(num_samples, generator) for _ in range(layer.groups)]
+        self._held_out = [Reservoir(num_held_out, generator) for _ in range(layer.groups)]
+        self._first, self._batch = 0, 1
+
+    def start(self, first: int, size: int) -> None:
+        """Announces a batch of `size` inputs, the first of them number `first` of the loader."""
+        self._first, self._batch = first, size
+
+    def record(self, x: Tensor, output: Tensor) -> None:
+        """Takes up one call of the layer."""
+        is_conv = self._layer.kind == "conv"
+        count = output.flatten(2).shape[2] if is_conv and output.ndim == 4 else output[0].numel() // output.shape[-1]
+        picked = None
+        if self._positions is not None and self._positions < count:
+            picked = torch.randperm(count, generator=self._generator)[: self._positions].sort().values
+            picked, count = picked.to(x.device), self._positions
+        x = x.detach()
+        size = count * self._module.weight[0].numel() * self._layer.groups
+        for start, part in _parts(x, max(1, CHUNK_VALUES // size)):
+            vectors = input_vectors(self._module, part, picked)
+            self._check(vectors)
+            held = self._held(start, len(vectors), len(x)).to(x.device)
+            for group in range(self._layer.groups):
+                self._add(group, vectors[:, :, group], held)
+        self._outputs.add(output_vectors(output.detach(), picked, is_conv=is_conv))
+
+    def _held(self, start: int, count: int, total: int) -> Tensor:
+        """Which of the clusters are held out: those of every fourth input of the loader, the second first."""
+        per_input = total // self._batch if total % self._batch == 0 else 1
+        number = self._first + (start + torch.arange(count)) // max(per_input, 1)
+        return number % HELD_OUT_EVERY == 1
+
+    def _add(self, group: int, vectors: Tensor, held: Tensor) -> None:
+        fit = vectors[~held]
+        if len(fit):
+            self._moments[group].add(fit)
+            self._samples[group].add(fit.flatten(0, 1))
+        if held.any():
+            self._held_out[group].add(vectors[held].flatten(0, 1))
+
+    def _check(self, vectors: Tensor) -> None:
+        if not torch.isfinite(vectors).all():
+            raise ValueError(
+                f"`loader` must lead to finite activations, got NaN or inf at the inputs of layer "
+                f"`{self._layer.name}`. Look for NaN in the images or in the weights before it."
+            )
+
+    def entries(self) -> tuple[LayerInputs, ...]:
+        """The finished record, one entry a group."""
+        if not self._moments[0].num_vectors:
+            raise ValueError(
+                f"`loader` must lead to calls of every layer, but `{self._layer.name}` was never called. "
+                "Leave it out with `layers=`."
+            )
+        bias = 0 if self._module.bias is None else self._module.bias.detach().double()
+        columns = {
+            "scale": self._scale,
+            "shift": self._shift + self._scale * bias,
+            "output_mean": self._outputs.mean,
+            "output_variance": self._outputs.variance,
+            "active": self._outputs.active,
+        }
+        columns = {name: values.chunk(self._layer.groups) for name, values in columns.items()}
+        return tuple(
+            self._entry(group, {name: parts[group] for name, parts in columns.items()})
+            for group in range(self._layer.groups)
+        )
+
+    def _entry(self, group: int, columns: dict[str, Tensor]) -> LayerInputs:
+        num_vectors = self._moments[group].num_vectors
+        mean, second_moment, sampling_variance = self._moments[group].finish()
+        return LayerInputs(
+            mean=mean,
+            second_moment=second_moment,
+            sampling_variance=sampling_variance,
+            num_vectors=num_vectors,
+            samples=self._samples[group].sample(len(mean), self._module.weight),
+            held_out=self._held_out[group].sample(len(mean), self._module.weight),
+            kernel_size=tuple(self._layer.kernel_size),
+            **columns,
+        )
+
+
+def _parts(x: Tensor, size: int):
+    """(index of the first, part) for parts of at most `size` inputs."""
+    if x.ndim == 1 or len(x) <= size:
+        yield 0, x
+        return
+    for start in range(0, len(x), size):
+        yield start, x[start : start + size]

@@ -1,0 +1,96 @@
+"""The record of a pass over real inputs, one entry a layer; saved and loaded as safetensors."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from lrexplore.linalg.inputs import LayerInputs
+
+_FORMAT = "lrexplore calibration 1"
+
+
+class Calibration(Mapping):
+    """Layer name -> its `LayerInputs` (of the first group, for a grouped convolution: `entries` gives all)."""
+
+    def __init__(self, entries: dict[str, tuple[LayerInputs, ...]], num_inputs: int):
+        self._entries, self.num_inputs = dict(entries), num_inputs
+
+    def __getitem__(self, name: str) -> LayerInputs:
+        return self.entries(name)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"Calibration({len(self)} layers, {self.num_inputs} inputs)"
+
+    def entries(self, name: str) -> tuple[LayerInputs, ...]:
+        """The layer's entries, one a group. Raises KeyError with the nearest names."""
+        if name not in self._entries:
+            near = get_close_matches(name, self._entries, n=3) or list(self._entries)[:3]
+            raise KeyError(f"`calibration` must hold layer {name!r}, got layers such as {', '.join(near)}.")
+        return self._entries[name]
+
+    def check(self, model: nn.Module) -> None:
+        """Raises ValueError unless every layer here is in `model`, with weights of the right shape."""
+        modules = dict(model.named_modules())
+        for name, entries in self._entries.items():
+            weight = getattr(modules.get(name), "weight", None)
+            if weight is None:
+                raise ValueError(
+                    f"`calibration` must be of this model, got one with a layer `{name}`, which the model does "
+                    "not have. Calibrate this model."
+                )
+            for entry in entries:
+                entry.check_shape((len(weight) // len(entries), *weight.shape[1:]))
+
+    def save(self, path: str | Path) -> None:
+        """Writes everything to one safetensors file."""
+        from safetensors.torch import save_file
+
+        tensors, numbers = {}, {}
+        for name, entries in self._entries.items():
+            for group, entry in enumerate(entries):
+                key = f"{name}|{group}"
+                numbers[key] = {}
+                for field in fields(entry):
+                    value = getattr(entry, field.name)
+                    if isinstance(value, Tensor):
+                        tensors[f"{key}|{field.name}"] = value.contiguous().cpu()
+                    else:
+                        numbers[key][field.name] = value
+        about = {"format": _FORMAT, "num_inputs": self.num_inputs, "entries": numbers}
+        save_file(tensors, path, metadata={"lrexplore": json.dumps(about)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Calibration":
+        """The calibration in a file that `save` wrote. Raises ValueError for any other file."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {}).get("lrexplore", "{}"))
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"`path` must be a safetensors file, got {path}: {error}. Save it again.") from None
+        if about.get("format") != _FORMAT:
+            raise ValueError(
+                f"`path` must be a file written by `Calibration.save`, got {path}. Give the path of one."
+            )
+        grouped = {}
+        for key, tensor in tensors.items():
+            entry, _, field = key.rpartition("|")
+            grouped.setdefault(entry, dict(about["entries"][entry]))[field] = tensor
+        entries = {}
+        for key in about["entries"]:
+            values = grouped[key]
+            values["kernel_size"] = tuple(values["kernel_size"])
+            entries.setdefault(key.rpartition("|")[0], []).append(LayerInputs(**values))
+        return cls({name: tuple(parts) for name, parts in entries.items()}, about["num_inputs"])

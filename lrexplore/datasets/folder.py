@@ -1,0 +1,66 @@
+"""Images in one folder a class, the way ImageNet is unpacked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torchvision
+from PIL import Image
+
+from lrexplore.datasets.augmentation import prepare
+from lrexplore.datasets.batch import Batch, Request
+from lrexplore.datasets.split import mix
+
+
+class FolderImages:
+    """The images of `folder/<class>/*`, decoded when they are asked for; classes are the sorted folder names.
+
+    A file that cannot be read or decoded is left out of its batch and named there.
+    Raises FileNotFoundError for a folder that is missing or holds no images.
+    """
+
+    def __init__(self, folder: str | Path, size: int, classes: Sequence[str] | None = None):
+        self.size = size
+        try:
+            found = torchvision.datasets.ImageFolder(str(folder))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"`data` must be a folder with images in one folder a class, got {folder}"
+                f" ({str(error).rstrip('.')}). Check the path; ImageNet has train/ and val/ there."
+            ) from error
+        self.classes = list(classes or found.classes)
+        unknown = sorted(set(found.classes) - set(self.classes))
+        if unknown:
+            raise ValueError(
+                f"`{folder}` must have the classes of the training images, got {', '.join(unknown[:3])} besides."
+                " Give both splits the same class folders."
+            )
+        label = {name: number for number, name in enumerate(self.classes)}
+        self.samples = [(path, label[found.classes[number]]) for path, number in found.samples]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def select(self, indices: Sequence[int]) -> "FolderImages":
+        """The images with these indices, in this order."""
+        chosen = object.__new__(FolderImages)
+        chosen.size, chosen.classes = self.size, self.classes
+        chosen.samples = [self.samples[index] for index in indices]
+        return chosen
+
+    def __getitem__(self, request: Request) -> Batch:
+        images, labels, corrupt = [], [], []
+        for position, index in enumerate(request.indices):
+            path, label = self.samples[index]
+            try:
+                with Image.open(path) as image:
+                    seed = None if request.seed is None else mix(request.seed, position)
+                    images.append(prepare(image, self.size, seed))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                corrupt.append(path)  # Pillow raises any of these for broken files
+            else:
+                labels.append(label)
+        stacked = (
+            torch.stack(images) if images else torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
+        )
+        return Batch(stacked, torch.tensor(labels, dtype=torch.long), corrupt)
