@@ -22,6 +22,7 @@ from lrexplore.bench.latency import (
 MODEL = "resnet50"
 LAYER = "layer3.2.conv2"
 NEW_LAYERS = ("layer1.0.conv2", "layer2.0.conv2", "layer3.0.conv1", "layer4.0.conv2", "layer4.0.downsample.0", "fc")
+ERROR = "[data-mime-type=\"application/vnd.jupyter.stderr\"]"
 WARM_UP = 5
 SLEEP_S = 60
 
@@ -42,20 +43,6 @@ class Measure:
         verdict = "" if self.bar is None else "ok" if self.value <= self.bar else "ABOVE"
         digits = 0 if self.value >= 100 or self.unit == "requests" else 1
         return f"{self.what:<58}{self.value:>12,.{digits}f} {self.unit:<9}{bar:>12}  {verdict}".rstrip()
-
-
-class Wire:
-    """Bytes that came through the page's web sockets."""
-
-    def __init__(self, browser: Browser):
-        self.num_bytes = 0
-        browser.context.on("page", lambda page: page.on("websocket", self._listen))
-
-    def _listen(self, socket) -> None:
-        socket.on("framereceived", self._count)
-
-    def _count(self, payload: str | bytes) -> None:
-        self.num_bytes += len(payload.encode() if isinstance(payload, str) else payload)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,17 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(folder: Path, num_steps: int) -> list[Measure]:
     """All measures, from one notebook that is opened in `folder`."""
-    _write_notebook(folder / "bench.ipynb", ["import torch, lrexplore as lr", f"explorer = lr.explore({MODEL!r})\nexplorer"])
+    cells = ["import torch, lrexplore as lr", f"explorer = lr.explore({MODEL!r})\nexplorer"]
+    _write_notebook(folder / "bench.ipynb", cells)
     package = Path(__file__).resolve().parents[2]
     search = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
     with jupyter_lab(folder, environment={"PYTHONPATH": search}) as lab, chromium() as browser:
-        wire = Wire(browser)
-        notebook, shown = _first_display(lab, browser, wire)
+        notebook, shown = _first_display(lab, browser)
         measures = [*shown, *_slider(notebook, num_steps), *_kernel(notebook, num_steps), *_layers(notebook, num_steps)]
         measures.append(Measure("requests to anywhere else", len(browser.outside), "requests", 0))
         error = notebook.kernel_value("explorer.panel.error")
         if error:
-            raise RuntimeError(f"the explorer must end without an error, got: {error}")
+            raise RuntimeError(f"`explorer.panel.error` must stay empty, got: {error}")
         notebook.page.close()
     return measures
 
@@ -103,22 +90,24 @@ def _write_notebook(path: Path, cells: list[str]) -> None:
     nbformat.write(notebook, path)
 
 
-def _first_display(lab: Lab, browser: Browser, wire: Wire) -> tuple[Notebook, list[Measure]]:
+def _first_display(lab: Lab, browser: Browser) -> tuple[Notebook, list[Measure]]:
     notebook = browser.open(lab, "bench.ipynb")
     page = notebook.page
     run = "window.jupyterapp.commands.execute('notebook:run-cell-and-select-next').then(() => performance.now())"
     page.evaluate(run)
-    before = wire.num_bytes
+    before = len(notebook.received)
     started = page.evaluate("performance.now()")
     page.evaluate(f"() => {{ {run}; }}")
-    page.wait_for_function(f"{MARKS}.length > 0")
+    page.wait_for_function(f"{MARKS}.length > 0 || document.querySelector('{ERROR}')")
+    if errors := notebook.errors():
+        raise RuntimeError(f"`explorer` must come on screen without an error, got:\n{errors[-1]}")
     first_ms = page.evaluate(f"{MARKS}[0].startTime") - started
-    num_bytes = wire.num_bytes - before
+    num_bytes = sum(notebook.received[before:])
     notebook.kernel_value("explorer.wait(120)")
     return notebook, [
         Measure("running the cell to first plots", first_ms, "ms", 5000),
         Measure("received until then, pictures and JupyterLab's own included", num_bytes, "bytes", 2_000_000),
-        Measure("received until the first layer's curves are complete", wire.num_bytes - before, "bytes"),
+        Measure("received until the first layer's curves are complete", sum(notebook.received[before:]), "bytes"),
     ]
 
 
@@ -166,7 +155,10 @@ def _kernel(notebook: Notebook, num_steps: int) -> list[Measure]:
 
 def _layers(notebook: Notebook, num_steps: int) -> list[Measure]:
     page = notebook.page
-    new = {name: layer_latency(page, name) for name in NEW_LAYERS}
+    new = {}
+    for name in NEW_LAYERS:
+        new[name] = layer_latency(page, name)
+        notebook.kernel_value("explorer.wait(20)")
     seen = [layer_latency(page, NEW_LAYERS[i % len(NEW_LAYERS)]) for i in range(max(num_steps // 3, len(NEW_LAYERS)))]
     found = summary(seen)
     return [

@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+INSTALL_PLAYWRIGHT = 'pip install "playwright>=1.49"'
 INSTALL_CHROMIUM = "apt-get install --yes chromium"
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -180,8 +181,10 @@ def jupyter_lab(
 @contextmanager
 def chromium(*, width: int = 1400, height: int = 1000, color_scheme: str = "light") -> Iterator[Browser]:
     """Headless Chromium that reaches nothing outside 127.0.0.1 and remembers what it tried."""
-    from playwright.sync_api import sync_playwright
-
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"`playwright` must be installed. Install it: {INSTALL_PLAYWRIGHT}") from None
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=CHROMIUM_FLAGS)
         try:

@@ -5,6 +5,7 @@ mark (another layer, an exact row for the rank on screen) is found by hooks that
 """
 
 MARKS = "performance.getEntriesByName('lrexplore:painted')"
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
 HOOKS = """() => {
     if (window.lrx) return;
     window.lrx = {key: 0, click: 0, titles: [], neurons: []};
@@ -63,7 +64,7 @@ def exact_row_latencies(notebook, explorer: str, *, num_steps: int = 30) -> list
         page.wait_for_function(f"rank => {MARKS}.at(-1).detail.rank === rank", arg=rank)
         notebook.wait_for_value(f"{explorer}.state.rank", rank)
         notebook.kernel_value(f"{explorer}.wait(60)")
-        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
+        page.evaluate(TWO_FRAMES)
         if rank not in table:
             latencies.append(page.evaluate("window.lrx.neurons.at(-1).time - window.lrx.key"))
     return latencies

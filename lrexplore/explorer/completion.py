@@ -1,6 +1,7 @@
 """The long work behind a frame: exact numbers of the rank on screen, then the curves that need every rank run anew."""
 
 import time
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from lrexplore.explorer.compute import Stopped
@@ -51,22 +52,41 @@ class Completion:
         for name in dict.fromkeys((initializer, "function")):
             if name not in NESTED:
                 self._fill(choice, initializer, name, rank, token)
+        if not token.cancelled():
+            self._raise_floor(choice, initializer, rank, token)
 
     def _fill(self, choice: Choice, drawn: str, name: str, rank: int, token: Token) -> None:
-        sent = started = time.monotonic()
-        study, lock = self._screen.study(choice), self._screen.lock
-        total = len(study.table_ranks)
-        for share in study.fill(name, rank, token.cancelled):
+        study = self._screen.study(choice)
+        before, total = len(study.missing(name, rank)), len(study.table_ranks)
+
+        def tell() -> str:
+            self._screen.amend(choice, drawn, name)
+            return f"{name}: {total - len(study.missing(name, rank))} of {total} ranks, others interpolated"
+
+        done = self._follow(study.fill(name, rank, token.cancelled), tell, token)
+        if done and before and name == drawn and study.has_pictures:
+            self._screen.show_again(choice, drawn)
+
+    def _raise_floor(self, choice: Choice, drawn: str, rank: int, token: Token) -> None:
+        floor = self._screen.study(choice).floor
+
+        def tell() -> str:
+            self._screen.raise_floor(choice, drawn)
+            return "floor: proving what no factorization can do better"
+
+        self._follow(floor.fill(rank, token.cancelled), tell, token)
+
+    def _follow(self, shares: Iterable[float], tell: Callable[[], str], token: Token) -> bool:
+        """Whether the work came to its end; `tell` sends what is new and says how far it is, not too often."""
+        sent, lock = time.monotonic(), self._screen.lock
+        for share in shares:
             with lock:
                 if time.monotonic() - sent > UPDATE_S and not token.cancelled():
                     sent = time.monotonic()
-                    self._screen.amend(choice, drawn, name)
-                    done = total - len(study.missing(name, rank))
-                    self._state.tell(f"{name}: {done} of {total} ranks, others interpolated", min(share, 0.999))
+                    self._state.tell(tell(), min(share, 0.999))
         with lock:
             if token.cancelled():
-                return
-            self._screen.amend(choice, drawn, name)
+                return False
+            tell()
             self._state.tell("", 1.0)
-        if name == drawn and study.has_pictures and sent > started:
-            self._screen.show_again(choice, drawn)
+        return True

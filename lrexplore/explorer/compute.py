@@ -8,6 +8,7 @@ from threading import RLock
 import numpy as np
 import torch
 
+from lrexplore.explorer.floor import Floor
 from lrexplore.init import (
     INITIALIZERS,
     NESTED,
@@ -62,6 +63,7 @@ class Study:
         self._kernel_shape = kernel_shape
         self._points: dict[str, dict[int, _Point]] = {}
         self._lock = RLock()
+        self.floor = Floor(problem)
         decomposition = problem.decomposition(self.max_rank)
         values = decomposition.values.double()
         self.singular_values = values.cpu().numpy()

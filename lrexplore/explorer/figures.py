@@ -19,10 +19,16 @@ STYLES = {
 GAINS = ("rescaled", "function", "sampled")
 
 
-def error_plot(curves: dict[str, Curve], drawn: tuple[str, ...], max_rank: int, inputs: str) -> dict:
+def error_plot(
+    curves: dict[str, Curve],
+    drawn: tuple[str, ...],
+    max_rank: int,
+    inputs: str,
+    floor: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0)),
+) -> dict:
     """Both errors against rank, a pair of traces an initializer: function error solid, Frobenius error dashed.
 
-    `drawn` names the initializers whose curves are there or will come.
+    `drawn` names the initializers whose curves are there or will come; `floor` is ranks and bounds.
     """
     data = []
     for name in STYLES:
@@ -31,11 +37,13 @@ def error_plot(curves: dict[str, Curve], drawn: tuple[str, ...], max_rank: int, 
         for quantity, dash in (("function", "solid"), ("Frobenius", "dash")):
             y = getattr(curve, f"{quantity.lower()}_error") if curve else np.zeros(0)
             data.append(_error_trace(name, quantity, dash, x, y) | {"visible": name in drawn})
+    data.append(_floor_trace(*floor))
     return {
         "id": "error",
         "label": "Error against rank",
         "caption": f"What the layer loses at each rank: solid as a function ({inputs}), dashed as a matrix "
-        "(Frobenius). A matrix of zeros has Frobenius error 1. Click to set the rank.",
+        "(Frobenius). Below the gray step no factorization of that rank can come as a function: proved, not searched. "
+        "Click to set the rank.",
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": "rank"}, "range": [0, max_rank + 0.5]},
@@ -88,6 +96,27 @@ def gain_updates(curves: dict[str, Curve]) -> dict[str, dict]:
             x, y = _difference(curves, name)
             updates[str(place)] = {"x": x, "y": y}
     return updates
+
+
+def floor_update(ranks: np.ndarray, bounds: np.ndarray) -> dict[str, dict]:
+    """The x and y of the error plot's floor, by trace index."""
+    return {str(2 * len(STYLES)): {"x": ranks.astype(np.float32), "y": bounds.astype(np.float32)}}
+
+
+def _floor_trace(ranks: np.ndarray, bounds: np.ndarray) -> dict:
+    """What no factorization can do better than, as shaded steps: a bound holds for smaller ranks too."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "floor",
+        "visible": len(ranks) > 0,
+        "x": ranks.astype(np.float32),
+        "y": bounds.astype(np.float32),
+        "line": {"color": "#8a8a8a", "dash": "dot", "width": 1, "shape": "vh"},
+        "fill": "tozeroy",
+        "fillcolor": "rgba(138, 138, 138, 0.28)",
+        "hovertemplate": "no factorization of rank %{x}<br>has a function error below %{y:.4f}<extra></extra>",
+    }
 
 
 def error_updates(curves: dict[str, Curve]) -> dict[str, dict]:

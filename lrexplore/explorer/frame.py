@@ -4,11 +4,13 @@ import numpy as np
 
 from lrexplore.explorer.arrays import pack
 from lrexplore.explorer.compute import Curve, Study
-from lrexplore.explorer.figures import error_plot, error_updates, gain_plot, gain_updates
+from lrexplore.explorer.figures import error_plot, error_updates, floor_update, gain_plot, gain_updates
 from lrexplore.explorer.layer_plots import filter_plot, neuron_plot, spectrum_plot
 from lrexplore.explorer.network import Choice, Network
 
 CURVES = ("independent", "spectral", "rescaled", "function", "sampled")
+
+ERRORS = ("function_error", "frobenius_error", "above_floor", "saved")
 
 
 def known_curves(study: Study) -> dict[str, Curve]:
@@ -29,7 +31,7 @@ def build_frame(network: Network, study: Study, choice: Choice, initializer: str
     drawn = (*curves, "function", initializer)
     layer = network.layers[choice.layer]
     plots = [
-        error_plot(curves, drawn, study.max_rank, inputs),
+        error_plot(curves, drawn, study.max_rank, inputs, study.floor.points()),
         gain_plot(curves, drawn, study.max_rank, inputs),
         spectrum_plot(
             study.singular_values, study.energy, study.random_values, study.is_random_draw, study.stable_rank
@@ -73,6 +75,7 @@ def readouts(
     listed = [
         ("function_error", "function error", "3g", errors["function_error"], f"{initializer}; Gaussian, {follows}"),
         ("frobenius_error", "Frobenius error", "3g", errors["frobenius_error"], f"{initializer}; the matrix alone"),
+        ("above_floor", "above the floor", "pct", errors["above_floor"], "proved: no more than this above the best"),
         ("saved", "against spectral", "pct", errors["saved"], "change of the function error; below 0 is better"),
         ("parameters", "parameters", "3g", per_rank * ranks, f"× the layer's {weights:,} weights; below 1 saves"),
     ]
@@ -93,7 +96,7 @@ def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> 
     ranks = np.arange(1, study.max_rank + 1)
     curve, spectral = curves.get(initializer), curves["spectral"]
     if curve is None:
-        return dict.fromkeys(("function_error", "frobenius_error", "saved"), np.full(len(ranks), np.nan))
+        return dict.fromkeys(ERRORS, np.full(len(ranks), np.nan))
     function = np.interp(ranks, curve.ranks, curve.function_error)
     reference = np.interp(ranks, spectral.ranks, spectral.function_error)
     saved = np.where(reference > 1e-6, function / np.maximum(reference, 1e-12) - 1, 0)
@@ -101,7 +104,9 @@ def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> 
         # Between coarse ranks a straight line lies above a convex curve: show no change that is not known.
         known = np.isin(ranks, curve.ranks) if len(curve.ranks) < len(study.table_ranks) else np.full(len(ranks), True)
         saved = np.where(known, saved, np.nan)
+    bound = np.where(study.floor.is_exact(), study.floor.at_every_rank(), np.nan)
     return {
+        "above_floor": np.where(bound > 1e-6, np.maximum(function / np.maximum(bound, 1e-12) - 1, 0), np.nan),
         "function_error": function,
         "frobenius_error": np.interp(ranks, curve.ranks, curve.frobenius_error),
         "saved": saved,
@@ -123,6 +128,16 @@ def build_patch(study: Study, choice: Choice, drawn: str, changed: str) -> dict:
         rho, loss = study.neuron_table(drawn)
         patch["by_rank"] = {"neurons": {str(place): pack(rho, "uint16"), str(place + 1): pack(loss, "uint16")}}
     return patch
+
+
+def build_floor_patch(study: Study, choice: Choice, drawn: str) -> dict:
+    """What a floor that grew adds to the frame drawn for the initializer `drawn`."""
+    errors = error_readouts(study, drawn, known_curves(study))
+    return {
+        "key": key_of(choice, drawn),
+        "plots": {"error": {"data": floor_update(*study.floor.points())}},
+        "readouts": {"above_floor": errors["above_floor"].astype(np.float32)},
+    }
 
 
 def compact(frame: dict) -> dict:

@@ -6,7 +6,7 @@ from threading import RLock
 import torch
 
 from lrexplore.explorer.compute import Study
-from lrexplore.explorer.frame import build_frame, build_patch, compact, key_of
+from lrexplore.explorer.frame import build_floor_patch, build_frame, build_patch, compact, key_of
 from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.panel import PlotPanel
 
@@ -58,6 +58,12 @@ class Screen:
         with self.lock:
             if key_of(choice, initializer) == self.drawn:
                 self.panel.amend(build_patch(self.study(choice), choice, initializer, changed))
+
+    def raise_floor(self, choice: Choice, initializer: str) -> None:
+        """Send the floor as far as it is known, if the frame still is the one on screen."""
+        with self.lock:
+            if key_of(choice, initializer) == self.drawn:
+                self.panel.amend(build_floor_patch(self.study(choice), choice, initializer))
 
     def send_row(self, choice: Choice, initializer: str, rank: int) -> None:
         """Send the neurons at exactly this rank."""

@@ -31,7 +31,7 @@ class Worker:
     What a job raises goes to `on_error`.
     """
 
-    def __init__(self, on_error: Callable[[BaseException], None], grace_s: float = 0.3, rest_s: float = 0.1):
+    def __init__(self, on_error: Callable[[BaseException], None], grace_s: float = 0.3, rest_s: float = 0.05):
         self._on_error, self._grace_s, self._rest_s = on_error, grace_s, rest_s
         self._changed = threading.Condition()
         self._waiting: Callable[[Token], None] | None = None

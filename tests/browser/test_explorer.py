@@ -49,8 +49,8 @@ def shown(notebook):
 
 
 def wait_for_neurons(notebook):
-    """Wait until the neurons on screen are those of `explorer.figure()` in the kernel (two bytes a number)."""
-    wanted = notebook.kernel_value("[float(value) for value in explorer.figure().data[-1].y]")
+    """Wait until the neurons on screen are the kernel's at exactly this rank (two bytes a number came)."""
+    wanted = notebook.kernel_value("explorer._study().row(explorer.state.initializer, explorer.state.rank)[0].tolist()")
     same = f"wanted => {{ const shown = {NEURONS};"
     same += " return shown.length === wanted.length && shown.every((value, i) => Math.abs(value - wanted[i]) < 1e-3); }"
     notebook.page.wait_for_function(same, arg=wanted)
@@ -137,7 +137,11 @@ def test_a_click_on_the_error_plot_sets_the_rank(shown):
 
 @pytest.mark.parametrize(
     ("label", "trait", "value"),
-    [("initializer", "initializer", "rescaled"), ("scheme", "scheme", "spatial"), ("followed by", "activation", "gelu")],
+    [
+        ("initializer", "initializer", "rescaled"),
+        ("scheme", "scheme", "spatial"),
+        ("followed by", "activation", "gelu"),
+    ],
 )
 def test_a_picker_changes_state_and_plots(shown, label, trait, value):
     page = shown.page

@@ -9,7 +9,7 @@ STEM, WIDE, GROUPED, DEPTHWISE, POINT, HEAD = "stem", "wide", "grouped", "depthw
 
 
 def small_network() -> nn.Module:
-    """A random convolutional network on 8 x 8 color images: six layers, of which one (depthwise) cannot be factorized."""
+    """A random network for color images: six layers, of which one (depthwise) cannot be factorized."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = nn.Sequential(

@@ -71,8 +71,9 @@ def test_a_curve_that_must_be_run_anew_is_not_known_before_it_is(network):
     assert study.neuron_table("function") is None
     assert study.errors_at("function", 5) is None
     study.add("function", 5)
-    assert study.curve("function").ranks.tolist() == [5]
-    assert study.errors_at("function", 5) == (study.curve("function").function_error[0], *study.curve("function").frobenius_error)
+    curve = study.curve("function")
+    assert curve.ranks.tolist() == [5]
+    assert study.errors_at("function", 5) == (curve.function_error[0], curve.frobenius_error[0])
 
 
 def test_filling_goes_from_coarse_to_fine_and_begins_with_the_rank_asked_for(network):

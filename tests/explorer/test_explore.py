@@ -96,9 +96,8 @@ def test_the_factorized_layer_has_the_factors_on_screen(explorer):
 
 def test_a_rank_past_break_even_is_taken_only_when_set_by_hand(open_explorer):
     explorer = open_explorer(rank_scale=1.0)
-    past = [
-        name for name in explorer.network.names if explorer.network.layers[name].break_even_rank("channel") < explorer.network.rank(name, "channel")
-    ]  # fmt: skip
+    network = explorer.network
+    past = [n for n in network.names if network.layers[n].break_even_rank() < network.rank(n, "channel")]
     assert past
     assert not set(past) & set(explorer.ranks())
     explorer.state.layer = past[0]
@@ -202,7 +201,5 @@ def test_an_interpreter_ends_well_while_an_explorer_works():
         explorer.state.initializer = "sampled"
         print(explorer.wait(0.5))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "False", "")

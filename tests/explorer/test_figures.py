@@ -50,7 +50,7 @@ def test_an_initializer_has_a_solid_function_error_and_a_dashed_frobenius_error(
 
 def test_a_curve_that_is_not_known_yet_has_its_place_and_no_points(curves):
     plot = error_plot(curves, DRAWN, 8, "Gaussian")
-    assert len(plot["data"]) == 2 * len(STYLES)
+    assert len(plot["data"]) == 2 * len(STYLES) + 1  # the last is the floor
     assert [len(trace["x"]) for trace in traces(plot, "function")] == [0, 0]
     assert [len(trace["x"]) for trace in traces(gain_plot(curves, DRAWN, 8, "Gaussian"), "function")] == [0]
 
@@ -92,7 +92,8 @@ def test_an_update_gives_what_the_plot_drawn_afresh_has(curves, plot, updates):
 def test_an_update_touches_no_other_initializer(curves):
     names = [trace["name"] for trace in error_plot(curves, DRAWN, 8, "Gaussian")["data"]]
     assert {names[int(place)] for place in error_updates({"rescaled": curves["rescaled"]})} == {"rescaled"}
-    assert {GAINS[int(place)] for place in gain_updates({name: curves[name] for name in ("spectral", "rescaled")})} == {"rescaled"}
+    known = {name: curves[name] for name in ("spectral", "rescaled")}
+    assert {GAINS[int(place)] for place in gain_updates(known)} == {"rescaled"}
 
 
 def test_what_is_a_function_error_says_for_which_inputs(curves):

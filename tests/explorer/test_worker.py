@@ -152,7 +152,5 @@ def test_an_interpreter_ends_well_while_a_job_runs():
         worker.submit(job)
         started.wait()
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "job ended", "")

@@ -1,0 +1,52 @@
+"""A floor under the error curves of one layer: what no factorization of a rank can do better than."""
+
+from collections.abc import Callable, Iterator
+from threading import RLock
+
+import numpy as np
+import torch
+
+from lrexplore.init import Problem, floor_curve, rank_grid
+
+FLOOR_RANKS = 16
+
+
+class Floor:
+    """Proven lower bounds of the function error, filled coarse to fine; safe to read while a worker adds."""
+
+    def __init__(self, problem: Problem):
+        self._problem = problem
+        self._bounds: dict[int, float] = {problem.max_rank: 0.0}
+        self._lock = RLock()
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks, ascending, and the bounds known at them. Between two ranks the bound of the larger one holds."""
+        with self._lock:
+            known = sorted(self._bounds.items())
+        return np.array([rank for rank, _ in known]), np.array([bound for _, bound in known])
+
+    def at_every_rank(self) -> np.ndarray:
+        """A valid bound at ranks 1..max_rank: what no larger rank can do, no smaller one can."""
+        ranks, bounds = self.points()
+        return bounds[np.searchsorted(ranks, np.arange(1, self._problem.max_rank + 1))]
+
+    def is_exact(self) -> np.ndarray:
+        """Whether a bound of its own is known at ranks 1..max_rank."""
+        return np.isin(np.arange(1, self._problem.max_rank + 1), self.points()[0])
+
+    def fill(self, first: int, stopped: Callable[[], bool]) -> Iterator[float]:
+        """Adds the bounds that are missing, that of rank `first` before all; yields the share that is done."""
+        wanted = [first, *rank_grid(self._problem.max_rank, FLOOR_RANKS)]
+        with self._lock:
+            missing = [rank for rank in dict.fromkeys(wanted) if rank not in self._bounds]
+        parts = [missing[:1], missing[1:]] if missing[:1] == [first] else [missing]
+        done = 0
+        for part in parts:
+            if not part or stopped():
+                continue
+            with torch.inference_mode():
+                for rank, bound in floor_curve(self._problem, part, cancelled=stopped):
+                    with self._lock:
+                        self._bounds[rank] = max(bound, 0.0)
+                    done += 1
+                    yield done / len(missing)
