@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from lrexplore.models.architectures import build, names, nearest
+from lrexplore.models.catalogue import OWN
 from lrexplore.models.checkpoint import SUFFIXES, check_values, load_checkpoint
 from lrexplore.models.pretrained import available_weights, load_pretrained
 
@@ -47,6 +48,8 @@ def load_model(
     name = str(name_or_path).lower()
     if name in names():
         return _named(name, weights)
+    if name in OWN and weights is None:
+        return OWN[name]().eval()
     if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
         if weights is not None:
             raise ValueError(

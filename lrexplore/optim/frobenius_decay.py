@@ -1,0 +1,111 @@
+"""Frobenius decay: the squared norm of the product as a penalty, in the place of weight decay on its factors."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from lrexplore.linalg import upcast
+from lrexplore.nn import FACTORIZED
+
+
+def factor_stacks(module: nn.Module) -> tuple[Tensor, Tensor]:
+    """The factors of a factorized layer as (groups, m, r) and (groups, r, n); views of its parameters."""
+    groups = getattr(module, "groups", 1)
+    return module.left.unflatten(0, (groups, -1)), module.right.unflatten(0, (groups, -1))
+
+
+def frobenius_penalty(module: nn.Module) -> Tensor:
+    """|left right|_F^2 of one factorized layer (all groups together), differentiable, from r x r Grams."""
+    left, right = map(upcast, factor_stacks(module))
+    return ((left.mT @ left) * (right @ right.mT)).sum()
+
+
+@torch.no_grad()
+def penalty_gradients(module: nn.Module) -> tuple[Tensor, Tensor]:
+    """Gradients of |left right|_F^2 / 2: left (right right^T) and (left^T left) right, shaped like the parameters.
+
+    Cost O(r^2 (m + n)); the product is never formed (Khodak et al. 2021, arXiv:2105.01029).
+    """
+    left, right = map(upcast, factor_stacks(module))
+    left_gradient, right_gradient = left @ (right @ right.mT), (left.mT @ left) @ right
+    return left_gradient.flatten(0, 1), right_gradient.flatten(0, 1)
+
+
+@torch.no_grad()
+def add_frobenius_decay(modules: Iterable[nn.Module], strength: float) -> None:
+    """Adds the gradients of (strength/2) |left right|_F^2 to the `.grad` of every factor in `modules`.
+
+    Call it between backward and step, after gradients were averaged over processes, unscaled and clipped: it
+    then enters once, whatever the number of processes, micro-batches or the loss scale, exactly as torch's own
+    weight decay does. Factors that are frozen or have no gradient are left alone, as weight decay leaves them.
+    """
+    for module in modules:
+        if not any(
+            factor.requires_grad and factor.grad is not None for factor in (module.left, module.right)
+        ):
+            continue
+        left, right = map(upcast, factor_stacks(module))
+        left_gram, right_gram = left.mT @ left, right @ right.mT
+        for factor, first, second in ((module.left, left, right_gram), (module.right, left_gram, right)):
+            if factor.requires_grad and factor.grad is not None:
+                stack = factor.grad.unflatten(0, (len(left_gram), -1))
+                if stack.dtype == first.dtype:
+                    stack.baddbmm_(first, second, alpha=strength)
+                else:
+                    stack.add_(first @ second, alpha=strength)
+
+
+@torch.no_grad()
+def shrink_by_frobenius_decay(modules: Iterable[nn.Module], amount: float) -> None:
+    """Moves every factor that has a gradient against the gradient of |left right|_F^2 / 2, times `amount`."""
+    for module in modules:
+        gradients = penalty_gradients(module)
+        for factor, gradient in zip((module.left, module.right), gradients, strict=True):
+            if factor.requires_grad and factor.grad is not None:
+                factor.sub_(gradient, alpha=amount)
+
+
+class FrobeniusDecay:
+    """Frobenius decay as part of an optimizer's `step`, for the factorized layers of a model.
+
+    With SGD (and any optimizer whose weight decay is an L2 term) it adds to the gradients. With AdamW, whose
+    weight decay is decoupled, it moves the factors by lr * strength * gradient of |left right|_F^2 / 2 instead:
+    the coefficient then means what it means for the other weights.
+
+    It runs inside `optimizer.step()`: after all-reduce, after `scaler.unscale_`, after clipping. With a
+    GradScaler call `scaler.unscale_(optimizer)` first where the optimizer unscales by itself (`fused=True`).
+    Give the factors weight decay 0: `parameter_groups` does. Raises ValueError for a negative strength.
+    """
+
+    def __init__(self, model: nn.Module, strength: float):
+        if not 0 <= strength < float("inf"):
+            raise ValueError(
+                f"`strength` must be a number >= 0, got {strength}. Use 0 for none; 1e-4 is a common weight decay."
+            )
+        self.modules = [module for module in model.modules() if isinstance(module, FACTORIZED)]
+        self.strength = strength
+
+    def attach(self, optimizer: torch.optim.Optimizer):
+        """Hooks into `optimizer.step`; `.remove()` of what comes back takes it out again."""
+        return optimizer.register_step_pre_hook(self._before_step)
+
+    def _before_step(self, optimizer, args, kwargs) -> None:
+        if getattr(optimizer, "grad_scale", None) is not None:
+            raise ValueError(
+                "`optimizer` must get unscaled gradients before Frobenius decay, got scaled ones."
+                " Call `scaler.unscale_(optimizer)` before `scaler.step(optimizer)`."
+            )
+        if not self.strength:
+            return
+        if not _is_decoupled(optimizer):
+            add_frobenius_decay(self.modules, self.strength)
+            return
+        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        for module in self.modules:
+            shrink_by_frobenius_decay([module], float(rates[id(module.left)]) * self.strength)
+
+
+def _is_decoupled(optimizer: torch.optim.Optimizer) -> bool:
+    # torch >= 2.7 makes AdamW an Adam with this entry; older versions have the class only.
+    return isinstance(optimizer, torch.optim.AdamW) or optimizer.defaults.get("decoupled_weight_decay", False)

@@ -1,0 +1,46 @@
+"""Which parameter gets which decay, decided by the module that owns it and never by its name."""
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from lrexplore.nn import FACTORIZED
+
+DECAYS = ("frobenius", "weight", "none")
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def parameter_groups(
+    model: nn.Module, *, decay: str = "frobenius", decay_strength: float, decay_norms: bool
+) -> list[dict]:
+    """Optimizer groups `factors`, `weights` and `norms and biases` (their key `name`), each trainable parameter once.
+
+    Weights get weight decay `decay_strength`. Factors get it under `decay="weight"`, else 0: with "frobenius"
+    attach `FrobeniusDecay(model, decay_strength)` to the optimizer, "none" leaves them free. `decay_norms` says
+    whether gains and shifts of normalizations and all biases get weight decay as well: True is what Khodak et
+    al. 2021 and torch's default do, False is common for AdamW. Empty groups are left out.
+    Raises ValueError for another `decay`.
+    """
+    if decay not in DECAYS:
+        raise ValueError(f"`decay` must be one of {', '.join(DECAYS)}, got {decay!r}. Choose one of them.")
+    factors, small, weights = [], [], []
+    for module in model.modules():
+        for attribute, parameter in module._parameters.items():
+            if parameter is None or not parameter.requires_grad:
+                continue
+            if isinstance(module, FACTORIZED) and attribute in ("left", "right"):
+                factors.append(parameter)
+            elif isinstance(module, _NORMS) or attribute == "bias":
+                small.append(parameter)
+            else:
+                weights.append(parameter)
+    groups, seen = [], set()
+    for name, parameters, amount in (
+        ("factors", factors, decay_strength if decay == "weight" else 0.0),
+        ("weights", weights, decay_strength),
+        ("norms and biases", small, decay_strength if decay_norms else 0.0),
+    ):
+        fresh = [p for p in dict.fromkeys(parameters) if id(p) not in seen]
+        seen |= {id(parameter) for parameter in fresh}
+        if fresh:
+            groups.append({"name": name, "params": fresh, "weight_decay": amount})
+    return groups

@@ -1,0 +1,139 @@
+"""The one writer of a run: appends lines, replaces the status, and writes Parquet at the end."""
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+from lrexplore.records.layout import STREAMS, VERSION, check_version, finite, read_json, write_json
+from lrexplore.records.reader import Reader
+
+_HEARTBEAT_S = 5.0
+
+
+class Writer:
+    """Appends to a run's folder, which it makes. Use it as a context manager; one process a run may hold it.
+
+    Every call of `append` is one write of whole lines: a killed run loses none, and a torn last line (a full
+    disk) is cut when the run is opened again. `rows` counts the rows of each stream: a checkpoint keeps it, and
+    `resume(rows)` voids what came after.
+    Raises BlockingIOError while another process writes this run, ValueError for records of a later version.
+    """
+
+    def __init__(self, folder: str | Path, description: dict, *, tensorboard: bool = False):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 - held as long as the writer
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise BlockingIOError(
+                f"`{self.folder}` must have one writer, got a second one while a run is still going on there."
+                " Stop that run first or choose another name."
+            ) from None
+        described = self.folder / "run.json"
+        if described.exists():
+            check_version(read_json(described), self.folder)
+        else:
+            write_json(described, {"version": VERSION, "started": time.time(), **description})
+        self._files = {stream: _open_whole(self.folder / f"{stream}.jsonl") for stream in STREAMS}
+        self.rows = dict.fromkeys(STREAMS, 0)
+        self._status: dict = {}
+        self._board = _tensorboard(self.folder) if tensorboard else None
+        self._closed = threading.Event()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def append(self, stream: str, row: dict) -> None:
+        """Adds one row to one of the streams; it must have a `step`."""
+        line = json.dumps({key: finite(value) for key, value in row.items()}, separators=(",", ":")) + "\n"
+        _write_all(self._files[stream], line.encode())
+        self.rows[stream] += 1
+        if self._board is not None and stream in ("steps", "epochs"):
+            for key, value in row.items():
+                if isinstance(value, int | float) and key not in ("step", "epoch"):
+                    self._board.add_scalar(f"{stream}/{key}", value, row["step"])
+
+    def resume(self, rows: dict[str, int]) -> None:
+        """Voids all but the first rows of every stream: as many as a checkpoint knew (0 where it says nothing)."""
+        for stream, file in self._files.items():
+            self.rows[stream] = rows.get(stream, 0)
+            _write_all(file, f'{{"resume":{self.rows[stream]}}}\n'.encode())
+
+    def status(self, state: str, **more) -> None:
+        """Replaces the status: `running`, `done`, `stopped` or `failed`, and what else there is to say."""
+        self._status = {**self._status, **{key: finite(value) for key, value in more.items()}}
+        process = {"pid": os.getpid(), "host": socket.gethostname()}
+        write_json(
+            self.folder / "status.json", {"state": state, **process, "time": time.time(), **self._status}
+        )
+
+    def finish(self) -> None:
+        """Writes every stream as a Parquet file beside its lines."""
+        reader = Reader(self.folder)
+        reader.poll()
+        for stream in STREAMS:
+            table = reader.table(stream)
+            path = self.folder / f"{stream}.parquet"
+            temporary = path.with_suffix(".parquet.new")
+            table.to_parquet(temporary, index=False)
+            os.replace(temporary, path)
+
+    def sync(self) -> None:
+        """Returns when the lines written so far are on the disk, not only with the operating system."""
+        for file in self._files.values():
+            os.fsync(file)
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        self._closed.set()
+        if self._board is not None:
+            self._board.close()
+        for file in self._files.values():
+            os.close(file)
+        self._files = {}
+        self._lock.close()
+
+    def _beat(self) -> None:
+        while not self._closed.wait(_HEARTBEAT_S):
+            try:
+                os.utime(self.folder / "status.json")
+            except OSError:
+                continue  # not there yet, or the file system is away: the run itself will say so
+
+
+def _open_whole(path: Path) -> int:
+    """A descriptor that appends, after a torn last line was cut off (no reader has taken it)."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    size = os.lseek(file, 0, os.SEEK_END)
+    end = size
+    while end and os.pread(file, 1, end - 1) != b"\n":
+        end -= 1
+    if end != size:
+        os.ftruncate(file, end)
+    return file
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def _tensorboard(folder: Path):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "`tensorboard` must be installed to write for it, got an environment without it."
+            " Install the extra: pip install -e '.[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder))
