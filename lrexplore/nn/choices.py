@@ -5,7 +5,7 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
-from lrexplore.init import INITIALIZERS
+from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg.matricization import SCHEMES
 from lrexplore.linalg.rank import check_rank, rank_from_scale
 from lrexplore.nn.layers import Layer, batch_norm_of
@@ -31,17 +31,23 @@ def choose_rank(
     return rank
 
 
-def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, scheme) -> None:
+def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, scheme, calibration=None) -> None:
     """Raises ValueError, with the nearest names, for anything `factorize` cannot do with these layers."""
     if (rank_scale is None) == (ranks is None):
         raise ValueError(
             f"One of `rank_scale` and `ranks` must be given, got {'neither' if ranks is None else 'both'}. "
             "Use `rank_scale=0.25` for all layers, or `ranks={layer: rank}` for some."
         )
-    if initializer not in INITIALIZERS:
+    known = INITIALIZERS | REAL_INPUTS
+    if initializer not in known:
         raise ValueError(
-            f"`initializer` must be one of {', '.join(INITIALIZERS)}, got {initializer!r}. "
-            + _nearest(initializer, INITIALIZERS, "Choose one of them.")
+            f"`initializer` must be one of {', '.join(known)}, got {initializer!r}. "
+            + _nearest(initializer, known, "Choose one of them.")
+        )
+    if initializer in REAL_INPUTS and calibration is None:
+        raise ValueError(
+            f"`calibration` must be given for the initializer {initializer!r}, got None. Pass "
+            "`lr.calibrate(model, loader)`, or use `function`, which needs no inputs."
         )
     by_name = {layer.name: layer for layer in layers}
     for argument, names in (("ranks", ranks or {}), ("scheme", {} if isinstance(scheme, str) else scheme)):

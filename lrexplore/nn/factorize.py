@@ -5,10 +5,10 @@ from copy import deepcopy
 from dataclasses import astuple, dataclass, fields
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lrexplore.dual import BatchNorm
-from lrexplore.init import initialize
+from lrexplore.init import REAL_INPUTS, initialize
 from lrexplore.nn.choices import check_choices, check_finite, choose_rank, scheme_for
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.costs import factorized_parameters
@@ -40,6 +40,7 @@ def factorize(
     ranks: dict[str, int] | None = None,
     initializer: str = "function",
     scheme: str | dict[str, str] = "channel",
+    calibration=None,
     generator: torch.Generator | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> nn.Module:
@@ -48,21 +49,27 @@ def factorize(
     Give `rank_scale` (every layer whose rank saves parameters) or `ranks` (layer name -> rank of each group;
     only these layers, and past break-even too). `scheme` is one name, or layer name -> name with "channel"
     for the others. Each layer is initialized for the activation and the batch norm that `find_layers` reads
-    after it. `progress(done, total, name)` is called before each layer, and once at the end with an empty
+    after it; those of `lrexplore.init.REAL_INPUTS` also need `calibration`, what `lr.calibrate` recorded of this
+    model, and may correct the layer's bias (where it has none, the running mean of the batch norm that follows, or a
+    new bias). `progress(done, total, name)` is called before each layer, and once at the end with an empty
     name. Without a `generator` the draws are those of seed 0.
 
     The copy carries `factorization`, one `Replacement` a layer; `report` shows it as a table. Raises
     ValueError, before anything is computed, for unknown names, ranks out of range, and NaN or inf weights.
     """
     layers = find_layers(model)
-    check_choices(layers, rank_scale, ranks, initializer, scheme)
+    check_choices(layers, rank_scale, ranks, initializer, scheme, calibration)
     schemes = {layer.name: scheme_for(layer, scheme) for layer in layers}
     # A rank, or the reason why the layer stays as it is.
     choices = {layer.name: choose_rank(layer, schemes[layer.name], rank_scale, ranks) for layer in layers}
     chosen = [layer for layer in layers if isinstance(choices[layer.name], int)]
     for layer in chosen:
         check_finite(model, layer)
-    memo, seeded = {}, {}
+    if initializer in REAL_INPUTS:
+        entries = {layer.name: calibration.entries(layer.name) for layer in chosen}
+    else:
+        entries = {}
+    memo, seeded, notes, shifts = {}, {}, {}, {}
     for done, layer in enumerate(chosen):
         if progress:
             progress(done, len(chosen), layer.name)
@@ -72,13 +79,21 @@ def factorize(
         if generator is None and device not in seeded:
             seeded[device] = torch.Generator(device).manual_seed(0)
         rank, chosen_scheme, draws = choices[layer.name], schemes[layer.name], generator or seeded[device]
-        memo[id(old)] = _factorized(model, layer, rank, initializer, chosen_scheme, draws)
+        factors = _initialized(model, layer, rank, initializer, chosen_scheme, entries.get(layer.name), draws)
+        memo[id(old)] = _module(old, layer, factors, chosen_scheme)
+        shifts[layer] = _correct_bias(model, layer, memo[id(old)], factors)
+        notes[layer.name] = "; ".join(dict.fromkeys(filter(None, (getattr(x, "note", "") for x in factors))))
     if progress:
         progress(len(chosen), len(chosen), "")
     # deepcopy takes what its memo holds, so the replaced weights are never copied.
     factorized = deepcopy(model, memo)
+    for layer, shift in shifts.items():
+        if shift is not None:
+            factorized.get_submodule(layer.follows.batch_norm).running_mean.sub_(shift)
     earlier = [record for record in getattr(model, "factorization", ()) if record.name not in choices]
-    records = [_record(layer, choices[layer.name], schemes[layer.name]) for layer in layers]
+    records = [
+        _record(layer, choices[layer.name], schemes[layer.name], notes.get(layer.name, "")) for layer in layers
+    ]
     factorized.factorization = (*earlier, *records)
     return factorized
 
@@ -105,27 +120,50 @@ def report(model: nn.Module):
     return table.astype({"rank": "Int64"})
 
 
-def _factorized(model, layer: Layer, rank: int, initializer: str, scheme: str, generator) -> nn.Module:
+def _initialized(model, layer: Layer, rank: int, initializer: str, scheme: str, entries, generator) -> list:
+    """The factors of every group."""
     weights, batch_norm = weights_of(model, layer), batch_norm_of(model, layer)
     norms = [None] * layer.groups
     if batch_norm:
         parts = zip(batch_norm.gamma.chunk(layer.groups), batch_norm.beta.chunk(layer.groups), strict=True)
         norms = [BatchNorm(gamma, beta) for gamma, beta in parts]
     options = {"initializer": initializer, "scheme": scheme, "activation": layer.follows.activation}
-    factors = [
-        initialize(weight, rank, batch_norm=norm, generator=generator, **options)
-        for weight, norm in zip(weights, norms, strict=True)
+    return [
+        initialize(weight, rank, batch_norm=norm, calibration=entry, generator=generator, **options)
+        for weight, norm, entry in zip(weights, norms, entries or [None] * layer.groups, strict=True)
     ]
-    old = model.get_submodule(layer.name)
+
+
+def _module(old: nn.Module, layer: Layer, factors: list, scheme: str) -> nn.Module:
     if layer.kind == "linear":
         return FactorizedLinear.from_layer(old, factors[0])
     return FactorizedConv2d.from_layer(old, factors, scheme)
 
 
-def _record(layer: Layer, choice: int | str, scheme: str) -> Replacement:
+def _correct_bias(model: nn.Module, layer: Layer, module: nn.Module, factors: list) -> Tensor | None:
+    """Adds the factors' correction to the bias; or what to take off the running mean of the batch norm instead."""
+    biases = [getattr(pair, "bias", None) for pair in factors]
+    if all(bias is None for bias in biases):
+        return None
+    left = module.left.detach()
+    zeros = left.new_zeros(layer.weight_shape[0] // layer.groups)
+    shift = torch.cat([zeros if bias is None else bias.to(left) for bias in biases])
+    if module.bias is not None:
+        module.bias.data.add_(shift)
+        return None
+    norm = layer.follows.batch_norm and model.get_submodule(layer.follows.batch_norm)
+    if norm is not None and norm.running_mean is not None:
+        return shift
+    module.bias = nn.Parameter(shift, requires_grad=module.left.requires_grad)
+    module.bias_added = True
+    return None
+
+
+def _record(layer: Layer, choice: int | str, scheme: str, note: str) -> Replacement:
     before = layer.num_parameters
     if isinstance(choice, str):
         return Replacement(layer.name, None, scheme, before, before, choice)
     after = factorized_parameters(layer, choice, scheme)
     past = f"costs more: rank {choice} is past break-even, rank {layer.break_even_rank(scheme)}"
-    return Replacement(layer.name, choice, scheme, before, after, "" if after < before else past)
+    reasons = ["" if after < before else past, note]
+    return Replacement(layer.name, choice, scheme, before, after, "; ".join(filter(None, reasons)))

@@ -1,0 +1,166 @@
+"""The command `lrexplore`: lab, doctor, train, sweep, bench."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lrexplore import __version__
+
+_NOTEBOOK = Path("notebooks", "01-explorer.ipynb")
+
+
+def lab_command(arguments: Sequence[str]) -> list[str]:
+    """The command that starts JupyterLab on the explorer's notebook; `arguments` go on to it and win.
+
+    JupyterLab's own defaults stay: it listens on localhost only and asks for its token. Its news feed and
+    update check are off, so that nothing is asked of the internet. Raises FileNotFoundError outside a clone.
+    """
+    clone = Path(__file__).resolve().parent.parent
+    root = next((folder for folder in (clone, Path.cwd()) if (folder / _NOTEBOOK).is_file()), None)
+    if root is None:
+        raise FileNotFoundError(
+            f"`lrexplore lab` must find {_NOTEBOOK} in the clone, got none in {clone} or {Path.cwd()}."
+            " Run it in a clone of the project, or open a notebook of your own with `jupyter lab`."
+        )
+    notebook = f"/lab/tree/{_NOTEBOOK.as_posix()}"
+    options = [
+        *(f"--ServerApp.root_dir={root}", f"--LabApp.default_url={notebook}"),
+        *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+    ]
+    if getattr(os, "geteuid", lambda: 1)() == 0:
+        options.append("--allow-root")  # everybody is root in a container, where JupyterLab would not start
+    given = {argument.partition("=")[0] for argument in arguments}
+    options = [option for option in options if option.partition("=")[0] not in given]
+    return [sys.executable, "-m", "jupyterlab", *options, *arguments]
+
+
+def _lab(options: argparse.Namespace, rest: list[str]) -> int:
+    command = lab_command(rest)
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def _doctor(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.doctor import main
+
+    return main(as_json=options.json)
+
+
+def _allocate(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.cli_ranks import allocate
+
+    return allocate(rest)
+
+
+def _factorize(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.cli_ranks import factorize
+
+    return factorize(rest)
+
+
+def _bench_init(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.init import main
+
+    return main(rest) or 0
+
+
+def _bench_ranks(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.ranks import main
+
+    return main(rest) or 0
+
+
+def _bench_whitened(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.whitened import main
+
+    return main(rest) or 0
+
+
+def _bench_explorer(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.explorer import main
+
+    return main(rest) or 0
+
+
+def _train(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.train.__main__ import main
+
+    return main(rest, program="lrexplore train")
+
+
+def _sweep(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.train.sweep import main
+
+    return main(rest)
+
+
+def _bench_decay(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.decay import main
+
+    return main(rest) or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "lrexplore", description="Low rank in networks: explore, check, measure."
+    )
+    parser.add_argument("--version", action="version", version=f"lrexplore {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    lab = commands.add_parser(
+        "lab",
+        help="open the explorer's notebook in JupyterLab",
+        description="Open notebooks/01-explorer.ipynb in JupyterLab. Other arguments go on to it.",
+        usage="lrexplore lab [-h] [--no-browser] [--port PORT] [any argument of jupyter lab]",
+        allow_abbrev=False,
+    )
+    lab.set_defaults(run=_lab, passes_on=True)
+    doctor = commands.add_parser(
+        "doctor", help="check this environment, with the line that installs what is missing"
+    )
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.set_defaults(run=_doctor, passes_on=False)
+    for name, run, about in (
+        ("train", _train, "train a network, low-rank or not, and record how it goes"),
+        ("sweep", _sweep, "train a grid of runs, and skip what is done"),
+    ):
+        # its own parser answers --help
+        commands.add_parser(name, help=about, add_help=False, allow_abbrev=False).set_defaults(
+            run=run, passes_on=True
+        )
+    for name, run, about in (
+        ("allocate", _allocate, "choose the rank of every layer of a network under a budget"),
+        ("factorize", _factorize, "factorize a network, compare it with the original, save it"),
+    ):
+        # its own parser answers --help
+        commands.add_parser(name, help=about, add_help=False, allow_abbrev=False).set_defaults(
+            run=run, passes_on=True
+        )
+    bench = commands.add_parser("bench", help="measure on this machine")
+    benches = bench.add_subparsers(required=True, metavar="what")
+    for name, run, about in (
+        ("init", _bench_init, "cost of each initializer on a whole network against full SVDs"),
+        ("decay", _bench_decay, "cost of Frobenius decay in a training step"),
+        ("whitened", _bench_whitened, "errors on held-out photographs: spectral, whitened, refined"),
+        ("ranks", _bench_ranks, "calibration, curves, allocation and what the factorized network still says"),
+        ("explorer", _bench_explorer, "time from the rank slider to the repainted plots, in the browser"),
+    ):
+        # its own parser answers --help
+        benches.add_parser(name, help=about, add_help=False, allow_abbrev=False).set_defaults(
+            run=run, passes_on=True
+        )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0 where all went well, 1 where not, 2 for arguments that make no sense."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not options.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return options.run(options, rest)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        print(f"lrexplore: {error}", file=sys.stderr)
+        return 1

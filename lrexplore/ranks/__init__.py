@@ -1,0 +1,8 @@
+"""Ranks for a whole network: error curves, allocation under a budget, plans."""
+
+from lrexplore.ranks.allocate import METHODS, allocate
+from lrexplore.ranks.cache import cache_folder
+from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
+from lrexplore.ranks.factorize import factorize
+from lrexplore.ranks.plan import LayerPlan, RankPlan
+from lrexplore.ranks.sensitivity import sensitivities

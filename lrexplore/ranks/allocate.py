@@ -1,0 +1,242 @@
+"""Ranks for all layers under one budget."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import nn
+
+from lrexplore.calibration import calibrate, first_inputs
+from lrexplore.init import REAL_INPUTS, find_initializer
+from lrexplore.linalg import SCHEMES, check_rank, matricize, singular_values
+from lrexplore.nn import Layer, factorized_flops, factorized_parameters, find_layers, weights_of
+from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
+from lrexplore.ranks.knapsack import solve
+from lrexplore.ranks.latency import LatencyCost
+from lrexplore.ranks.options import Options, flop_cost, layer_options, parameter_cost
+from lrexplore.ranks.plan import LayerPlan, RankPlan
+from lrexplore.ranks.rules import RULES, picks_by_rule
+from lrexplore.ranks.sensitivity import sensitivities
+
+METHODS = ("optimal", *RULES)
+WEIGHTS = ("plain", "sensitivity")
+NUM_PROBES = 16
+
+
+def allocate(
+    model: nn.Module,
+    *,
+    parameter_ratio: float | None = None,
+    flop_ratio: float | None = None,
+    latency_ratio: float | None = None,
+    initializer: str | None = None,
+    scheme: str = "channel",
+    loader: Iterable | None = None,
+    calibration=None,
+    pinned: dict[str, int | None] | None = None,
+    weights: str | dict[str, float] | None = None,
+    method: str = "optimal",
+    example_input=None,
+    use_cache: bool = True,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> RankPlan:
+    """The `RankPlan` of least predicted error whose whole network costs at most a share of the original's.
+
+    Give one of `parameter_ratio`, `flop_ratio`, `latency_ratio` (measured layer by layer on this device).
+    With `loader` (any iterable of inputs or (input, label) pairs) or a `calibration`, errors are those on real inputs
+    and `initializer` is "whitened"; without them inputs are Gaussian and it is "function".
+    `scheme` "best" chooses one of both for every kernel. `pinned`: layer name -> rank, or None for "as it is".
+    `weights`: what layers count in the total: "plain", "sensitivity" (movement of the output, measured on the first
+    inputs of `loader`; the default with one) or layer name -> weight.
+    `method` "optimal" solves the allocation exactly, up to a gap that the plan states; the others, for
+    comparison, are rules with one knob turned to the budget: `METHODS`.
+    No layer is factorized where that costs more in the budget's unit.
+
+    Raises ValueError for a budget that no plan meets (with the smallest reachable), unknown names, impossible pins.
+    """
+    chosen = Network.of(
+        model, initializer=initializer, scheme=scheme, loader=loader, calibration=calibration, weights=weights,
+        pinned=pinned, example_input=example_input, use_cache=use_cache, progress=progress,
+    )  # fmt: skip
+    ratios = {"parameter_ratio": parameter_ratio, "flop_ratio": flop_ratio, "latency_ratio": latency_ratio}
+    given = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+    if len(given) != 1:
+        raise ValueError(
+            f"One of {', '.join(f'`{name}`' for name in ratios)} must be given, got {', '.join(given) or 'none'}. "
+            "Use `parameter_ratio=0.5` for half the parameters."
+        )
+    [(budget, ratio)] = given.items()
+    return chosen.plan(budget, ratio, method=method)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Everything an allocation needs of a model, computed once: a new budget or pin costs milliseconds."""
+
+    model: nn.Module
+    layers: list[Layer]
+    curves: dict[tuple[str, str], LayerCurve]
+    initializer: str
+    scheme: str
+    weights: dict[str, float]
+    pinned: dict[str, int | None]
+    calibration: object
+    latency: LatencyCost
+
+    @classmethod
+    def of(
+        cls, model, *, initializer=None, scheme="channel", loader=None, calibration=None, weights=None, pinned=None,
+        example_input=None, use_cache=True, progress=None,
+    ) -> "Network":  # fmt: skip
+        """The network with its curves, on the inputs of `loader` or `calibration` if given; see `allocate`."""
+        if scheme not in (*SCHEMES, "best"):
+            raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, best, got {scheme!r}. Choose one.")
+        if isinstance(weights, str) and weights not in WEIGHTS:
+            raise ValueError(
+                f"`weights` must be one of {', '.join(WEIGHTS)} or a dict, got {weights!r}. Choose one of them."
+            )
+        if weights == "sensitivity" and loader is None:
+            raise ValueError("`loader` must be given for `weights='sensitivity'`, got None. Pass one, or 'plain'.")
+        layers = find_layers(model, example_input)
+        batches, loader = first_inputs(loader, NUM_PROBES) if loader is not None else ([], None)
+        if calibration is not None:
+            calibration.check(model)
+        elif loader is not None:
+            calibration = calibrate(model, loader)
+        initializer = initializer or ("function" if calibration is None else "whitened")
+        find_initializer(initializer)
+        if initializer in REAL_INPUTS and calibration is None:
+            raise ValueError(
+                f"`calibration` must be given for the initializer {initializer!r}, got None. Pass it or a `loader`, "
+                "or use `function`, which needs no inputs."
+            )
+        schemes = SCHEMES if scheme == "best" else (scheme,)
+        curves = layer_curves(
+            model, layers, initializer=initializer, schemes=schemes, calibration=calibration, use_cache=use_cache,
+            progress=progress,
+        )  # fmt: skip
+        if isinstance(weights, dict):
+            weights = dict(weights)
+        elif weights == "plain" or not batches:
+            weights = {}
+        else:
+            probes = {(name, "channel"): curve for (name, _), curve in reversed(curves.items())}
+            weights = sensitivities(
+                model, layers, probes, batches, initializer=initializer, calibration=calibration, progress=progress
+            )
+        found = cls(
+            model, layers, curves, initializer, scheme, weights, {}, calibration, LatencyCost(model)
+        )
+        return found.with_pins(pinned or {})
+
+    def with_pins(self, pinned: dict[str, int | None]) -> "Network":
+        """The same network with these layers pinned. Raises ValueError for names or ranks that cannot be."""
+        known = {layer.name: layer for layer in self.layers}
+        for name, rank in pinned.items():
+            if name not in known or (rank is not None and known[name].skip_reason):
+                why = known[name].skip_reason if name in known else "the model has no such layer"
+                raise ValueError(
+                    f"`pinned` must name layers that can be factorized, got {name!r}: {why}. Leave it out."
+                )
+            if rank is not None:
+                schemes = SCHEMES if self.scheme == "best" else (self.scheme,)
+                check_rank(rank, max((known[name].matrix_shape(s) for s in schemes), key=min))
+        return replace(self, pinned=dict(pinned))
+
+    def options(self, budget: str) -> list[Options]:
+        """The choices of every layer that can be factorized, with costs in the unit of `budget`."""
+        costs = {"parameter_ratio": parameter_cost, "flop_ratio": flop_cost, "latency_ratio": self.latency}
+        found = []
+        for layer in self.layers:
+            if layer.skip_reason is None:
+                curves = [curve for (name, _), curve in self.curves.items() if name == layer.name]
+                rank = self.pinned.get(layer.name)
+                if rank is not None:
+                    curves = [curve for curve in curves if rank <= len(curve.errors)]
+                pin = (rank,) if layer.name in self.pinned else None
+                weight = self.weights.get(layer.name, 1.0)
+                found.append(layer_options(layer, curves, costs[budget], pin=pin, weight=weight))
+        return found
+
+    def total(self, budget: str) -> float:
+        """Cost of the whole unfactorized network in the unit of `budget`."""
+        if budget == "parameter_ratio":
+            return float(sum(p.numel() for p in self.model.parameters()))
+        if budget == "flop_ratio":
+            return sum(flop_cost(layer, 0, "channel") for layer in self.layers if layer.kind in ("linear", "conv"))
+        return self.network_ms
+
+    @property
+    def network_ms(self) -> float:
+        """Time of the unfactorized network's layers, each measured by itself, ms."""
+        return sum(self.latency(layer, 0, "channel") for layer in self.layers if layer.kind in ("linear", "conv"))
+
+    def plan(self, budget: str, ratio: float, *, method: str = "optimal") -> RankPlan:
+        """The plan of one budget by one method."""
+        if method not in METHODS:
+            raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}. Choose one of them.")
+        if not 0 < ratio:
+            raise ValueError(f"`{budget}` must be positive, got {ratio}. Use 0.5 for half.")
+        options, total = self.options(budget), self.total(budget)
+        fixed = total - sum(option.original_cost for option in options)
+        allowed = ratio * total - fixed
+        smallest = fixed + sum(float(option.costs.min()) for option in options)
+        if allowed < smallest - fixed - 1e-9 * total:
+            raise ValueError(
+                f"`{budget}` must be at least {np.ceil(1e4 * smallest / total) / 1e4:g} for this model"
+                f"{' with these pins' if self.pinned else ''}, got {ratio:g}: what cannot be factorized and rank 1 "
+                "everywhere else cost that much. Choose a larger ratio."
+            )
+        if method == "optimal":
+            solution = solve([option.choices() for option in options], allowed)
+            picks, gap = solution.picks, solution.gap
+        else:
+            scheme = "channel" if self.scheme == "best" else self.scheme
+            picks, _ = picks_by_rule(options, self._spectra(scheme), RULES[method], allowed, scheme)
+            gap = None
+        return self._plan(options, picks, f"{budget} {ratio:g}", method, gap)
+
+    def _spectra(self, scheme: str) -> dict[str, np.ndarray]:
+        known = self.__dict__.setdefault("_spectra_of", {})
+        for layer in self.layers:
+            if layer.skip_reason is None and (layer.name, scheme) not in known:
+                matrix = matricize(weights_of(self.model, layer)[0], scheme)
+                known[layer.name, scheme] = singular_values(matrix).cpu().numpy()
+        return {name: values for (name, s), values in known.items() if s == scheme}
+
+    def _plan(self, options: list[Options], picks, budget: str, method: str, gap) -> RankPlan:
+        picked = {option.layer.name: (option, pick) for option, pick in zip(options, picks, strict=True)}
+        layers = tuple(_layer_plan(layer, *picked.get(layer.name, (None, 0))) for layer in self.layers)
+        before = sum(p.numel() for p in self.model.parameters())
+        saved = sum(layer.parameters_before - layer.parameters_after for layer in layers)
+        flops = None
+        if all(layer.flops_before is not None for layer in layers):
+            flops = sum(layer.flops_before for layer in layers), sum(layer.flops_after for layer in layers)
+        latency = None
+        if budget.startswith("latency"):
+            change = sum(
+                float(option.costs[pick]) - option.original_cost for option, pick in zip(options, picks, strict=True)
+            )
+            latency = self.network_ms, self.network_ms + change
+        return RankPlan(
+            layers=layers, initializer=self.initializer, inputs=GAUSSIAN if self.calibration is None else YOURS,
+            method=method, budget=budget, error=sum(layer.weight * layer.error for layer in layers), gap=gap,
+            parameters=(before, before - saved), flops=flops, latency_ms=latency,
+        )  # fmt: skip
+
+
+def _layer_plan(layer: Layer, option: Options | None, pick: int) -> LayerPlan:
+    rank = int(option.ranks[pick]) if option is not None else 0
+    scheme = option.schemes[pick] if rank else "channel"
+    reason = layer.skip_reason or ("" if rank else "costs least error as it is")
+    if option is not None and option.pinned:
+        reason = "pinned"
+    return LayerPlan(
+        name=layer.name, weight_shape=layer.weight_shape, rank=rank or None, scheme=scheme,
+        error=float(option.errors[pick]) if rank else 0.0, weight=option.weight if option is not None else 1.0,
+        parameters_before=layer.num_parameters,
+        parameters_after=factorized_parameters(layer, rank, scheme) if rank else layer.num_parameters,
+        flops_before=layer.flops,
+        flops_after=factorized_flops(layer, rank, scheme) if rank else layer.flops,
+        pinned=option is not None and option.pinned, reason=reason,
+    )  # fmt: skip

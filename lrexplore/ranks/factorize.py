@@ -1,0 +1,70 @@
+"""`factorize` with a plan, with real inputs, and with the batch norms set right afterwards."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from lrexplore.calibration import calibrate, first_inputs
+from lrexplore.init import REAL_INPUTS
+from lrexplore.nn import factorize as factorize_layers
+from lrexplore.nn.batch_norm import correct_batch_norms
+from lrexplore.ranks.plan import RankPlan
+
+NUM_CORRECTING = 64
+
+
+def factorize(
+    model: nn.Module,
+    *,
+    rank_scale: float | None = None,
+    ranks: dict[str, int] | None = None,
+    plan: RankPlan | None = None,
+    initializer: str | None = None,
+    scheme: str | dict[str, str] = "channel",
+    loader: Iterable | None = None,
+    calibration=None,
+    correct_norms: bool = True,
+    generator: torch.Generator | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> nn.Module:
+    """A copy of `model` with low-rank layers; `model` itself is untouched.
+
+    Give one of `rank_scale` (every layer whose rank saves parameters), `ranks` (layer name -> rank) and a `plan` of
+    `lr.allocate`. Initializers for real inputs (`lrexplore.init.REAL_INPUTS`) need `loader`, an iterable of inputs or
+    (input, label) pairs, or a `calibration` made of one. Default `initializer`: the plan's; else "whitened" with
+    inputs, "function" without. With a `loader` and `correct_norms` the running statistics of batch norms are then
+    corrected on its first 64 inputs (`lrexplore.nn.batch_norm`). The other arguments are those of
+    `lrexplore.nn.factorize`, whose record the copy carries too; `plan` is kept on it as `rank_plan`.
+
+    Raises ValueError, before anything is computed, for a plan or a calibration of another network.
+    """
+    if plan is not None:
+        if rank_scale is not None or ranks is not None:
+            raise ValueError(
+                "One of `rank_scale`, `ranks` and `plan` must be given, got a plan and ranks. Drop the ranks."
+            )
+        plan.check(model)
+        ranks, scheme = plan.ranks, plan.schemes
+    if calibration is not None:
+        calibration.check(model)
+    has_inputs = calibration is not None or loader is not None
+    if initializer is None:
+        initializer = plan.initializer if plan is not None else "whitened" if has_inputs else "function"
+    batches, loader = first_inputs(loader, NUM_CORRECTING) if loader is not None else ([], None)
+    if initializer in REAL_INPUTS and calibration is None:
+        if loader is None:
+            raise ValueError(
+                f"`loader` must be given for the initializer {initializer!r}, got None. Pass an iterable of inputs, "
+                "or `initializer='function'`, which needs none."
+            )
+        calibration = calibrate(model, loader)
+    factorized = factorize_layers(
+        model, rank_scale=rank_scale, ranks=ranks, initializer=initializer, scheme=scheme, calibration=calibration,
+        generator=generator, progress=progress,
+    )  # fmt: skip
+    if correct_norms and batches:
+        correct_batch_norms(model, factorized, batches)
+    if plan is not None:
+        factorized.rank_plan = plan
+    return factorized

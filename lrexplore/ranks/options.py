@@ -1,0 +1,84 @@
+"""What each layer could become, with the cost of each choice in the budget's unit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lrexplore.nn import Layer, factorized_flops, factorized_parameters
+from lrexplore.ranks.curves import LayerCurve
+from lrexplore.ranks.knapsack import Choices
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The choices of one layer. Number 0 is to leave it as it is, unless it is pinned to a rank.
+
+    `ranks` has 0 for that, else the rank; `schemes`, `errors` (unweighted) and `costs` go with it.
+    """
+
+    layer: Layer
+    ranks: np.ndarray
+    schemes: tuple[str, ...]
+    errors: np.ndarray
+    costs: np.ndarray
+    original_cost: float
+    pinned: bool
+    weight: float = 1.0
+
+    def choices(self) -> Choices:
+        """The same for `solve`, errors weighted."""
+        return Choices(self.costs, self.weight * self.errors)
+
+
+CostOf = Callable[[Layer, int, str], float]
+"""Cost of a layer at a rank (0: as it is) under a scheme."""
+
+
+def parameter_cost(layer: Layer, rank: int, scheme: str) -> float:
+    """Numbers stored."""
+    return float(factorized_parameters(layer, rank, scheme) if rank else layer.num_parameters)
+
+
+def flop_cost(layer: Layer, rank: int, scheme: str) -> float:
+    """Multiply-adds of one input. Raises ValueError where the layer's sizes are unknown."""
+    if layer.flops is None:
+        raise ValueError(
+            f"`flop_ratio` must know the size of every layer, got none for `{layer.name}`: {layer.measured}. "
+            "Pass `example_input`, or a `parameter_ratio`."
+        )
+    return float(factorized_flops(layer, rank, scheme) if rank else layer.flops)
+
+
+def layer_options(
+    layer: Layer,
+    curves: list[LayerCurve],
+    cost_of: CostOf,
+    *,
+    pin: tuple[int | None] | None = None,
+    weight: float = 1.0,
+) -> Options:
+    """The choices of a layer: as it is, and every rank under every curve's scheme that costs less than that.
+
+    `pin` (rank,) allows only that rank, (None,) only the layer as it is.
+    """
+    original = cost_of(layer, 0, "channel")
+    rows = [(0, "channel", 0.0, original)]
+    if pin is not None and pin[0] is not None:
+        rows = []
+    if pin != (None,):
+        for curve in curves:
+            wanted = range(1, len(curve.errors) + 1) if pin is None else pin
+            # Costs rise with the rank, in a straight line for all but measured ones: past the first that does not
+            # pay, none does.
+            for rank in wanted:
+                cost = cost_of(layer, rank, curve.scheme)
+                if pin is None and cost >= original:
+                    break
+                rows.append((rank, curve.scheme, curve.error(rank), cost))
+    if pin is not None and len(rows) > 1:
+        rows = [min(rows, key=lambda row: row[2])]
+    ranks, schemes, errors, costs = zip(*rows, strict=True)
+    return Options(
+        layer, np.array(ranks), tuple(schemes), np.array(errors), np.array(costs), original, pin is not None, weight
+    )

@@ -1,0 +1,152 @@
+"""Ranks for the layers of one network, with what they cost and what they are predicted to lose."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from torch import nn
+
+_FORMAT = "lrexplore rank plan 1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPlan:
+    """What is to become of one layer. `rank` (of each group) is None where it stays as it is; `reason` says why.
+
+    `error` is the layer's predicted relative function error, `weight` what it counts in the total.
+    """
+
+    name: str
+    weight_shape: tuple[int, ...]
+    rank: int | None
+    scheme: str = "channel"
+    error: float = 0.0
+    weight: float = 1.0
+    parameters_before: int
+    parameters_after: int
+    flops_before: int | None = None
+    flops_after: int | None = None
+    pinned: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankPlan:
+    """The plan of `allocate`: pass it to `lr.factorize(model, plan=plan)`.
+
+    `error` is the weighted sum of the layers' predicted errors on `inputs` ("Gaussian inputs" or "your inputs"); no
+    plan within the budget has less than `(1 - gap)` of it, by these curves. `parameters`, `flops` (multiply-adds of one
+    input) and `latency_ms` are (before, after) of the whole network; None where unknown or not measured.
+    """
+
+    layers: tuple[LayerPlan, ...]
+    initializer: str
+    inputs: str
+    method: str
+    budget: str
+    error: float
+    gap: float | None
+    parameters: tuple[int, int]
+    flops: tuple[int, int] | None = None
+    latency_ms: tuple[float, float] | None = None
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Layer name -> rank of the layers to factorize."""
+        return {layer.name: layer.rank for layer in self.layers if layer.rank is not None}
+
+    @property
+    def schemes(self) -> dict[str, str]:
+        """Layer name -> scheme of the layers to factorize."""
+        return {layer.name: layer.scheme for layer in self.layers if layer.rank is not None}
+
+    @property
+    def parameter_ratio(self) -> float:
+        """Parameters of the whole network after / before."""
+        return self.parameters[1] / self.parameters[0]
+
+    @property
+    def flop_ratio(self) -> float | None:
+        """Multiply-adds of the whole network after / before; None when unknown."""
+        return None if self.flops is None else self.flops[1] / self.flops[0]
+
+    def check(self, model: nn.Module) -> None:
+        """Raises ValueError, with the first difference, unless this is a plan for `model`."""
+        modules = dict(model.named_modules())
+        for layer in self.layers:
+            found = getattr(modules.get(layer.name), "weight", None)
+            shape = None if found is None else tuple(found.shape)
+            if shape != layer.weight_shape:
+                has = "no such layer" if shape is None else f"the shape {shape}"
+                raise ValueError(
+                    f"`plan` must be one for this model, got one with a layer `{layer.name}` of shape "
+                    f"{layer.weight_shape}, where the model has {has}. Allocate a plan for this model."
+                )
+
+    def table(self):
+        """The plan as a DataFrame, one row a layer."""
+        import pandas as pd  # slow to import, and only tables need it
+
+        columns = [field.name for field in fields(LayerPlan)]
+        table = pd.DataFrame([[getattr(layer, name) for name in columns] for layer in self.layers], columns=columns)
+        return table.astype({"rank": "Int64"})
+
+    def diff(self, other: "RankPlan"):
+        """DataFrame of the layers whose rank or scheme differs: theirs here and in `other`, and the change in error."""
+        import pandas as pd
+
+        theirs = {layer.name: layer for layer in other.layers}
+        rows = []
+        for layer in self.layers:
+            twin = theirs.pop(layer.name, None)
+            if twin is None or (twin.rank, twin.scheme) != (layer.rank, layer.scheme):
+                rows.append((layer.name, layer.rank, twin and twin.rank, layer.scheme, twin and twin.scheme,
+                             twin and twin.error - layer.error))  # fmt: skip
+        rows += [(name, None, twin.rank, None, twin.scheme, None) for name, twin in theirs.items()]
+        columns = ["layer", "rank", "other_rank", "scheme", "other_scheme", "error_change"]
+        return pd.DataFrame(rows, columns=columns).astype({"rank": "Int64", "other_rank": "Int64"})
+
+    def to_json(self) -> str:
+        """The plan as json, one line a layer, so that two plans can be compared line by line."""
+        head = {"format": _FORMAT, **asdict(self)}
+        layers = head.pop("layers")
+        lines = ",\n".join("    " + json.dumps(layer) for layer in layers)
+        return json.dumps(head, indent=2)[:-2] + f',\n  "layers": [\n{lines}\n  ]\n}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> "RankPlan":
+        """The plan that `to_json` wrote. Raises ValueError for anything else."""
+        try:
+            values = json.loads(text)
+            if values.pop("format") != _FORMAT:
+                raise KeyError("format")
+            layers = [
+                LayerPlan(**{**layer, "weight_shape": tuple(layer["weight_shape"])})
+                for layer in values.pop("layers")
+            ]
+            pairs = {
+                name: values[name] and tuple(values[name]) for name in ("parameters", "flops", "latency_ms")
+            }
+            return cls(layers=tuple(layers), **{**values, **pairs})
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"`plan` must be json written by `RankPlan.save`, got something else ({error}). "
+                "Save the plan again."
+            ) from None
+
+    def save(self, path: str | Path) -> None:
+        """Writes the plan as json."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RankPlan":
+        """The plan in a file that `save` wrote."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+    def __str__(self) -> str:
+        kept = sum(layer.rank is None for layer in self.layers)
+        return (
+            f"RankPlan: {len(self.ranks)} layers factorized, {kept} kept; {self.parameter_ratio:.3f} of the parameters"
+            + (f", {self.flop_ratio:.3f} of the multiply-adds" if self.flops else "")
+            + f"; predicted error {self.error:.4g} ({self.inputs}, {self.method})"
+        )

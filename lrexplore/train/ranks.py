@@ -1,0 +1,93 @@
+"""Which layers are factorized and at which rank: by scale, by the rule of FNL, by a target, or by a plan."""
+
+from pathlib import Path
+
+from torch import nn
+
+from lrexplore.linalg import num_factor_parameters, rank_from_scale
+from lrexplore.nn import Layer, find_layers
+from lrexplore.train.config import Config
+
+
+def candidates(model: nn.Module, layers: str) -> list[Layer]:
+    """The layers that may be factorized: "inner", "convolutions" or "all" (see `Config`)."""
+    found = find_layers(model)
+    if layers == "inner":
+        stem = next((layer for layer in found if layer.kind == "conv"), None)
+        head = next((layer for layer in reversed(found) if layer.kind == "linear"), None)
+        found = [layer for layer in found if layer not in (stem, head)]
+    elif layers == "convolutions":
+        found = [layer for layer in found if layer.kind == "conv"]
+    return [layer for layer in found if layer.skip_reason is None]
+
+
+def rank_of(layer: Layer, scale: float, scheme: str, rule: str) -> int:
+    """The rank of a layer at a scale.
+
+    "smaller-side": of min(m, n). "fnl": of the rows of the spatial matrix, out * k, whichever side is smaller:
+    the rule of Khodak et al. 2021 (arXiv:2105.01029), to reproduce its tables; it may exceed min(m, n).
+    """
+    m, n = layer.matrix_shape(scheme)
+    return max(1, round(scale * m)) if rule == "fnl" else rank_from_scale((m, n), scale)
+
+
+def parameter_ratio(model: nn.Module, layers: list[Layer], scale: float, scheme: str, rule: str) -> float:
+    """Parameters after factorizing these layers at this scale over those before, all of the model's counted."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    saved = 0
+    for layer in layers:
+        m, n = layer.matrix_shape(scheme)
+        saved += layer.groups * (m * n - num_factor_parameters((m, n), rank_of(layer, scale, scheme, rule)))
+    return (total - saved) / total
+
+
+def find_scale(
+    model: nn.Module, layers: list[Layer], target: float, scheme: str, rule: str
+) -> tuple[float, float]:
+    """The rank scale whose parameter ratio comes closest to `target` on the way of a bisection, and that ratio.
+
+    Integer ranks make the ratio a staircase; of equally close scales it is the one met first.
+    """
+    low, high, best = 0.0, 1.0, (0.0, float("inf"))
+    while high - low >= 1e-6:
+        middle = (low + high) / 2
+        ratio = parameter_ratio(model, layers, middle, scheme, rule)
+        if abs(ratio - target) < abs(best[1] - target):
+            best = middle, ratio
+        if abs(ratio - target) < 1e-6:
+            break
+        low, high = (middle, high) if ratio < target else (low, middle)
+    return best
+
+
+def chosen_ranks(model: nn.Module, config: Config) -> tuple[dict[str, int], str | dict[str, str]]:
+    """The rank of every layer to factorize, and the scheme (one, or one a layer); an empty dict for none.
+
+    Layers that would not save parameters stay as they are, except by plan.
+    Raises ValueError or FileNotFoundError for a plan that cannot be read.
+    """
+    if config.plan is not None:
+        return read_plan(Path(config.plan), model)
+    if not config.factorized:
+        return {}, config.scheme
+    layers = candidates(model, config.layers)
+    scale = config.rank_scale
+    if scale is None:
+        scale, _ = find_scale(model, layers, config.rank_ratio, config.scheme, config.rank_rule)
+    ranks = {layer.name: rank_of(layer, scale, config.scheme, config.rank_rule) for layer in layers}
+    saving = {layer.name: layer.break_even_rank(config.scheme) for layer in layers}
+    return {name: rank for name, rank in ranks.items() if rank <= saving[name]}, config.scheme
+
+
+def read_plan(path: Path, model: nn.Module) -> tuple[dict[str, int], dict[str, str]]:
+    """Ranks and schemes of the layers that the `RankPlan` in a file factorizes, checked against the model."""
+    from lrexplore.ranks import RankPlan
+
+    try:
+        plan = RankPlan.load(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"`plan` must be a file, got no such file: {path}. Check the path."
+        ) from error
+    plan.check(model)
+    return plan.ranks, plan.schemes

@@ -1,0 +1,148 @@
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from lrexplore.nn import factorized_parameters, find_layers
+from lrexplore.ranks import METHODS, allocate, factorize
+from lrexplore.ranks.allocate import Network
+
+
+def _tiny():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 9), nn.ReLU(), nn.Linear(9, 7), nn.ReLU(), nn.Linear(7, 8))
+
+
+@pytest.mark.parametrize("initializer", ["spectral", "function"])
+@pytest.mark.parametrize("ratio", [0.5, 0.7, 0.9, 1.0])
+def test_the_plan_is_the_best_of_all_rank_vectors(initializer, ratio):
+    model = _tiny()
+    network = Network.of(model, initializer=initializer)
+    layers = [layer for layer in find_layers(model) if layer.skip_reason is None]
+    total = sum(p.numel() for p in model.parameters())
+    best = None
+    for ranks in itertools.product(*[range(layer.break_even_rank() + 1) for layer in layers]):
+        parameters = sum(
+            factorized_parameters(layer, rank) if rank else layer.num_parameters
+            for layer, rank in zip(layers, ranks, strict=True)
+        )
+        if parameters <= ratio * total:
+            error = sum(
+                network.curves[layer.name, "channel"].error(rank) if rank else 0.0
+                for layer, rank in zip(layers, ranks, strict=True)
+            )
+            best = error if best is None else min(best, error)
+    plan = allocate(model, parameter_ratio=ratio, initializer=initializer)
+    assert plan.error == pytest.approx(best, abs=1e-12)
+    assert plan.gap == 0
+    assert plan.parameter_ratio <= ratio
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("budget", ["parameter_ratio", "flop_ratio"])
+def test_every_method_keeps_the_budget_and_none_beats_the_optimal_one(model, method, budget):
+    example = torch.zeros(1, 3, 12, 12)
+    for ratio in (0.3, 0.6):
+        plans = [
+            allocate(model, **{budget: ratio}, initializer="spectral", method=m, example_input=example)
+            for m in (method, "optimal")
+        ]
+        reached = plans[0].parameter_ratio if budget == "parameter_ratio" else plans[0].flop_ratio
+        assert reached <= ratio + 1e-9
+        assert plans[1].error <= plans[0].error + 1e-12
+
+
+def test_the_factorized_network_has_the_parameters_of_its_plan(model, images):
+    plan = allocate(model, parameter_ratio=0.4, loader=images, scheme="best")
+    small = factorize(model, plan=plan, loader=images)
+    added = sum(
+        module.bias.numel() for module in small.modules() if getattr(module, "bias_added", False)
+    )
+    assert sum(p.numel() for p in small.parameters()) == plan.parameters[1] + added
+    assert small.rank_plan is plan
+    assert plan.inputs == "your inputs"
+
+
+def test_pinned_layers_keep_their_rank_and_the_rest_balances(model):
+    free = allocate(model, parameter_ratio=0.6, initializer="spectral")
+    pinned = allocate(model, parameter_ratio=0.6, initializer="spectral", pinned={"7": 2, "3": None})
+    by_name = {layer.name: layer for layer in pinned.layers}
+    assert by_name["7"].rank == 2
+    assert by_name["3"].rank is None
+    assert by_name["7"].reason == by_name["3"].reason == "pinned"
+    assert pinned.error >= free.error
+    assert pinned.parameter_ratio <= 0.6
+
+
+def test_choosing_the_scheme_of_each_layer_is_never_worse(model):
+    errors = {
+        scheme: allocate(model, parameter_ratio=0.4, initializer="spectral", scheme=scheme).error
+        for scheme in ("channel", "spatial", "best")
+    }
+    assert errors["best"] <= min(errors["channel"], errors["spatial"]) + 1e-12
+
+
+def test_no_layer_is_factorized_where_that_costs_more(model):
+    for ratio in (0.3, 0.9, 1.5):
+        plan = allocate(model, parameter_ratio=ratio, initializer="spectral")
+        assert all(layer.parameters_after <= layer.parameters_before for layer in plan.layers)
+    assert plan.ranks == {}
+    assert plan.error == 0
+
+
+def test_a_layer_that_counts_more_gets_no_less(model):
+    light, heavy = (
+        allocate(model, parameter_ratio=0.4, initializer="spectral", weights={"7": weight}) for weight in (0.01, 100.0)
+    )
+    error = [{layer.name: layer.error for layer in plan.layers}["7"] for plan in (light, heavy)]
+    assert error[1] < error[0]
+
+
+def test_sensitivities_are_measured_on_the_loader_and_leave_the_model_alone(model, images):
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    plan = allocate(model, parameter_ratio=0.5, loader=iter(images))
+    weights = {layer.name: layer.weight for layer in plan.layers if not layer.reason.startswith("too small")}
+    assert all(weight > 0 for weight in weights.values())
+    assert len(set(weights.values())) > 1
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_latency_is_measured_and_planned(model):
+    plan = allocate(
+        model, latency_ratio=2.0, initializer="spectral", example_input=torch.zeros(1, 3, 12, 12), pinned={"7": 1}
+    )
+    before, after = plan.latency_ms
+    assert before > 0
+    assert 0 < after <= 2 * before
+
+
+def test_a_budget_that_no_plan_meets_answers_with_the_smallest_reachable(model):
+    with pytest.raises(ValueError, match=r"`parameter_ratio` must be at least (0\.\d+) for this model") as raised:
+        allocate(model, parameter_ratio=0.001, initializer="spectral")
+    smallest = float(str(raised.value).split("at least ")[1].split(" ")[0])
+    plan = allocate(model, parameter_ratio=smallest, initializer="spectral")
+    assert set(plan.ranks.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "One of `parameter_ratio`, `flop_ratio`, `latency_ratio` must be given, got none"),
+        ({"parameter_ratio": 0.5, "flop_ratio": 0.5}, "got parameter_ratio, flop_ratio"),
+        ({"parameter_ratio": -1}, "`parameter_ratio` must be positive"),
+        ({"parameter_ratio": 0.5, "method": "guess"}, "`method` must be one of optimal"),
+        ({"parameter_ratio": 0.5, "scheme": "both"}, "`scheme` must be one of"),
+        ({"parameter_ratio": 0.5, "weights": "none"}, "`weights` must be one of"),
+        ({"parameter_ratio": 0.5, "weights": "sensitivity"}, "`loader` must be given"),
+        ({"parameter_ratio": 0.5, "initializer": "magic"}, "`initializer` must be one of"),
+        ({"parameter_ratio": 0.5, "initializer": "whitened"}, "`calibration` must be given"),
+        ({"parameter_ratio": 0.5, "pinned": {"no": 3}}, "`pinned` must name layers"),
+        ({"parameter_ratio": 0.5, "pinned": {"7": 400}}, "`rank` must be a whole number"),
+        ({"parameter_ratio": 0.5, "loader": []}, "`loader` must give at least one batch"),
+    ],
+)
+def test_what_cannot_be_is_refused(model, options, words):
+    with pytest.raises(ValueError, match=words):
+        allocate(model, **{"initializer": "spectral"} | options if "loader" not in options else options)

@@ -1,0 +1,139 @@
+"""Who may import whom, and what may happen at import."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "lrexplore"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS = {
+    "linalg": set(),
+    "records": set(),
+    "datasets": set(),
+    "models": set(),
+    "dual": {"linalg"},
+    "init": {"linalg", "dual"},
+    "nn": {"linalg", "dual", "init"},
+    "calibration": {"linalg", "nn"},
+    "ranks": {"linalg", "dual", "init", "nn", "calibration"},
+    "optim": {"linalg", "nn"},
+    "train": {
+        *("linalg", "records", "datasets", "models", "init", "nn", "calibration", "ranks", "optim"),
+    },
+    "explorer": {"linalg", "dual", "init", "nn", "calibration", "ranks", "models", "records"},
+}
+ROOFS = {"__init__", "__main__", "bench", "cli", "cli_ranks", "doctor", "save"}  # may import everything
+
+WIDGETS = {"anywidget", "ipywidgets"}
+PICTURES = {"matplotlib", "plotly"}
+# Costs 50 ms or more, or is optional: nothing of it may come along with `import lrexplore`.
+LATE = (
+    WIDGETS
+    | PICTURES
+    | {"IPython", "jupyterlab", "pandas", "safetensors", "scipy", "sklearn", "timm", "torchvision"}
+)
+
+
+def room_of(path: Path) -> str:
+    """The first name under lrexplore/: a folder, or a file without its suffix."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """The full dotted name of everything a file imports, anywhere in it."""
+    package = ["lrexplore", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def libraries_of(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports_of(path)}
+
+
+def test_the_walk_sees_absolute_relative_and_nested_imports(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.PACKAGE", tmp_path)
+    path = tmp_path / "nn" / "linear.py"
+    path.parent.mkdir()
+    path.write_text(
+        "import lrexplore.train.run\nfrom ..linalg import rank\ndef f():\n    from lrexplore import init\n"
+    )
+    assert set(imports_of(path)) == {"lrexplore.train.run", "lrexplore.linalg.rank", "lrexplore.init"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_from_the_floors_below_it(path):
+    room = room_of(path)
+    assert room in FLOORS or room in ROOFS, f"{room} has no line in FLOORS: say what it may import"
+    if room in ROOFS:
+        return
+    ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("lrexplore.")}
+    assert ours <= FLOORS[room] | {room}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_widgets_and_pictures_are_made_in_the_explorer_only(path):
+    if room_of(path) != "explorer":
+        assert not libraries_of(path) & (WIDGETS | PICTURES)
+
+
+def test_compute_knows_no_widget_and_figures_no_tensor():
+    explorer = PACKAGE / "explorer"
+    assert not libraries_of(explorer / "compute.py") & (WIDGETS | PICTURES)
+    assert "torch" not in libraries_of(explorer / "figures.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_only_defines_when_it_is_imported(path):
+    allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        guarded = isinstance(node, ast.If) and ast.unparse(node.test) in (
+            "TYPE_CHECKING",
+            "__name__ == '__main__'",
+        )
+        assert docstring or guarded or isinstance(node, allowed), (
+            f"line {node.lineno}: {ast.unparse(node)[:80]}"
+        )
+
+
+def _in_a_fresh_process(code: str) -> object:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    return json.loads(done.stdout)
+
+
+def test_importing_lrexplore_imports_nothing_heavy_beyond_torch():
+    code = "import torch, sys, json; before = set(sys.modules); import lrexplore;"
+    code += "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - before})))"
+    assert not set(_in_a_fresh_process(code)) & LATE
+
+
+def test_importing_every_module_leaves_torchs_settings_and_generator_alone():
+    modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in FILES]
+    modules = [name.removesuffix(".__init__") for name in modules if not name.endswith("__main__")]
+    code = f"""
+import importlib, json, random, torch
+def settings():
+    return [torch.get_num_threads(), str(torch.get_default_dtype()), str(torch.get_default_device()),
+            torch.is_grad_enabled(), torch.get_rng_state().sum().item(), hash(random.getstate()),
+            torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark]
+torch.manual_seed(0)
+before = settings()
+for name in {modules}:
+    importlib.import_module(name)
+print(json.dumps([before, settings()]))
+"""
+    before, after = _in_a_fresh_process(code)
+    assert before == after

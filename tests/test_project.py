@@ -1,0 +1,109 @@
+"""The files around the package say what is true of it."""
+
+import hashlib
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+FENCED = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [block.strip() for block in FENCED if block.startswith("python3 -m venv")]
+TREE = next(block for block in FENCED if block.startswith("lrexplore/"))
+
+
+def _own_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    if listed.returncode == 0:
+        return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+    folders = ("lrexplore", "tests", "notebooks", "data", ".ci")  # an unpacked archive, not a clone
+    return [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*.*"))]
+
+
+def test_the_readme_has_two_commands_of_one_line_each():
+    run, test = COMMANDS
+    assert "\n" not in run + test
+    assert run.endswith(".venv/bin/lrexplore lab")
+    assert "pytest" in test
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert COMMANDS[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_commands_install_extras_that_exist():
+    for command in COMMANDS:
+        extras = re.search(r'"\.\[(.*?)\]"', command)[1].split(",")
+        assert set(extras) <= set(PROJECT["optional-dependencies"])
+
+
+def test_the_script_entry_exists():
+    assert PROJECT["scripts"] == {"lrexplore": "lrexplore.cli:main"}
+    from lrexplore.cli import main
+
+    assert callable(main)
+
+
+def test_ci_is_executable_and_stops_at_the_first_error():
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert "set -euo pipefail" in script.read_text(encoding="utf-8")
+
+
+def test_the_tree_in_the_readme_lists_every_folder_with_a_comment():
+    listed, parent = set(), ""
+    for line in TREE.strip().splitlines():
+        indent, name, comment = re.fullmatch(r"( *)(\S+)/ +(\S.*)", line).groups()
+        parent = parent if indent else name
+        listed.add(f"{parent}/{name}" if indent else name)
+        assert comment
+    rooms = {f"lrexplore/{path.parent.name}" for path in (ROOT / "lrexplore").glob("*/*.py")}
+    assert listed == rooms | {"lrexplore", "notebooks", "tests", "data"}
+    assert all((ROOT / folder).is_dir() for folder in listed)
+
+
+def test_the_links_and_pictures_of_the_readme_exist():
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert targets
+    assert [target for target in targets if "://" not in target and not (ROOT / target).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "lrexplore").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_a_source_file_has_at_most_250_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def test_no_file_names_a_folder_of_one_machine():
+    private = re.compile(r"(?<![\w.~-])/(?:tmp|work|home|root|Users|mnt|opt/venv)/[\w.-]+")
+    texts = [
+        p for p in _own_files() if p.suffix in (".py", ".md", ".toml", ".ipynb", "") and p.name != "LICENSE"
+    ]
+    assert texts
+    found = {str(p.relative_to(ROOT)): private.findall(p.read_text(encoding="utf-8")) for p in texts}
+    assert {name: paths for name, paths in found.items() if paths} == {}
+
+
+def test_every_data_file_has_its_line_with_the_right_checksum():
+    table = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    for path in _own_files():
+        if path.parent == ROOT / "data" and path.name != "README.md":
+            checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+            row = re.search(rf"^\|.*{re.escape(path.name)}.*{checksum}.*$", table, re.MULTILINE)
+            assert row, f"data/README.md needs a line with {path.name} and {checksum}"
+
+
+def test_a_version_is_written_once():
+    import lrexplore
+
+    assert "version" not in PROJECT
+    assert "version" in PROJECT["dynamic"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", lrexplore.__version__)

@@ -1,0 +1,82 @@
+import pytest
+import torch
+from torch import nn
+
+from lrexplore.models import load_model
+from lrexplore.nn import factorize
+from lrexplore.ranks import allocate
+from lrexplore.ranks import factorize as factorize_by_plan
+from lrexplore.save import export, load, save
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LREXPLORE_CACHE", str(tmp_path / "cache"))
+
+
+def _own():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 12, 3, bias=False, padding=1), nn.ReLU(), nn.Conv2d(12, 8, 3, groups=2), nn.Flatten(),
+        nn.Linear(8 * 36, 20),
+    ).eval()  # fmt: skip
+
+
+def test_a_known_architecture_comes_back_from_its_file_alone(tmp_path):
+    torch.manual_seed(0)
+    model = load_model("resnet18")
+    small = factorize(model, rank_scale=0.2, initializer="spectral", scheme={"layer1.0.conv1": "spatial"})
+    save(small, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors")
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(small(x), again(x), atol=1e-6)
+    assert not again.training
+
+
+def test_a_network_of_ones_own_comes_back_into_its_module(tmp_path):
+    model = _own()
+    images = [torch.randn(8, 3, 8, 8) + 0.5]
+    plan = allocate(model, parameter_ratio=0.5, loader=images)
+    small = factorize_by_plan(model, plan=plan, loader=images)
+    save(small, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors", _own())
+    assert torch.allclose(small(images[0]), again(images[0]), atol=1e-6)
+    assert again.rank_plan == plan
+    with pytest.raises(ValueError, match="`model` must be given"):
+        load(tmp_path / "small.safetensors")
+    with pytest.raises(ValueError, match="`model` must"):
+        load(tmp_path / "small.safetensors", nn.Sequential(nn.Linear(3, 3)))
+
+
+def test_a_bias_that_a_correction_added_does_not_hide_the_architecture(tmp_path):
+    model = load_model("resnet18")
+    small = factorize(model, ranks={"layer1.0.conv1": 8}, initializer="spectral")
+    layer = small.get_submodule("layer1.0.conv1")
+    layer.bias, layer.bias_added = nn.Parameter(torch.randn(64)), True
+    save(small, tmp_path / "small.safetensors")
+    found = load(tmp_path / "small.safetensors").get_submodule("layer1.0.conv1")
+    assert torch.equal(found.bias, layer.bias)
+
+
+def test_other_files_and_names_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
+    (tmp_path / "text.safetensors").write_text("text")
+    for name in ("other", "text"):
+        with pytest.raises(ValueError, match="`path` must be"):
+            load(tmp_path / f"{name}.safetensors")
+    with pytest.raises(ValueError, match="`architecture` must be that of the model, got 'resnet18'"):
+        save(_own(), tmp_path / "own.safetensors", architecture="resnet18")
+
+
+def test_the_exported_program_runs_without_the_library_and_for_any_batch(tmp_path):
+    small = factorize(_own(), rank_scale=0.3, initializer="spectral", scheme="spatial")
+    export(small, tmp_path / "small.pt2", torch.randn(1, 3, 8, 8))
+    program = torch.export.load(tmp_path / "small.pt2").module()
+    for count in (1, 5):
+        x = torch.randn(count, 3, 8, 8)
+        assert torch.allclose(program(x), small(x), atol=1e-5)
+    with pytest.raises(ValueError, match=r"`path` must end in .pt2 or .onnx"):
+        export(small, tmp_path / "small.bin", torch.randn(1, 3, 8, 8))
