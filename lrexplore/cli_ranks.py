@@ -45,7 +45,7 @@ def factorize(arguments: Sequence[str]) -> int:
     from lrexplore.nn.compare import compare
     from lrexplore.ranks import RankPlan
     from lrexplore.ranks import factorize as factorize_model
-    from lrexplore.save import export, save
+    from lrexplore.storage import export, save
 
     parser = argparse.ArgumentParser(
         "lrexplore factorize", description="Factorize a network, compare it with the original, save it."

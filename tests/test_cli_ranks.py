@@ -7,7 +7,7 @@ from PIL import Image
 from lrexplore.cli import main
 from lrexplore.models import load_model
 from lrexplore.ranks import RankPlan
-from lrexplore.save import load
+from lrexplore.storage import load
 
 
 @pytest.fixture(autouse=True)

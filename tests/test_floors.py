@@ -28,7 +28,7 @@ FLOORS = {
     },
     "explorer": {"linalg", "dual", "init", "nn", "calibration", "ranks", "models", "records"},
 }
-ROOFS = {"__init__", "__main__", "bench", "cli", "cli_ranks", "doctor", "save"}  # may import everything
+ROOFS = {"__init__", "__main__", "bench", "cli", "cli_ranks", "doctor", "storage"}  # may import everything
 
 WIDGETS = {"anywidget", "ipywidgets"}
 PICTURES = {"matplotlib", "plotly"}

@@ -6,7 +6,7 @@ from lrexplore.models import load_model
 from lrexplore.nn import factorize
 from lrexplore.ranks import allocate
 from lrexplore.ranks import factorize as factorize_by_plan
-from lrexplore.save import export, load, save
+from lrexplore.storage import export, load, save
 
 
 @pytest.fixture(autouse=True)
