@@ -1,8 +1,11 @@
 """The long work behind a frame: exact numbers of the rank on screen, then the curves that need every rank run anew."""
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+
+import torch
 
 from lrexplore.explorer.compute import Stopped
 from lrexplore.explorer.frame import key_of
@@ -35,6 +38,7 @@ class Completion:
         self._stopped = ""
 
     def _complete(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # of this thread: the page needs the other cores
         stopped = key_of(choice, initializer) == self._stopped
         if not (stopped and initializer == "sampled"):  # one rank of it is long work already
             study = self._screen.study(choice)

@@ -9,6 +9,7 @@ import torch
 from lrexplore.init import Problem, floor_curve, rank_grid
 
 FLOOR_RANKS = 16
+FIRST_S, REST_S = 3.0, 6.0
 
 
 class Floor:
@@ -35,17 +36,20 @@ class Floor:
         return np.isin(np.arange(1, self._problem.max_rank + 1), self.points()[0])
 
     def fill(self, first: int, stopped: Callable[[], bool]) -> Iterator[float]:
-        """Adds the bounds that are missing, that of rank `first` before all; yields the share that is done."""
+        """Adds bounds that are missing, that of rank `first` before all; yields the share that is done.
+
+        Ends after some 10 s: a bound that was not tightened to its end still holds, and a next call adds more.
+        """
         wanted = [first, *rank_grid(self._problem.max_rank, FLOOR_RANKS)]
         with self._lock:
             missing = [rank for rank in dict.fromkeys(wanted) if rank not in self._bounds]
-        parts = [missing[:1], missing[1:]] if missing[:1] == [first] else [missing]
+        own = missing[:1] == [first]
         done = 0
-        for part in parts:
+        for part, limit_s in ((missing[:own], FIRST_S), (missing[own:], REST_S)):
             if not part or stopped():
                 continue
             with torch.inference_mode():
-                for rank, bound in floor_curve(self._problem, part, cancelled=stopped):
+                for rank, bound in floor_curve(self._problem, part, time_limit_s=limit_s, cancelled=stopped):
                     with self._lock:
                         self._bounds[rank] = max(bound, 0.0)
                     done += 1

@@ -73,10 +73,11 @@ class Worker:
                 self._running.cancel()
             self._changed.notify_all()
         atexit.unregister(self._end)
+        atexit.register(self._thread.join, 60)  # holds the thread alone, not what it worked on
 
     def _end(self) -> None:
         self.close()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
 
     def _run(self) -> None:
         while True:

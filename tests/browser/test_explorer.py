@@ -41,7 +41,7 @@ def notebook(open_notebook, browser):
 def shown(notebook):
     """The notebook with LAYER on screen at rank 32, its curves complete."""
     notebook.kernel_value(f"[setattr(explorer.state, name, value) for name, value in {PLAIN}.items()]")
-    assert notebook.kernel_value("explorer.wait(120)")
+    assert notebook.kernel_value("explorer.wait(400)")
     notebook.page.wait_for_function(TITLE, arg=LAYER)
     notebook.page.wait_for_function(f"() => document.querySelector('{SLIDER}').value === '32'")
     wait_for_neurons(notebook)
@@ -152,7 +152,7 @@ def test_a_picker_changes_state_and_plots(shown, label, trait, value):
     before = page.evaluate(NEURONS), page.evaluate(curves)
     page.get_by_label(label, exact=True).select_option(value)
     shown.wait_for_value(f"explorer.state.{trait}", value)
-    assert shown.kernel_value("explorer.wait(120)")
+    assert shown.kernel_value("explorer.wait(400)")
     wait_for_neurons(shown)
     assert (page.evaluate(NEURONS), page.evaluate(curves)) != before
     name = shown.kernel_value("explorer.state.initializer")
@@ -208,7 +208,7 @@ def test_axe_finds_nothing_serious_in_the_explorer(shown, theme):
 
 
 def test_a_saved_notebook_holds_a_picture_and_moves_without_a_kernel(open_notebook, lab, browser):
-    first = open_notebook("kept", [first_cell(), "explorer.wait(120)"])
+    first = open_notebook("kept", [first_cell(), "explorer.wait(400)"])
     first.run_all()
     first.page.wait_for_function(TITLE, arg="conv1")
     first.close()

@@ -10,6 +10,7 @@ from comm.base_comm import BaseComm
 from explorer.networks import small_network
 
 from lrexplore.explorer.app import Explorer, explore
+from lrexplore.explorer.floor import Floor
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ def sent(monkeypatch) -> Sent:
 
 
 @pytest.fixture
-def open_explorer() -> Iterator[Callable[..., Explorer]]:
+def no_floor(monkeypatch) -> None:
+    """Explorers without the proofs of the floor, which take seconds a layer."""
+    monkeypatch.setattr(Floor, "fill", lambda *arguments: iter(()))
+
+
+@pytest.fixture
+def open_explorer(no_floor) -> Iterator[Callable[..., Explorer]]:
     """A function like `explore`, by default of the small network; closes at the end, the error area being empty."""
     opened = []
 

@@ -31,10 +31,10 @@ def busy(sent, open_explorer, monkeypatch):
     assert explorer.wait(60)
     explorer.state.initializer = "spectral"
     assert explorer.wait(60)
-    monkeypatch.setattr("lrexplore.explorer.compute.Study.fill", lambda *arguments: iter(()))
-    explorer.state.layer = WIDE
-    assert explorer.wait(60)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr("lrexplore.explorer.compute.Study.fill", lambda *arguments: iter(()))
+        explorer.state.layer = WIDE
+        assert explorer.wait(60)
     reached, go_on = block(explorer, monkeypatch)
     explorer.state.rank = 6
     assert reached.wait(60)
