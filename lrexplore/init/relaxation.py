@@ -45,9 +45,12 @@ class Relaxation:
         shape = eigengap_multiplier(gradient, rank, crowd)
         kernel = curvature_kernel(shape, frame.rows, frame.num_rows)
         wanted = frame.majorants.touching_curvature(squares)
-        self._curvature = cap_curvature(kernel, wanted, norm)
+        # Where eigenvalues coincide at the boundary there is no multiplier: zero and no curvature is valid then.
+        usable = all(bool(torch.isfinite(x).all()) for x in (kernel, wanted, shape.values))
+        self._curvature = cap_curvature(kernel, wanted, norm) if usable else torch.zeros_like(wanted)
         self.touches = self._curvature is wanted
-        shape = Multiplier(shape.basis, shape.values * bound_norm(kernel, self._curvature))
+        values = shape.values * bound_norm(kernel, self._curvature) if usable else torch.zeros_like(shape.values)
+        shape = Multiplier(shape.basis, values)
         self._lambda = shape.matrix()
         self._largest = float(shape.values.max())
         self._slope = None

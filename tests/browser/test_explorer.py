@@ -104,6 +104,7 @@ def test_an_arrow_key_moves_rank_plots_readouts_and_kernel(shown):
 def test_the_readout_of_the_function_error_is_that_of_the_table(shown):
     shown.page.locator(SLIDER).press("ArrowLeft")
     shown.wait_for_value("explorer.state.rank", 31)
+    assert shown.kernel_value("explorer.wait(400)")
     expected = shown.kernel_value(
         "float(explorer.table().set_index(['initializer', 'rank']).function_error['function', 31])"
     )

@@ -9,15 +9,18 @@ STEM, WIDE, GROUPED, DEPTHWISE, POINT, HEAD = "stem", "wide", "grouped", "depthw
 
 
 def small_network() -> nn.Module:
-    """A random network for color images: six layers, of which one (depthwise) cannot be factorized."""
+    """A random network for color images: six layers, of which one (depthwise) cannot be factorized.
+
+    Its first matrix has more than 1024 entries: below that `function` takes many starts, and time.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = nn.Sequential(
             OrderedDict(
-                stem=nn.Conv2d(3, 12, 3, padding=1, bias=False),
-                norm=nn.BatchNorm2d(12),
+                stem=nn.Conv2d(3, 40, 3, padding=1, bias=False),
+                norm=nn.BatchNorm2d(40),
                 first=nn.ReLU(),
-                wide=nn.Conv2d(12, 16, 3, padding=1),
+                wide=nn.Conv2d(40, 16, 3, padding=1),
                 second=nn.SiLU(),
                 grouped=nn.Conv2d(16, 16, 3, padding=1, groups=2),
                 third=nn.ReLU(),

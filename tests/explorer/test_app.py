@@ -39,16 +39,16 @@ def test_each_choice_is_one_frame(explorer, sent, name, value):
 
 
 def test_a_rank_from_the_browser_reaches_state_ranks_and_model(explorer):
-    explorer.panel.set_state({"rank": 7})
-    assert explorer.state.rank == 7
-    assert explorer.network.ranks == {STEM: 7}
-    assert explorer.ranks()[STEM] == 7
-    assert explorer.factors().rank == 7
-    assert explorer.factorized_model().stem.rank == 7
+    explorer.panel.set_state({"rank": 9})
+    assert explorer.state.rank == 9
+    assert explorer.network.ranks == {STEM: 9}
+    assert explorer.ranks()[STEM] == 9
+    assert explorer.factors().rank == 9
+    assert explorer.factorized_model().stem.rank == 9
 
 
 def test_a_rank_from_the_browser_is_answered_with_its_exact_row_and_no_frame(explorer, sent):
-    explorer.panel.set_state({"rank": 7})
+    explorer.panel.set_state({"rank": 9})
     assert explorer.wait(60)
     assert all("frame" not in message.names for message in sent.to(explorer.panel))
     assert len(sent.to(explorer.panel, "custom")) == 1
@@ -59,7 +59,7 @@ def test_a_rank_set_in_a_cell_is_shown(explorer):
     assert explorer.panel.rank == 9
 
 
-@pytest.mark.parametrize(("asked", "given"), [(0, 1), (-4, 1), (10_000, 12)])
+@pytest.mark.parametrize(("asked", "given"), [(0, 1), (-4, 1), (10_000, 27)])
 def test_a_rank_out_of_range_from_the_browser_becomes_the_nearest_one(explorer, asked, given):
     explorer.panel.set_state({"rank": asked})
     assert explorer.state.rank == given
@@ -82,7 +82,7 @@ def test_layer_and_rank_set_as_one_leave_state_panel_and_model_of_one_mind(explo
 
 
 def test_traits_can_be_linked_to_a_widget_of_ones_own(explorer):
-    slider = ipywidgets.IntSlider(min=1, max=12)
+    slider = ipywidgets.IntSlider(min=1, max=27)
     bond = ipywidgets.link((explorer.state, "rank"), (slider, "value"))
     slider.set_state({"value": 11})
     assert (explorer.state.rank, explorer.panel.rank) == (11, 11)
@@ -104,7 +104,7 @@ def test_a_name_that_the_browser_should_not_send_is_told_and_leaves_the_explorer
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("layer", "nope"), ("rank", 0), ("rank", 13), ("initializer", "svd"), ("scheme", "depth")]
+    ("name", "value"), [("layer", "nope"), ("rank", 0), ("rank", 28), ("initializer", "svd"), ("scheme", "depth")]
 )
 def test_a_bad_value_in_a_cell_is_refused_there_and_nothing_moves(explorer, sent, name, value):
     before = chosen(explorer)

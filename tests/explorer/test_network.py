@@ -52,8 +52,8 @@ def test_batch_norm_that_the_model_lacks_has_scale_one_and_shift_zero(network):
 
 
 def test_a_rank_kept_for_one_scheme_fits_the_other(network):
-    network.ranks[STEM] = 12
-    assert network.rank(STEM, "channel") == 12
+    network.ranks[STEM] = 27
+    assert network.rank(STEM, "channel") == 27
     assert network.rank(STEM, "spatial") == 9
     assert network.rank(WIDE, "channel") == 4
 
@@ -86,7 +86,7 @@ def test_costs_of_multiply_adds_are_none_where_they_are_not_known():
 
 
 def test_the_title_says_layer_matrix_kind_and_what_follows(network):
-    assert network.title(choice_of(network, STEM)) == "stem · 12 x 27 · conv 3 x 3 · then BN, ReLU"
+    assert network.title(choice_of(network, STEM)) == "stem · 40 x 27 · conv 3 x 3 · then BN, ReLU"
     assert network.title(choice_of(network, GROUPED)).startswith("grouped · 8 x 72 · conv 3 x 3 · group 1 of 2")
     assert network.title(choice_of(network, HEAD)) == "head · 6 x 20 · linear · then nothing"
 

@@ -42,7 +42,7 @@ def test_the_table_says_layer_scheme_costs_and_for_which_inputs(network, study):
     table = curve_table(network, study, CHOICE)
     assert set(table.layer) == {WIDE}
     assert set(table.scheme) == {"channel"}
-    expected = [parameter_ratio((16, 108), rank) for rank in table["rank"]]
+    expected = [parameter_ratio((16, 360), rank) for rank in table["rank"]]
     np.testing.assert_allclose(table.parameter_ratio, expected)
     assert table.flop_ratio.between(0, 10).all()
     assert table.attrs == {"inputs": "Gaussian, N(0, I)", "follows": "then SiLU"}

@@ -29,7 +29,7 @@ def values(state):
 def test_the_first_layer_is_chosen_with_its_rank_and_what_was_found_to_follow(state):
     assert values(state) == {
         "layer": STEM,
-        "rank": rank_from_scale((12, 27), 0.25),
+        "rank": rank_from_scale((40, 27), 0.25),
         "initializer": "function",
         "scheme": "channel",
         "activation": "relu",
@@ -43,7 +43,7 @@ def test_a_layer_brings_its_rank_and_what_was_found_to_follow(state):
     state.layer = HEAD
     assert (state.activation, state.batch_norm, state.rank) == ("identity", False, 2)
     state.layer = STEM
-    assert (state.activation, state.batch_norm, state.rank) == ("relu", True, 3)
+    assert (state.activation, state.batch_norm, state.rank) == ("relu", True, 7)
 
 
 def test_a_scheme_brings_the_rank_of_its_own_matrix(state):
@@ -66,9 +66,9 @@ def test_a_rank_set_before_comes_back_with_its_layer(state, network):
         ("layer", "hed", ["`layer`", "'hed'", HEAD]),
         ("layer", DEPTHWISE, ["`layer`", DEPTHWISE, "depthwise"]),
         ("layer", 3, ["'layer'"]),
-        ("rank", 0, ["`rank`", "1..12", "got 0"]),
-        ("rank", -1, ["`rank`", "1..12", "got -1"]),
-        ("rank", 13, ["`rank`", "1..12", "got 13"]),
+        ("rank", 0, ["`rank`", "1..27", "got 0"]),
+        ("rank", -1, ["`rank`", "1..27", "got -1"]),
+        ("rank", 28, ["`rank`", "1..27", "got 28"]),
         ("rank", 2.5, ["'rank'", "2.5"]),
         ("initializer", "svd", ["'initializer'", "spectral", "svd"]),
         ("scheme", "depth", ["'scheme'", "spatial", "depth"]),
