@@ -58,23 +58,9 @@ def neurons(seed, rank):
     return unpack(demo_frame(NAMES[seed], seed=seed)["plots"][2]["by_rank"][0]["values"])[rank - 1]
 
 
-def wait_for_kernel(notebook, expression, value):
-    """Ask the kernel until an expression has the value; Playwright's own time limit ends it."""
-    notebook.page.wait_for_function(
-        """async ([expression, value]) => {
-            const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
-            const asked = kernel.requestExecute({code: "", silent: true, user_expressions: {value: expression}});
-            const {content} = await asked.done;
-            return content.user_expressions.value.data?.["text/plain"] === value;
-        }""",
-        arg=[expression, repr(value)],
-        polling=100,
-    )
-
-
 def test_the_kernel_learns_the_rank_that_an_arrow_key_set(panel):
     panel.page.locator(".lrx-slider").first.press("ArrowRight")
-    wait_for_kernel(panel, "panel.rank", 17)
+    panel.wait_for_value("panel.rank", 17)
     wait_for_trace(panel, neurons(0, 17))
 
 
@@ -100,7 +86,7 @@ def test_the_slider_draws_while_a_cell_runs(panel):
     wait_for_trace(panel, neurons(0, 1))
     assert panel.page.evaluate("() => window.sleeping !== null")
     panel.page.wait_for_function("() => window.sleeping === null")
-    wait_for_kernel(panel, "panel.rank", 1)
+    panel.wait_for_value("panel.rank", 1)
 
 
 def test_arrows_in_the_panel_do_not_move_jupyterlabs_selection(panel):
@@ -108,7 +94,7 @@ def test_arrows_in_the_panel_do_not_move_jupyterlabs_selection(panel):
     panel.page.locator(".lrx-slider").first.focus()
     before = panel.page.evaluate(active)
     panel.page.keyboard.press("ArrowDown")
-    wait_for_kernel(panel, "panel.rank", 15)
+    panel.wait_for_value("panel.rank", 15)
     assert panel.page.evaluate(active) == before
 
 
@@ -135,14 +121,14 @@ def test_an_error_is_shown_until_the_person_closes_it(panel):
     assert "`rank` must lie in 1..64" in alert.inner_text()
     panel.page.get_by_role("button", name="Close the error").first.click()
     alert.wait_for(state="hidden")
-    wait_for_kernel(panel, "panel.error", "")
+    panel.wait_for_value("panel.error", "")
 
 
 def test_cancel_reaches_the_kernel_and_progress_is_shown(panel):
     panel.kernel_value("[panel.set_trait('status', 'curves of function: 37 of 64 ranks')]")
     panel.kernel_value("[panel.set_trait('busy', True), panel.set_trait('progress', 0.58)]")
     panel.page.get_by_role("button", name="cancel").first.click()
-    wait_for_kernel(panel, "len(cancelled)", 1)
+    panel.wait_for_value("len(cancelled)", 1)
     assert panel.page.locator(".lrx-status progress").first.evaluate("bar => bar.value") == pytest.approx(0.58)
     panel.kernel_value("[panel.set_trait('busy', False), panel.set_trait('status', '')]")
     panel.page.get_by_role("button", name="cancel").first.wait_for(state="hidden")
