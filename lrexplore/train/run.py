@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from lrexplore.datasets import open_data
 from lrexplore.records.layout import read_json
 from lrexplore.train.config import Config
@@ -15,6 +17,7 @@ def run(config: Config, *, should_stop: Callable[[], bool] = lambda: False) -> s
     """Trains until the end ("done") or until `should_stop` says so ("stopped"; a checkpoint is written first).
 
     Raises what went wrong, after it was put into the run's status. Records and checkpoint are kept then.
+    A resumed run computes with as many threads as it began with, so that a CPU gives the same bits.
     """
     with join(config.device) as processes:
         config = _named(config, processes)
@@ -24,6 +27,8 @@ def run(config: Config, *, should_stop: Callable[[], bool] = lambda: False) -> s
             config = config.as_resumed(described["config"])
             if _is_done(folder):
                 return "done"
+            if processes.device.type == "cpu":  # sums over another number of threads end in other last bits
+                torch.set_num_threads(described["environment"]["num_threads"])
         data = open_data(
             config.data, held_out=config.held_out, image_size=config.image_size, num_images=config.num_images
         )

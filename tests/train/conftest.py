@@ -9,7 +9,7 @@ def images(tmp_path_factory):
     return write_images(tmp_path_factory.getbasetemp() / "images")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="package")
 def one_thread():
     """Tiny networks lose time to threads, and results then do not depend on how many cores there are."""
     before = torch.get_num_threads()

@@ -4,6 +4,7 @@ import random
 import signal
 
 import pytest
+import torch
 from train.runs import numbers, same_weights, tiny
 
 from lrexplore.records import Reader, Run
@@ -51,6 +52,21 @@ def test_a_run_stopped_at_a_step_or_in_an_evaluation_goes_on_with_the_same_numbe
     assert run(config) == "done"
     assert numbers(config) == numbers(reference)
     assert same_weights(config, reference)
+
+
+def test_a_run_goes_on_with_the_threads_that_it_began_with(tmp_path):
+    whole, parts = tiny(tmp_path, "whole"), tiny(tmp_path, "parts")
+    torch.set_num_threads(2)
+    try:
+        run(whole)
+        assert run(parts, should_stop=StopAfter(3)) == "stopped"
+        torch.set_num_threads(1)
+        assert run(parts) == "done"
+        assert torch.get_num_threads() == 2
+        assert numbers(parts) == numbers(whole)
+        assert same_weights(parts, whole)
+    finally:
+        torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(
