@@ -102,6 +102,18 @@ def _bench_decay(options: argparse.Namespace, rest: list[str]) -> int:
     return main(rest) or 0
 
 
+def _bench_step(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.step import main
+
+    return main(rest) or 0
+
+
+def _bench_pipeline(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.pipeline import main
+
+    return main(rest) or 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "lrexplore", description="Low rank in networks: explore, check, measure."
@@ -142,6 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, about in (
         ("init", _bench_init, "cost of each initializer on a whole network against full SVDs"),
         ("decay", _bench_decay, "cost of Frobenius decay in a training step"),
+        ("step", _bench_step, "a training step and a prediction, low-rank and not: time, memory, multiply-adds"),
+        ("pipeline", _bench_pipeline, "reading and cutting JPEG images, beside the rate of a training step"),
         ("whitened", _bench_whitened, "errors on held-out photographs: spectral, whitened, refined"),
         ("ranks", _bench_ranks, "calibration, curves, allocation and what the factorized network still says"),
         ("explorer", _bench_explorer, "time from the rank slider to the repainted plots, in the browser"),

@@ -22,7 +22,8 @@ from lrexplore.nn import find_layers
 from lrexplore.nn.layers import batch_norm_of, weights_of
 
 ALWAYS = ("independent", "spectral", "rescaled", "function")
-BAR = 0.40
+DRIVERS = ("gesvd", "gesvdj", "gesvda")
+BAR = 0.40  # of full SVDs on a CPU
 # Relative: below it, two errors computed from float32 factors are one.
 ROUNDING = 1e-6
 
@@ -61,28 +62,49 @@ def tasks(model: torch.nn.Module, follows: str) -> list[Task]:
     return found
 
 
-def full_svds(work: list[Task], scheme: str) -> None:
-    """What all is measured against: `torch.linalg.svd` of every matrix."""
+def full_svds(work: list[Task], scheme: str, driver: str | None = None) -> None:
+    """What all is measured against: `torch.linalg.svd` of every matrix, by cuSOLVER's `driver` on a GPU."""
     for task in work:
-        torch.linalg.svd(matricize(task.weight, scheme), full_matrices=False)
+        torch.linalg.svd(matricize(task.weight, scheme), full_matrices=False, driver=driver)
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call."""
+    """Wall-clock seconds of one call, a GPU's work included."""
+    _wait()
     start = perf_counter()
     run()
+    _wait()
     return perf_counter() - start
 
 
-def costs(work: list[Task], initializer: str, rank_scale: float, scheme: str, repeats: int) -> dict:
-    """Seconds and ratio of the initializer to full SVDs, run in turn; medians, and the ratio of every pair."""
+def svd_times(work: list[Task], scheme: str) -> dict[str, float]:
+    """Seconds of full SVDs of the network on a GPU, by each of cuSOLVER's drivers."""
+    found = {}
+    for driver in DRIVERS:
+        torch.linalg.svd(torch.eye(8, device=work[0].weight.device), driver=driver)
+        found[driver] = seconds(lambda driver=driver: full_svds(work, scheme, driver))
+    return found
+
+
+def _wait() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def costs(
+    work: list[Task], initializer: str, rank_scale: float, scheme: str, repeats: int, svd_s: float | None = None
+) -> dict:
+    """Seconds and ratio of the initializer to full SVDs; medians, and the ratio of every pair.
+
+    The two run in turn, unless `svd_s` says what the SVDs take.
+    """
 
     def run():
         for task in work:
             task.run(initializer, rank_scale, scheme)
 
     run()
-    pairs = [(seconds(lambda: full_svds(work, scheme)), seconds(run)) for _ in range(repeats)]
+    pairs = [(svd_s or seconds(lambda: full_svds(work, scheme)), seconds(run)) for _ in range(repeats)]
     ratios = [ours / svd for svd, ours in pairs]
     return {
         "initializer": initializer,
@@ -143,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rank-scale", type=float, nargs="+", default=[0.1, 0.25], help="in (0, 1] (0.1 0.25)")
     parser.add_argument("--scheme", choices=["channel", "spatial"], default="channel")
     parser.add_argument("--follows", default="relu", help="an activation after every layer, or `network` (relu)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where the mathematics runs (cpu)")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of runs a measurement (5)")
     parser.add_argument("--threads", type=int, default=2, help="threads (2)")
     parser.add_argument("--sampled", action="store_true", help="measure `sampled` too: minutes")
@@ -157,6 +180,8 @@ def _checked(arguments: Sequence[str] | None) -> argparse.Namespace:
         value = getattr(options, name)
         if value < 1:
             parser.error(f"`--{name}` must be 1 or more, got {value}. Leave it out for the default.")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("`--device` must be one that this machine has, got cuda without a CUDA device. Use cpu.")
     for scale in options.rank_scale:
         rank_from_scale((1, 1), scale)
     return options
@@ -166,8 +191,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0 once everything is measured and printed, whatever the numbers are."""
     options = _checked(argv)
     torch.manual_seed(0)
-    work = tasks(load_model(options.model, options.weights), options.follows)
+    work = tasks(load_model(options.model, options.weights).to(options.device), options.follows)
+    on_gpu = options.device == "cuda"
+    processed_by = torch.cuda.get_device_name() if on_gpu else f"{processor()}, {options.threads} threads"
     where = {
+        "device": processed_by,
         "model": options.model,
         "matrices": len(work),
         "scheme": options.scheme,
@@ -178,9 +206,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "load_before": os.getloadavg(),
     }
     print(f"{options.model}: {len(work)} matrices, {options.scheme}, followed by {options.follows}, float32")
-    print(f"{where['cpu']}, {options.threads} threads, torch {torch.__version__}")
+    print(f"{processed_by}, torch {torch.__version__}")
     print(f"load average (1 min) {where['load_before'][0]:.2f} before; what else runs counts in")
-    print(f"medians of {options.repeats} pairs of runs, full SVDs and initializer in turn\n")
+    svd_s = None
+    if on_gpu:
+        where["svd_s"] = svd_times(work, options.scheme)
+        svd_s = min(where["svd_s"].values())
+        listed = ", ".join(f"{driver} {found:.2f}" for driver, found in where["svd_s"].items())
+        print(f"full SVDs, seconds by cuSOLVER's driver (one run each, after one of a small matrix): {listed}")
+    turns = "the fastest SVDs" if on_gpu else "pairs of runs, full SVDs and initializer in turn"
+    print(f"medians of {options.repeats} {'runs, beside ' if on_gpu else ''}{turns}\n")
     print(f"{'rank scale':>10}  {'initializer':<12}{'full SVDs s':>12}{'initializer s':>15}{'ratio':>8}{'bar':>7}")
     measured, checked = [], []
     with pinned(options.threads), torch.no_grad():
@@ -188,11 +223,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name in (*ALWAYS, "sampled") if options.sampled else ALWAYS:
                 # a fit by Adam takes minutes, and its ratio is nowhere near one
                 repeats = 1 if name == "sampled" else options.repeats
-                row = costs(work, name, scale, options.scheme, repeats)
+                row = costs(work, name, scale, options.scheme, repeats, svd_s)
                 measured.append(row)
-                bar = f"{BAR:>7.2f}  {'ok' if row['ratio'] <= BAR else 'ABOVE'}" if name == "function" else ""
-                line = f"{scale:>10}  {name:<12}{row['svd_s']:>12.2f}{row['initializer_s']:>15.2f}{row['ratio']:>8.3f}"
-                print(line + bar, flush=True)
+                judged = name == "function" and not on_gpu
+                bar = f"{BAR:>7.2f}  {'ok' if row['ratio'] <= BAR else 'ABOVE'}" if judged else ""
+                line = f"{scale:>10}  {name:<12}{row['svd_s']:>12.2f}{row['initializer_s']:>15.3f}"
+                print(f"{line}{row['ratio']:>8.3f}{bar}", flush=True)
         print("\nfunction error, layer by layer")
         for scale in options.rank_scale:
             errors = layer_errors(work, scale, options.scheme)

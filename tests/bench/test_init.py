@@ -47,7 +47,7 @@ def test_a_layer_that_got_worse_or_stayed_is_counted():
 
 def test_every_matrix_is_decomposed_under_both_schemes(monkeypatch):
     seen = []
-    monkeypatch.setattr(torch.linalg, "svd", lambda matrix, full_matrices: seen.append(tuple(matrix.shape)))
+    monkeypatch.setattr(torch.linalg, "svd", lambda matrix, full_matrices, driver: seen.append(tuple(matrix.shape)))
     work = tasks(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 4, 3, groups=4)), "relu")
     full_svds(work, "channel")
     full_svds(work, "spatial")
