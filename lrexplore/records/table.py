@@ -62,7 +62,7 @@ def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs"):
     for folder in (folder for path in paths for folder in run_folders(path)):
         described = read_json(folder / "run.json")
         check_version(described, folder)
-        table = _rows(folder, stream)
+        table = table_of(folder, stream)
         table.insert(0, "run", folder.name)
         config = described.get("config", {})
         for key in ("model", "initializer", "rank_scale", "scheme", "decay", "decay_strength", "seed"):
@@ -72,7 +72,8 @@ def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs"):
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"run": []})
 
 
-def _rows(folder: Path, stream: str):
+def table_of(folder: Path, stream: str):
+    """A pandas DataFrame of one stream of one run, from Parquet where that is as new as the lines."""
     import pandas as pd
 
     parquet, lines = folder / f"{stream}.parquet", folder / f"{stream}.jsonl"
