@@ -20,6 +20,7 @@ _HELP = {
     "name": "the folder of this run in it",
     "resume": "go on with the run of this name, or start it",
     "epochs": "how long; or use --steps",
+    "ema": "evaluate an exponential average of the weights that keeps this share of itself at every step",
     "norms_from": "with --decay normalized: the folder of the run whose norms are kept",
 }
 

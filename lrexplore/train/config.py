@@ -33,11 +33,13 @@ class Config:
     the whole network, so that its norm is that of "function". `decay="none"` leaves the factors without decay;
     "normalized" also keeps every factorized layer at the norms that the run in `norms_from` had.
 
-    `batch_size` counts the images of one optimizer step, all processes together; `micro_batch_size` those one
-    process takes at once (default: its share). With the same `micro_batch_size` any number of processes gives
-    the same numbers, batch norm included. `epochs` or `steps` says how long. `decay_norms`: whether batch norm
-    and biases get weight decay too. `milestones` are fractions of the run at which `schedule="step"` multiplies
-    the rate by `step_factor`; `warmup_epochs` start at 0 ("linear") or at a tenth of the rate ("constant").
+    `batch_size` counts the images of one optimizer step, all processes together; `micro_batch_size` those
+    one process takes at once (default: its share). With the same `micro_batch_size` any number of processes
+    gives the same numbers, batch norm included. `epochs` or `steps` says how long. `decay_norms`: whether
+    batch norm and biases get weight decay too. `ema`: evaluations use an exponential average of the weights
+    and running statistics that keeps this share of itself at every step. `milestones` are fractions of the
+    run at which `schedule="step"` multiplies the rate by `step_factor`; `warmup_epochs` start at 0
+    ("linear") or at a tenth of the rate ("constant").
     """
 
     model: str
@@ -64,6 +66,7 @@ class Config:
     momentum: float = 0.9
     clip_norm: float | None = None
     label_smoothing: float = 0.0
+    ema: float | None = None
     schedule: str = "cosine"
     warmup: str = "linear"
     warmup_epochs: float = 0.5
@@ -102,7 +105,7 @@ class Config:
             _refuse("epochs", "given, or `steps`", "both or neither", "Give one of them")
         for field, low, high in (
             *(("rank_scale", 0, 1), ("rank_ratio", 0, 1), ("decay_strength", -1e-300, 1e6), ("lr", 0, 1e6)),
-            *(("epochs", 0, 1e6), ("clip_norm", 0, float("inf")), ("label_smoothing", -1e-300, 1)),
+            *(("epochs", 0, 1e6), ("clip_norm", 0, float("inf")), ("label_smoothing", -1e-300, 1), ("ema", 0, 1)),
         ):
             value = getattr(self, field)
             if value is not None and not low < value <= high:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lrexplore.datasets import Batch, Data, normalize
 from lrexplore.datasets.split import mix
@@ -41,6 +42,10 @@ class Learner:
             FrobeniusDecay(model, strength).attach(self.optimizer)
         if processes.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
+        self.average = None
+        if config.ema is not None:
+            average = get_ema_multi_avg_fn(config.ema)
+            self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.precision == "16")
         self._forward = model
         if processes.count > 1:
@@ -78,6 +83,8 @@ class Learner:
         if losses - losses != 0:
             self._explain(batches, step)
         self._update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         scale = 100 / max(count, 1)
         return {
             "loss": losses / max(count, 1), "top1": top1 * scale, "top5": top5 * scale,
@@ -87,14 +94,15 @@ class Learner:
     @torch.no_grad()
     def evaluate(self, batches: Iterator[Batch], stop) -> dict[str, float] | None:
         """Mean loss, top-1 and top-5 in percent over all processes' batches; None where it was stopped."""
-        self.processes.average_buffers(self.model)
-        self.model.eval()
+        model = self.model if self.average is None else self.average.module
+        self.processes.average_buffers(model)
+        model.eval()
         totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
         for batch in batches:
             if stop():
                 totals[5] = 1.0
                 break
-            logits, labels = self._logits(self.model, batch)
+            logits, labels = self._logits(model, batch)
             totals[:4] += _counts(F.cross_entropy(logits, labels, reduction="sum"), logits, labels)
             totals[4] += len(batch.corrupt)
         losses, top1, top5, count, corrupt, stopped = self.processes.sum(totals).tolist()
@@ -114,10 +122,15 @@ class Learner:
             module.right.mul_(scale)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, running statistics (averaged over processes), optimizer and loss scale."""
+        """Weights, running statistics (averaged over processes), their average, optimizer and loss scale."""
         self.processes.average_buffers(self.model)
+        average = {}
+        if self.average is not None:
+            self.processes.average_buffers(self.average.module)
+            average = {"average": self.average.state_dict()}
         return {
             "model": self.model.state_dict(),
+            **average,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
@@ -125,6 +138,8 @@ class Learner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from such a state."""
         self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
 

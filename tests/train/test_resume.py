@@ -76,8 +76,9 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(tmp_path):
         {"model": "mobilenet_v3_small", "rank_scale": None, "channels_last": True, "label_smoothing": 0.1},
         {"precision": "bf16", "micro_batch_size": 8, "decay": "weight"},
         {"precision": "16", "micro_batch_size": 4},
+        {"ema": 0.7},
     ],
-    ids=["adamw", "dropout and channels last", "bf16 and micro-batches", "fp16 and its loss scale"],
+    ids=["adamw", "dropout and channels last", "bf16 and micro-batches", "fp16 and its loss scale", "average"],
 )
 def test_optimizer_dropout_precision_and_loss_scale_go_on_where_they_were(tmp_path, choices):
     choices = {"steps": 3, "num_images": 16, "batch_size": 8, "norms_steps": 9, **choices}
