@@ -80,3 +80,17 @@ def test_the_exported_program_runs_without_the_library_and_for_any_batch(tmp_pat
         assert torch.allclose(program(x), small(x), atol=1e-5)
     with pytest.raises(ValueError, match=r"`path` must end in .pt2 or .onnx"):
         export(small, tmp_path / "small.bin", torch.randn(1, 3, 8, 8))
+
+
+def test_the_exported_onnx_graph_gives_the_same_outputs(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
+    pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
+    from onnx.reference import ReferenceEvaluator
+
+    small = factorize(_own(), rank_scale=0.3, initializer="spectral", scheme="spatial")
+    export(small, tmp_path / "small.onnx", torch.randn(1, 3, 8, 8))
+    graph = ReferenceEvaluator(onnx.load(tmp_path / "small.onnx"))
+    for count in (1, 3):
+        x = torch.randn(count, 3, 8, 8)
+        (found,) = graph.run(None, {graph.input_names[0]: x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), small(x).detach(), atol=1e-4, rtol=1e-4)
