@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lrexplore.init.many_starts import climb_together
 from lrexplore.init.problem import Problem
 from lrexplore.init.rescaled import rescale, rescaled
 from lrexplore.init.spectral import spectral
@@ -55,8 +56,7 @@ def function(
     # What is gained must stand clear of rounding, or `rescaled` itself is the answer.
     clear = 30 * torch.finfo(problem.matrix.dtype).eps * float(problem.response.energy.sum())
     best, best_gain = None, base + clear
-    for number in range(num_starts):
-        found, gain = _climb(problem, _start(problem, rank, number, generator), max_steps, tolerance)
+    for found, gain in _climbs(problem, rank, num_starts, generator, max_steps, tolerance):
         if gain > best_gain:
             best, best_gain = found, gain
     if best is None:
@@ -71,8 +71,21 @@ def _is_small(problem: Problem) -> bool:
     return problem.matrix.numel() <= _SMALL
 
 
-def _start(problem: Problem, rank: int, number: int, generator: torch.Generator | None) -> _Subspace:
-    """A starting subspace: number 0 is the singular one, turned by about 1e-3; the others are random."""
+def _climbs(problem: Problem, rank: int, num_starts: int, generator, max_steps: int, tolerance: float):
+    """The subspaces reached from the starts, and the energy each keeps; of a small matrix only the best."""
+    starts = (_start(problem, rank, number, generator) for number in range(num_starts))
+    if not _is_small(problem):
+        yield from (_climb(problem, start, max_steps, tolerance) for start in starts)
+        return
+    basis, gain = climb_together(problem, torch.stack(list(starts)), max_steps, tolerance)
+    yield _Subspace(problem.matrix @ basis, None, basis.mT), gain
+
+
+def _start(problem: Problem, rank: int, number: int, generator: torch.Generator | None) -> _Subspace | Tensor | None:
+    """A starting subspace: number 0 is the singular one, turned by about 1e-3; the others are random.
+
+    Of a small matrix it is any basis (n, r) of it.
+    """
     matrix, decomposition = problem.matrix, problem.decomposition(rank)
     m, n = matrix.shape
     if generator is None:
@@ -86,7 +99,7 @@ def _start(problem: Problem, rank: int, number: int, generator: torch.Generator 
         return _orthonormal_on_rows(problem, rank, noise)
     if number == 0:
         noise = decomposition.right(rank).mT + noise * (1e-3 / n**0.5)
-    return _orthonormal(problem, noise)
+    return noise if _is_small(problem) else _orthonormal(problem, noise)
 
 
 def _orthonormal_on_rows(problem: Problem, rank: int, mixing: Tensor) -> _Subspace | None:
@@ -104,10 +117,7 @@ def _orthonormal_on_rows(problem: Problem, rank: int, mixing: Tensor) -> _Subspa
 
 
 def _orthonormal(problem: Problem, basis: Tensor) -> _Subspace | None:
-    """The subspace spanned by the columns of `basis` (n, r): by QR where that costs nothing, else by Cholesky."""
-    if _is_small(problem):
-        basis = torch.linalg.qr(basis).Q
-        return _Subspace(problem.matrix @ basis, None, basis.mT)
+    """The subspace spanned by the columns of `basis` (n, r), by Cholesky; None where that fails."""
     root, failed = torch.linalg.cholesky_ex(basis.mT @ basis)
     if failed:
         return None
