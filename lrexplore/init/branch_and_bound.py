@@ -8,10 +8,10 @@ F(P) <= sum a_i + <S, P>, and since <P_c, P> >= kappa in the cell, for every y >
     F(P) <= sum a_i + (sum of the r largest eigenvalues of S + y P_c) - y kappa.
 
 The error of the lines falls with phi^2, so that few cells are needed near the best subspace, and y keeps cells away
-from it from borrowing its direction.
+from it from borrowing its direction. For r = 1 there is a bound of third order (see `cones`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lrexplore.init.chords import Chords, relu_gain, relu_gain_and_slope
+from lrexplore.init.cones import Cones
 from lrexplore.init.grassmann_cells import Cells
 
 _BATCH_NUMBERS = 2_000_000
@@ -36,6 +37,18 @@ class SearchResult(NamedTuple):
     cells: int
 
 
+class SearchState(NamedTuple):
+    """Where a search stands: cells still `live` with their `bounds` (cells,), how many were `seen`, the projection
+    (k, k) of the best subspace so far, what it `kept`, and what no subspace exceeds (`bound`)."""
+
+    live: Cells
+    bounds: Tensor
+    seen: int
+    point: Tensor
+    kept: float
+    bound: float
+
+
 class Search:
     """Subspaces of dimension `rank` for neurons `rows` (neurons, k) whose squared norms are shares of `total` 1.
 
@@ -49,6 +62,7 @@ class Search:
         self._length = torch.linalg.vector_norm(self._unit, dim=1)
         self._outer = (self._unit[:, :, None] * self._unit[:, None, :]).flatten(1)
         self._chords = Chords()
+        self._cones = Cones(self._unit, shares, self._chords) if rank == 1 else None
 
     def kept(self, point: Tensor) -> float:
         """F at a projection (k, k)."""
@@ -74,22 +88,31 @@ class Search:
 
         `progress(cells, kept, bound)` is called after every batch of cells.
         """
+        for state in self.steps(point, eps):
+            if progress is not None:
+                progress(state.seen, state.kept, state.bound)
+            if monotonic() > deadline:
+                break
+        return SearchResult(state.point, state.kept, state.bound, state.seen)
+
+    def steps(self, point: Tensor, eps: float, batch: int | None = None) -> Iterator[SearchState]:
+        """The search, batch by batch of cells split, until no cell can hold a subspace better by `eps`."""
         best, kept = point, self.kept(point)
         live = Cells.all(self._rank, self._rows.shape[1])
         bounds, centers = self._bound(live)
         best, kept = self._improve(best, kept, bounds, centers)
         seen, discarded = len(live), 0.0
-        batch = int(min(_MAX_BATCH, max(64, _BATCH_NUMBERS // max(self._outer.shape))))
+        if batch is None:
+            batch = int(min(_MAX_BATCH, max(64, _BATCH_NUMBERS // max(self._outer.shape))))
         while True:
             over = bounds > kept + eps
             if not bool(over.all()):
                 discarded = max(discarded, float(bounds[~over].max()))
                 live, bounds = live.pick(over), bounds[over]
             top = max(kept, discarded, float(bounds.max()) if len(live) else 0.0)
-            if progress is not None:
-                progress(seen, kept, top)
-            if not len(live) or monotonic() > deadline:
-                return SearchResult(best, kept, top, seen)
+            yield SearchState(live, bounds, seen, best, kept, top)
+            if not len(live):
+                return
             chosen = torch.zeros(len(live), dtype=torch.bool)
             chosen[bounds.topk(min(batch, len(live))).indices] = True
             children = live.pick(chosen).split()
@@ -116,6 +139,9 @@ class Search:
 
     def _bound(self, cells: Cells, enough: float = float("-inf")) -> tuple[Tensor, Tensor]:
         """Upper bounds of F on cells and their centers (cells, k, k); bounds below `enough` stay crude."""
+        if self._cones is not None:
+            center, angle = cells.axes()
+            return self._cones.bound(center, angle) + _ROUNDING, center[:, :, None] * center[:, None, :]
         points, reach, overlap = cells.reach()
         squares = self._squares(points)
         # The angle is that of the row in R^k; the neuron is longer by a factor that does not change in the cell.
@@ -141,8 +167,6 @@ class Search:
     def _hold(self, matrix: Tensor, points: Tensor, overlap: Tensor, constant: Tensor) -> Tensor:
         """The bound with the best y >= 0, or nearly."""
         dimension = matrix.shape[1]
-        if self._rank == 1:
-            return constant + _largest_in_cone(matrix, points, overlap)
         if self._rank == dimension - 1:
             # With P = I - n n^T the bound is tr S + (largest eigenvalue of y n n^T - S) - y (kappa - (k - 2)).
             normal = torch.eye(dimension, dtype=matrix.dtype) - points

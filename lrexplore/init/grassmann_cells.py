@@ -63,11 +63,16 @@ class Cells:
         """These cells and others."""
         return Cells(self._rank, self._dimension, torch.cat([self.low, other.low]), torch.cat([self.high, other.high]))
 
+    def axes(self) -> tuple[Tensor, Tensor]:
+        """Of cells of lines, or of hyperplanes by their normals: the central unit vector (cells, k) and the largest
+        angle from it (cells,)."""
+        return _cone(self.low, self.high)
+
     def reach(self) -> tuple[Tensor, Tensor, Tensor]:
         """Projection on the central subspace of each cell (cells, k, k); the largest principal angle from it to a
         subspace of the cell (cells,); and the least tr(P P') between their projections (cells,)."""
         if self._rank in (1, self._dimension - 1):
-            center, angle = _cone(self.low, self.high)
+            center, angle = self.axes()
             line = center[:, :, None] * center[:, None, :]
             if self._rank == 1:
                 return line, angle, torch.cos(angle) ** 2
