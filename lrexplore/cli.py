@@ -84,6 +84,12 @@ def _bench_explorer(options: argparse.Namespace, rest: list[str]) -> int:
     return main(rest) or 0
 
 
+def _bench_certificate(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.certificate import main
+
+    return main(rest) or 0
+
+
 def _train(options: argparse.Namespace, rest: list[str]) -> int:
     from lrexplore.train.__main__ import main
 
@@ -158,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         ("pipeline", _bench_pipeline, "reading and cutting JPEG images, beside the rate of a training step"),
         ("whitened", _bench_whitened, "errors on held-out photographs: spectral, whitened, refined"),
         ("ranks", _bench_ranks, "calibration, curves, allocation and what the factorized network still says"),
+        ("certificate", _bench_certificate, "how tight and how fast the floor is, and whether it ever fails"),
         ("explorer", _bench_explorer, "time from the rank slider to the repainted plots, in the browser"),
     ):
         # its own parser answers --help
