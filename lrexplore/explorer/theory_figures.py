@@ -16,12 +16,18 @@ class TheoryFigure:
     LaTeX in figures.
     """
 
-    def __init__(self, *titles: str, height: int = 400):
-        self.figure = make_subplots(1, len(titles), subplot_titles=titles, horizontal_spacing=0.1)
+    def __init__(self, *titles: str, height: int = 400, sphere: bool = False):
+        """With `sphere` the last panel is a scene in space, without axes."""
+        kinds = [{"type": "xy"}] * (len(titles) - sphere) + [{"type": "scene"}] * sphere
+        self.figure = make_subplots(1, len(titles), subplot_titles=titles, horizontal_spacing=0.1, specs=[kinds])
         margin = {"l": 60, "r": 15, "t": 40, "b": 50}
         self.figure.update_layout(template="plotly_white", height=height, margin=margin)
-        for panel in range(1, len(titles) + 1):
+        for panel in range(1, len(titles) + 1 - sphere):
             self.axes(panel, "", "")
+        if sphere:
+            hidden = {"visible": False, "showspikes": False}
+            self.figure.update_scenes(xaxis=hidden, yaxis=hidden, zaxis=hidden, aspectmode="data")
+            self._legend(len(titles), self.figure.layout.scene.domain.x, "bottom left")
 
     def axes(
         self,
@@ -41,9 +47,12 @@ class TheoryFigure:
         """
         self.figure.update_xaxes(col=panel, **_axis(x_title, x_range, log_x))
         self.figure.update_yaxes(col=panel, **_axis(y_title, y_range, log_y))
-        left, right = self.figure.layout[_numbered("xaxis", panel)].domain
-        vertical, horizontal = legend.split()
-        corner = {
+        self._legend(panel, self.figure.layout[_numbered("xaxis", panel)].domain, legend)
+
+    def _legend(self, panel: int, domain: tuple[float, float], corner: str) -> None:
+        left, right = domain
+        vertical, horizontal = corner.split()
+        place = {
             "x": left + 0.01 if horizontal == "left" else right - 0.01,
             "xanchor": horizontal,
             "y": 0.99 if vertical == "top" else 0.01,
@@ -51,7 +60,7 @@ class TheoryFigure:
             "bgcolor": "rgba(255, 255, 255, 0.8)",
             "font": {"size": 11},
         }
-        self.figure.update_layout({_numbered("legend", panel): corner})
+        self.figure.update_layout({_numbered("legend", panel): place})
 
     def line(self, panel: int, name: str, x, y, style="reference", *, dash="solid", marker=None) -> None:
         """Add a line to a panel; `style` is an initializer, "reference" or a CSS color.
@@ -79,6 +88,9 @@ class TheoryFigure:
         trace.line.color = color
         trace.marker = {"color": color, "symbol": symbol or own_symbol, "size": 5}
         trace.legend = _numbered("legend", panel)
+        self._place(trace, panel)
+
+    def _place(self, trace: go.Scatter, panel: int) -> None:
         self.figure.add_trace(trace, row=1, col=panel)
 
 

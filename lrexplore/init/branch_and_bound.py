@@ -38,11 +38,14 @@ class SearchResult(NamedTuple):
 
 
 class SearchState(NamedTuple):
-    """Where a search stands: cells still `live` with their `bounds` (cells,), how many were `seen`, the projection
-    (k, k) of the best subspace so far, what it `kept`, and what no subspace exceeds (`bound`)."""
+    """Where a search stands: cells still `live` with their `bounds` (cells,); those `dropped` since the last state,
+    which need no more splitting, with theirs; how many were `seen`; the projection (k, k) of the best subspace so
+    far, what it `kept`, and what no subspace exceeds (`bound`)."""
 
     live: Cells
     bounds: Tensor
+    dropped: Cells
+    dropped_bounds: Tensor
     seen: int
     point: Tensor
     kept: float
@@ -63,6 +66,12 @@ class Search:
         self._outer = (self._unit[:, :, None] * self._unit[:, None, :]).flatten(1)
         self._chords = Chords()
         self._cones = Cones(self._unit, shares, self._chords) if rank == 1 else None
+
+    @classmethod
+    def of(cls, weight: Tensor, rank: int) -> "Search":
+        """The search of all subspaces of dimension `rank` for a weight (m, k) of few columns and no zero row."""
+        shares = weight.double().square().sum(1)
+        return cls(weight.double() / shares.sum().sqrt(), shares / shares.sum(), rank)
 
     def kept(self, point: Tensor) -> float:
         """F at a projection (k, k)."""
@@ -106,11 +115,11 @@ class Search:
             batch = int(min(_MAX_BATCH, max(64, _BATCH_NUMBERS // max(self._outer.shape))))
         while True:
             over = bounds > kept + eps
-            if not bool(over.all()):
-                discarded = max(discarded, float(bounds[~over].max()))
-                live, bounds = live.pick(over), bounds[over]
+            dropped, dropped_bounds = live.pick(~over), bounds[~over]
+            live, bounds = live.pick(over), bounds[over]
+            discarded = max([discarded, *dropped_bounds.topk(min(1, len(dropped))).values.tolist()])
             top = max(kept, discarded, float(bounds.max()) if len(live) else 0.0)
-            yield SearchState(live, bounds, seen, best, kept, top)
+            yield SearchState(live, bounds, dropped, dropped_bounds, seen, best, kept, top)
             if not len(live):
                 return
             chosen = torch.zeros(len(live), dtype=torch.bool)

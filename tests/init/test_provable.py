@@ -21,11 +21,6 @@ def random_projections(count, dimension, rank, seed=0):
     return basis @ basis.mT
 
 
-def search_of(weight, rank):
-    shares = weight.square().sum(1)
-    return Search(weight / shares.sum().sqrt(), shares / shares.sum(), rank)
-
-
 SPACES = pytest.mark.parametrize(
     "rank, dimension", [(1, 2), (1, 3), (2, 3), (1, 5), (3, 4), (2, 4)], ids=lambda x: str(x)
 )
@@ -62,7 +57,7 @@ def test_centers_of_cells_are_projections(rank, dimension):
 
 @SPACES
 def test_search_is_never_below_any_subspace_and_closes_the_gap(rank, dimension):
-    search = search_of(draw(6, dimension, seed=dimension), rank)
+    search = Search.of(draw(6, dimension, seed=dimension), rank)
     start = torch.diag((torch.arange(dimension) < rank).double())
     eps = 1e-2 if dimension > 3 else 1e-3
     found = search.run(start, eps, deadline=monotonic() + 60)
@@ -73,8 +68,29 @@ def test_search_is_never_below_any_subspace_and_closes_the_gap(rank, dimension):
     assert found.kept >= climbed - eps and climbed <= found.bound + 1e-12
 
 
+@SPACES
+def test_cells_of_a_search_cover_all_subspaces_at_every_step(rank, dimension):
+    search = Search.of(draw(6, dimension, seed=1), rank)
+    points = random_projections(200, dimension, rank, seed=3)
+    kept = torch.tensor([search.kept(point) for point in points])
+    done, done_bounds = [], []
+    for number, state in enumerate(search.steps(points[0], 1e-2, batch=20)):
+        done.append(state.dropped)
+        done_bounds.append(state.dropped_bounds)
+        cells, bounds = state.live, torch.cat([state.bounds, *done_bounds])
+        for part in done:
+            cells = cells.join(part)
+        centers, _, overlap = cells.reach()
+        inside = torch.einsum("cxy,pxy->pc", centers, points) >= overlap - 1e-12
+        # no subspace keeps more than the bound of any cell whose reach it is in, and every one is in one
+        assert bool((torch.where(inside, bounds, torch.inf).amin(1) >= kept).all()) and bool(inside.any(1).all())
+        assert state.bound >= float(kept.max())
+        if number == 15:
+            break
+
+
 def test_search_that_runs_out_of_time_still_has_a_bound():
-    search = search_of(draw(8, 5), 1)
+    search = Search.of(draw(8, 5), 1)
     start = torch.diag((torch.arange(5) < 1).double())
     found = search.run(start, 1e-6, deadline=0.0)
     best = max(search.kept(search.climb(p)) for p in random_projections(30, 5, 1))
