@@ -15,7 +15,7 @@ class SphereFigure(MovingFigure):
     def __init__(self, *titles: str, height: int = 500):
         super().__init__(*titles, height=height, sphere=True)
         self._sphere = len(titles)
-        self.figure.update_scenes(camera={"eye": {"x": 1.2, "y": 1.2, "z": 0.8}})
+        self.figure.update_scenes(camera={"eye": {"x": 1.6, "y": -0.5, "z": 0.7}})
 
     def landscape(self, directions: np.ndarray, errors: np.ndarray) -> None:
         """Color the sphere: `directions` (rows, columns, 3) and their errors (rows, columns)."""
@@ -31,7 +31,7 @@ class SphereFigure(MovingFigure):
 
     def directions(self, name: str, lines: np.ndarray, color: str, symbol: str = "circle") -> None:
         """Mark directions (lines, 3), each at both of its ends."""
-        points = 1.02 * np.concatenate([lines, -lines])
+        points = 1.04 * np.concatenate([lines, -lines])
         self._curve(name, points, mode="markers", marker={"color": color, "symbol": symbol, "size": 7})
 
     def cells(self, name: str, edges: np.ndarray, color: str) -> None:

@@ -75,6 +75,11 @@ class TheoryFigure:
         """Add points to a panel; `labels`, one a point, are shown on hover."""
         self._add(panel, name, x, y, style, marker, mode="markers", text=labels)
 
+    def floor(self, panel: int, name: str, x, y, color: str = "#117733") -> None:
+        """Add a proved lower bound to a panel: a line, and the region under it filled."""
+        shade = {"fill": "tozeroy", "fillcolor": "rgba(17, 119, 51, 0.12)"}
+        self._add(panel, name, x, y, color, None, mode="lines", line={"dash": "dash", "width": 2}, **shade)
+
     def errors(self, panel: int, initializer: str, table) -> None:
         """Add both errors of an `error_curve` table: function error solid, Frobenius error dashed."""
         ranks = table["rank"]

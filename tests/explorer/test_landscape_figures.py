@@ -72,4 +72,4 @@ def test_a_sphere_stands_beside_a_panel_with_axes():
     view.directions("axis", np.eye(3)[:1], "#000000")
     line, axis = view.figure.data
     assert (line.xaxis, axis.type, axis.legend) == ("x", "scatter3d", "legend2")
-    np.testing.assert_allclose(np.abs(axis.x), 1.02, rtol=1e-6)
+    np.testing.assert_allclose(np.abs(axis.x), 1.04, rtol=1e-6)
