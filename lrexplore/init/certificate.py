@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from lrexplore.dual import BatchNorm, function_error
@@ -36,6 +37,9 @@ _ATTEMPTS = ((0.8, 1, 0.0), (0.85, 3, 0.02))
 # In many dimensions a bound costs more, and the first few do nearly all.
 _MAX_BOUNDS, _MANY_DIMENSIONS, _MAX_BOUNDS_THERE = 16, 256, 4
 _STALLED = 0.03
+# At rank 1 some neuron may be all but orthogonal to the best line, where the gradient is nearly infinite: the steps
+# start from a point mixed with this share of the center of the Fantope, go on for longer, and may pause on the way.
+_MIXED, _MAX_BOUNDS_OF_LINES = 0.3, 30
 # Relative gaps: below the first a bound is not improved further, below the second not by another relaxation.
 _GOOD_ENOUGH, _FAIR = 1e-3, 4e-3
 
@@ -150,18 +154,23 @@ def _deadline(time_limit_s: float | None) -> float:
 def _tighten(frame: Frame, factors: Factors, deadline: float) -> tuple[float, int]:
     """A lower bound of the function error at the rank of the factors, and how many bounds were tried."""
     point = frame.subspace(factors.right)
-    kept = frame.kept(point)
+    kept, start, window = frame.kept(point), point, 3
     most = _MAX_BOUNDS if frame.dimension <= _MANY_DIMENSIONS else _MAX_BOUNDS_THERE
+    if factors.rank == 1:
+        center = torch.eye(frame.dimension, dtype=point.dtype, device=point.device) / frame.dimension
+        start = torch.lerp(point, center, _MIXED)
+        if frame.dimension <= _MANY_DIMENSIONS:
+            most, window = _MAX_BOUNDS_OF_LINES, 8
     best, count = float("inf"), 0
     for norm, few, share in _ATTEMPTS:
         relaxation = Relaxation(frame, factors.rank, point, norm, few + round(share * frame.dimension))
         latest: list[float] = []
-        for bound in relaxation.ascend(point):
+        for bound in relaxation.ascend(start):
             count, best = count + 1, min(best, bound)
             latest.append(min([bound, *latest[-1:]]))
             if best - kept <= _GOOD_ENOUGH * (1 - kept) or monotonic() > deadline:
                 return max(1.0 - best, 0.0), count
-            stalled = len(latest) > 2 and latest[-3] - latest[-1] < _STALLED * (latest[-1] - kept)
+            stalled = len(latest) >= window and latest[-window] - latest[-1] < _STALLED * (latest[-1] - kept)
             if stalled or len(latest) >= most:
                 break
         if relaxation.touches or best - kept <= _FAIR * (1 - kept):

@@ -44,10 +44,11 @@ def function(
     Starts from the top right singular directions, slightly turned at random so that a stationary point which is no
     maximum is left; stops when a step saves less than `tolerance` of the remaining loss. `num_starts` above 1 adds
     random subspaces and keeps the best: there are several local maxima where neurons are few or orthogonal. None is 16
-    for a matrix of at most 1024 entries, else 1. Never worse than `rescaled`: if no step helped, that comes back.
+    for a matrix of at most 1024 entries, 8 at rank 1, else 1. Never worse than `rescaled`: that comes back if no step
+    helped.
     """
     if num_starts is None:
-        num_starts = 16 if _is_small(problem) else 1
+        num_starts = 16 if _is_small(problem) else 8 if rank == 1 else 1
     decomposition = problem.decomposition(rank)
     if rank >= decomposition.numerical_rank:
         return spectral(problem, rank)

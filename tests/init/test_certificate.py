@@ -197,3 +197,14 @@ def test_half_precision_weights_have_a_floor():
 def test_ranks_out_of_range_are_refused():
     with pytest.raises(ValueError, match="`rank` must"):
         lower_bound(draw(4, 4), 5)
+
+
+def test_floor_of_rank_one_does_not_hang_on_where_its_factors_came_from():
+    # a neuron all but orthogonal to the line of the factors makes the gradient there nearly infinite
+    weight = draw(30, 12, seed=12)
+    line = torch.linalg.svd(weight).Vh[0]
+    line -= (line @ weight[0]) / weight[0].square().sum() * weight[0]
+    found = certificate(weight, Factors(weight @ line[:, None], line[None]))
+    best = lower_bound(weight, 1)
+    assert found.lower_bound == pytest.approx(best, rel=5e-3)
+    assert best >= 0.98 * function_error(weight, initialize(weight, 1))
