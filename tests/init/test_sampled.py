@@ -3,6 +3,7 @@ import torch
 
 from lrexplore.dual import ACTIVATIONS, BatchNorm, function_error
 from lrexplore.init import initialize
+from lrexplore.init.sampled_curve import sampled_curve
 from lrexplore.linalg import SCHEMES
 
 FEW = {"num_inputs": 400, "batch_size": 128, "steps_per_epoch": 40, "num_epochs": 3}
@@ -104,3 +105,14 @@ def test_every_activation_can_be_sampled():
     for activation in ACTIVATIONS:
         factors = initialize(_draw(5, 4), 2, initializer="sampled", activation=activation, **{**FEW, "num_epochs": 1})
         assert torch.isfinite(factors.product()).all()
+
+
+@pytest.mark.parametrize("warm_start", (True, False))
+def test_a_curve_starts_at_its_start_and_ends_at_the_factors(warm_start):
+    matrix, options = _draw(12, 8), {**FEW, "warm_start": warm_start}
+    curve = sampled_curve(matrix, 3, **options)
+    factors = initialize(matrix, 3, initializer="sampled", **options)
+    start = initialize(matrix, 3, initializer="spectral" if warm_start else "independent")
+    assert len(curve) == 1 + FEW["num_epochs"]
+    assert curve[0] == pytest.approx(function_error(matrix, start))
+    assert curve[-1] == pytest.approx(function_error(matrix, factors))
