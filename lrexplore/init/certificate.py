@@ -40,6 +40,8 @@ _STALLED = 0.03
 # At rank 1 some neuron may be all but orthogonal to the best line, where the gradient is nearly infinite: the steps
 # start from a point mixed with this share of the center of the Fantope, go on for longer, and may pause on the way.
 _MIXED, _MAX_BOUNDS_OF_LINES = 0.3, 30
+# A second relaxation that starts so many times further off is left at once.
+_HOPELESS = 4
 # Relative gaps: below the first a bound is not improved further, below the second not by another relaxation.
 _GOOD_ENOUGH, _FAIR = 1e-3, 4e-3
 
@@ -170,8 +172,9 @@ def _tighten(frame: Frame, factors: Factors, deadline: float) -> tuple[float, in
             latest.append(min([bound, *latest[-1:]]))
             if best - kept <= _GOOD_ENOUGH * (1 - kept) or monotonic() > deadline:
                 return max(1.0 - best, 0.0), count
+            hopeless = len(latest) == 1 and bound - kept > _HOPELESS * (best - kept)
             stalled = len(latest) >= window and latest[-window] - latest[-1] < _STALLED * (latest[-1] - kept)
-            if stalled or len(latest) >= most:
+            if hopeless or stalled or len(latest) >= most:
                 break
         if relaxation.touches or best - kept <= _FAIR * (1 - kept):
             break
