@@ -2,7 +2,7 @@
 
 import base64
 import sys
-from functools import wraps
+from functools import partial
 
 import ipywidgets
 from torch import nn
@@ -14,9 +14,11 @@ from lrexplore.explorer.controls import Controls
 from lrexplore.explorer.frame import compact, key_of
 from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.outputs import curve_table, plotly_figure
+from lrexplore.explorer.pages import PAGES, Tabs
 from lrexplore.explorer.picture import draw_png
 from lrexplore.explorer.screen import Screen
-from lrexplore.explorer.state import State
+from lrexplore.explorer.shown import error_text, shown
+from lrexplore.explorer.state import LAYER, State
 from lrexplore.explorer.worker import Token, Worker
 from lrexplore.init import NESTED
 from lrexplore.linalg import Factors
@@ -34,21 +36,11 @@ def explore(model, *, weights=None, rank_scale: float = 0.25, device=None) -> "E
     return Explorer(model, weights=weights, rank_scale=rank_scale, device=device)
 
 
-def _shown(handler):
-    """A handler whose errors are shown under the plots: a kernel would swallow them."""
-
-    @wraps(handler)
-    def wrapped(self, *args, **kwargs):
-        try:
-            return handler(self, *args, **kwargs)
-        except Exception as error:
-            self._show_error(error)
-
-    return wrapped
-
-
 class Explorer:
-    """A running explorer. `state` has the traits to set, observe and link; `widget` is what is displayed."""
+    """A running explorer. `state` has the traits to set, observe and link; `widget` is what is displayed.
+
+    `explorer.state.tab = "Network"` opens a tab as a click on it does.
+    """
 
     def __init__(self, model, *, weights=None, rank_scale: float = 0.25, device=None):
         name = model if isinstance(model, str) else type(model).__name__
@@ -60,13 +52,16 @@ class Explorer:
         loaded = loaded if device is None else loaded.to(device)
         origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
         self.network = Network(loaded, f"{name} · {origin}", rank_scale)
-        self.state = State(self.network)
+        self.state = State(self.network, tabs=(LAYER, *PAGES))
         self._screen = Screen(self.network)
         self.panel, self._lock = self._screen.panel, self._screen.lock
         self._completion = Completion(self._screen, self.state)
         self._worker = Worker(self._on_failure)
         self.controls = Controls(self.state, self.network)
-        self.widget = ipywidgets.VBox([self.controls.box, self.panel])
+        self._layer_page = ipywidgets.VBox([self.controls.box, self.panel])
+        makers = {title: partial(make, self) for title, make in PAGES.items()}
+        self._tabs = Tabs(self.state, self._layer_page, makers, self.show_error)
+        self.widget = ipywidgets.VBox([self.controls.title, self._tabs.widget])
         self._draw()
         self.state.observe(self._on_state, names=["layer", "rank", "initializer", "scheme", "activation", "batch_norm"])
         self.state.observe(self._on_progress, names=["status", "progress"])
@@ -128,8 +123,10 @@ class Explorer:
     def close(self) -> None:
         """Stop the worker and close the widgets."""
         self._worker.close()
+        self._tabs.close()
         self.controls.close()
         self._screen.close()
+        self._layer_page.close()
         self.widget.close()
 
     def _repr_mimebundle_(self, **kwargs):
@@ -163,7 +160,7 @@ class Explorer:
             self._screen.show(self.state.choice, self.state.initializer, self.state.rank)
             self._start()
 
-    @_shown
+    @shown
     def _on_state(self, change) -> None:
         with self._lock:
             self.panel.error = ""
@@ -180,20 +177,20 @@ class Explorer:
         if rank != self.network.rank(layer, scheme):
             self.network.ranks[layer] = rank
 
-    @_shown
+    @shown
     def _on_panel(self, change) -> None:
         if change["name"] == "layer" and change["new"]:
             self.state.layer = change["new"]
         elif change["name"] == "rank":
             self.state.rank = min(max(change["new"], 1), self.state.max_rank)
 
-    @_shown
+    @shown
     def _on_progress(self, change) -> None:
         with self._lock:
             self.panel.set_trait(change["name"], change["new"])
             self.panel.busy = self.state.progress < 1
 
-    @_shown
+    @shown
     def _on_cancel(self) -> None:
         with self._lock:
             self._completion.stop()
@@ -203,7 +200,7 @@ class Explorer:
     def _on_failure(self, error: BaseException) -> None:
         with self._lock:
             self.state.tell("", 1.0)
-            self._show_error(error)
+            self.show_error(error)
 
     def _start(self) -> None:
         job = self._completion.job(self.state.choice, self.state.initializer, self.state.rank)
@@ -212,6 +209,6 @@ class Explorer:
         else:
             self._worker.submit(job)
 
-    def _show_error(self, error: BaseException) -> None:
-        text = str(error)
-        self.panel.error = text if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: {text}"
+    def show_error(self, error: BaseException) -> None:
+        """Show an error in the layer's error area."""
+        self.panel.error = error_text(error)

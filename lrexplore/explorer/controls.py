@@ -13,7 +13,7 @@ WIDE = {"description_width": "initial"}
 
 
 class Controls:
-    """A row of pickers in `box`: initializer, scheme, activation, batch norm."""
+    """A row of pickers in `box`: initializer, scheme, activation, batch norm; `title` says what network it is."""
 
     def __init__(self, state: State, network: Network):
         self._network = network
@@ -50,10 +50,9 @@ class Controls:
         ]
         state.observe(lambda change: self._fit(change["new"]), names="layer")
         self._fit(state.layer)
-        title = w.HTML(f"<b>lrexplore</b>&ensp;{_escape(network.summary())}")
+        self.title = w.HTML(f"<b>lrexplore</b>&ensp;{_escape(network.summary())}")
         pickers = [self.initializer, self.scheme, self.activation, self.batch_norm]
-        row = w.HBox(pickers, layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 16px"})
-        self.box = w.VBox([title, row])
+        self.box = w.HBox(pickers, layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 16px"})
 
     def _fit(self, name: str) -> None:
         """Both schemes are one where the kernel is 1 x 1 or there is none."""
@@ -63,8 +62,7 @@ class Controls:
         """Unbind and close the widgets."""
         while self._links:
             self._links.pop().unlink()
-        row = self.box.children[1]
-        for child in (*row.children, *self.box.children, self.box):
+        for child in (*self.box.children, self.box, self.title):
             child.close()
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lrexplore.explorer.arrays import is_packed
-from lrexplore.explorer.panel import STATIC, pack_arrays, packed_script
+from lrexplore.explorer.frames import pack_arrays
+from lrexplore.explorer.panel import STATIC, packed_script
 
-STATE = ("table", "layer", "rank", "frame", "status")
+STATE = ("table", "layer", "rank", "value", "frame", "status")
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -69,7 +70,7 @@ def to_html(panel_state: Mapping, path, title: str, *, frames: Mapping[str, Mapp
     frames = {panel_state["layer"]: panel_state["frame"], **(frames or {})}
     table = panel_state.get("table") or {}
     kept = [row for row in table.get("rows", ()) if row["name"] in frames]
-    defaults = {"rank": 1, "patch": {}, "busy": False, "progress": 0.0, "status": "", "error": ""}
+    defaults = {"rank": 1, "value": 0.0, "patch": {}, "busy": False, "progress": 0.0, "status": "", "error": ""}
     state = defaults | {name: panel_state[name] for name in STATE if name in panel_state}
     state |= {"table": {**table, "rows": kept}, "frames": frames, "frame": panel_state["frame"]}
     path = Path(path)

@@ -2,19 +2,39 @@
 
 It knows nothing of low rank. A frame holds what every rank of one layer shows, so that the browser moves through the
 ranks by itself; the kernel is asked only for a frame of another layer and for ranks between those of a coarse table.
+A frame that is a board has no ranks: the kernel redraws it by patches.
+
+A frame is a dict of plain values and numpy arrays:
+
+- `key` tells it from other frames, `title` is its heading ("name · more"), `board` True makes it a board.
+- `max_rank`, `ranks` (those of the tables), `marks` ({"rank", "label"}): the rank control; not on a board.
+- `readouts`: {"id", "label", "note", "unit", "format" ("3g" | "int" | "pct" | "si")} with `values`, one a rank, or
+  `texts`; on a board with one `value` (None while unknown: `missing` is shown) or `text`.
+- `slider`, on a board only: {"label", "unit", "min", "max", "step", "marks": [{"value", "label"}]}; it sets `value`.
+- `plots`: {"id", "label", "caption", "data" (plotly traces), "layout"} drawn in a grid; `wide` True takes a row.
+  With ranks: `rank_axis`, `kept`, `by_rank` ({"trace", "attribute", "values"}).
+  On a board: `clicks` True sends a click to `on_point`. `drags` {"trace", "steps", "word"} lets the ends of a vertical
+  bar trace be dragged to k / steps[bar], k in 1..steps[bar], shown as "<word> k" and sent on release.
+- A plot of `kind` "images" has `images`: {"label", "values" (H, W, 3) uint8 or "by_rank"}, with `notes`, lines of
+  text below, and `mark` ("same" | "changed").
+
+A patch has the frame's `key` and any of: `plots` {id: {"data": {trace: attributes} or all traces anew as a list,
+"layout", "title", "caption", "images": {number: changes}}}, `by_rank` {id: {entry: values}}, `readouts` {id: values or,
+on a board, changes}, `title`, `slider`, and `value`, the slider's value that it answers.
 """
 
 import base64
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import anywidget
-import numpy as np
 import traitlets as t
 
 from lrexplore.explorer.arrays import is_packed, pack
+from lrexplore.explorer.frames import apply_patch, check_frame, pack_arrays
 
 STATIC = Path(__file__).parent / "static"
 
@@ -29,12 +49,28 @@ export default panel;
 """
 
 
+@dataclass(frozen=True)
+class Point:
+    """A point that was clicked: of which plot and trace, its index ((row, column) of a heat map), where it lies.
+
+    `step` is None for a click; of a bar that was dragged it is the k at which it was let go.
+    """
+
+    plot: str
+    trace: int
+    index: int | list[int]
+    x: float | str
+    y: float | str
+    step: int | None = None
+
+
 class PlotPanel(anywidget.AnyWidget):
     """Widget that draws `table`, `frame` and what changes in them.
 
-    `layer` and `rank` are set by the person or by Python, `error` is emptied when the person closes it; all other
-    traits are Python's. Use `show` for a frame with its layer and rank in one message, `amend` for what long work adds
-    to it, `send_row` for an exact rank, and `on_cancel` to learn that the cancel button was pressed.
+    `layer`, `rank` and `value` (of a board's slider) are set by the person or by Python, `error` is emptied when the
+    person closes it; all other traits are Python's. Use `show` for a frame with its layer and rank in one message,
+    `amend` for what long work adds to it, `send_row` for an exact rank, `on_cancel` and `on_point` to learn what was
+    pressed.
     """
 
     _esm = t.Unicode().tag(sync=True)
@@ -49,13 +85,16 @@ class PlotPanel(anywidget.AnyWidget):
     progress = t.Float(0.0).tag(sync=True)
     status = t.Unicode().tag(sync=True)
     error = t.Unicode().tag(sync=True)
+    value = t.Float(0.0).tag(sync=True)
 
     @t.default("_esm")
     def _script(self) -> str:
         return packed_script()
 
-    def show(self, frame: Mapping, *, layer: str | None = None, rank: int | None = None) -> None:
-        """Replace the frame, and with it the selected layer and the rank, in one message; its arrays are packed here.
+    def show(
+        self, frame: Mapping, *, layer: str | None = None, rank: int | None = None, value: float | None = None
+    ) -> None:
+        """Replace the frame, and with it layer, rank or a slider's value, in one message; its arrays are packed here.
 
         Raises ValueError where the parts of the frame do not fit together.
         """
@@ -68,6 +107,8 @@ class PlotPanel(anywidget.AnyWidget):
                 self.layer = layer
             if rank is not None:
                 self.rank = rank
+            if value is not None:
+                self.value = value
 
     def amend(self, patch: Mapping) -> bool:
         """Whether the patch belongs to the frame on screen; if so it is sent, and the frame kept here has it too."""
@@ -94,62 +135,17 @@ class PlotPanel(anywidget.AnyWidget):
         """Have `callback()` called whenever the cancel button is pressed."""
         self.on_msg(lambda _, content, __: callback() if content.get("type") == "cancel" else None)
 
+    def on_point(self, callback: Callable[["Point"], None]) -> None:
+        """Have `callback(point)` called for every click on a plot with `clicks`, and for every bar dragged."""
+
+        def receive(_, content, __):
+            if content.get("type") == "point":
+                callback(Point(**{name: content.get(name) for name in Point.__annotations__}))
+
+        self.on_msg(receive)
+
 
 @cache
 def packed_script() -> str:
     """The panel's script as a module that unpacks itself, at less than half the bytes."""
     return UNPACKING % base64.b64encode(zlib.compress((STATIC / "panel.js").read_bytes(), 9)).decode("ascii")
-
-
-def apply_patch(frame: dict, patch: Mapping) -> None:
-    """Write a patch into a frame, in place, as the browser does."""
-    plots = {plot["id"]: plot for plot in frame.get("plots", ())}
-    readouts = {readout["id"]: readout for readout in frame.get("readouts", ())}
-    for plot_id, change in patch.get("plots", {}).items():
-        for trace, attributes in change.get("data", {}).items():
-            plots[plot_id]["data"][int(trace)].update(attributes)
-    for plot_id, tables in patch.get("by_rank", {}).items():
-        for entry, values in tables.items():
-            plots[plot_id]["by_rank"][int(entry)]["values"] = values
-    for readout_id, values in patch.get("readouts", {}).items():
-        readouts[readout_id]["values"] = values
-
-
-def check_frame(frame: Mapping) -> None:
-    """Nothing, if the browser can draw the frame. Raises ValueError that names the part that does not fit."""
-    for name in ("key", "max_rank", "ranks", "title", "readouts", "plots"):
-        if name not in frame:
-            raise ValueError(f"`frame` must have {name!r}, got only {', '.join(map(repr, frame))}. Add it.")
-    (num_ranks,) = frame["ranks"]["shape"]
-    for readout in frame["readouts"]:
-        if "values" in readout and list(readout["values"]["shape"]) != [frame["max_rank"]]:
-            raise ValueError(
-                f"`readouts` {readout['id']!r} must hold one value a rank, {frame['max_rank']}, "
-                f"got shape {readout['values']['shape']}. Fill ranks that are not known with NaN."
-            )
-    for plot in frame["plots"]:
-        entries = plot.get("by_rank", []) + [image["by_rank"] for image in plot.get("images", ()) if "by_rank" in image]
-        for entry in entries:
-            shape = entry["shape"] if is_packed(entry) else entry["values"]["shape"]
-            if not shape or shape[0] != num_ranks:
-                raise ValueError(
-                    f"`plots` {plot['id']!r} must hold one row for each of the {num_ranks} `ranks`, "
-                    f"got shape {shape}. Send the rows for the ranks in frame['ranks']."
-                )
-
-
-def pack_arrays(description):
-    """A copy of a description in which every numpy array is packed, also inside lists and dicts."""
-    if isinstance(description, np.ndarray) and description.dtype.kind in "fiub":
-        return pack(description)
-    if isinstance(description, np.ndarray):
-        return description.tolist()
-    if isinstance(description, np.generic):
-        return description.item()
-    if is_packed(description):
-        return description
-    if isinstance(description, Mapping):
-        return {key: pack_arrays(value) for key, value in description.items()}
-    if isinstance(description, (list, tuple)):
-        return [pack_arrays(value) for value in description]
-    return description

@@ -7,9 +7,11 @@ from lrexplore.explorer.network import Choice, Network
 from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import SCHEMES
 
+LAYER = "Layer"
+
 
 class State(t.HasTraits):
-    """`layer`, `rank`, `initializer`, `scheme`, `activation`, `batch_norm`; read-only `status` and `progress`.
+    """`layer`, `rank`, `initializer`, `scheme`, `activation`, `batch_norm`, `tab`; read-only `status` and `progress`.
 
     Setting `layer` also sets what follows it, as detected, and the rank chosen for it. A value outside its range
     raises TraitError and changes nothing.
@@ -21,12 +23,13 @@ class State(t.HasTraits):
     scheme = t.Enum(SCHEMES, "channel")
     activation = t.Enum(tuple(ACTIVATIONS), "relu")
     batch_norm = t.Bool(False)
+    tab = t.Unicode(LAYER)
     status = t.Unicode(read_only=True)
     progress = t.Float(1.0, read_only=True)
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network, tabs: tuple[str, ...] = (LAYER,)):
         super().__init__()
-        self._network = network
+        self._network, self._tabs = network, tabs
         self.layer = network.names[0]
         if not self.layer:  # the model is the layer: the empty name is no change
             self._follow_layer({"new": self.layer})
@@ -64,6 +67,14 @@ class State(t.HasTraits):
                 "Choose one in that range."
             )
         return rank
+
+    @t.validate("tab")
+    def _check_tab(self, proposal):
+        if proposal["value"] not in self._tabs:
+            raise t.TraitError(
+                f"`tab` must be one of {', '.join(self._tabs)}, got {proposal['value']!r}. Choose one of them."
+            )
+        return proposal["value"]
 
     @t.observe("layer")
     def _follow_layer(self, change):

@@ -153,3 +153,42 @@ def test_a_reopened_notebook_whose_kernel_is_gone_draws_and_moves(open_notebook,
     again.page.locator(".lrx-slider").press("ArrowRight")
     wait_for_trace(again, neurons(0, 17))
     again.page.close()
+
+
+def test_points_and_dragged_bars_of_a_board_reach_the_kernel(open_notebook, browser):
+    cell = "from browser.demo_board import demo_board\nfrom lrexplore.explorer.panel import PlotPanel\n"
+    cell += "board, points = PlotPanel(), []\nboard.on_point(lambda point: points.append(vars(point)))\n"
+    notebook = open_notebook("board", [cell + "board.show(demo_board(), value=0.5)\nboard"])
+    notebook.run_all()
+    page = notebook.page
+    page.wait_for_function("() => document.querySelector('[data-plot-id=front] .main-svg') !== null")
+    at = "(node, [x, y]) => { const {xaxis, yaxis} = node._fullLayout, box = node.getBoundingClientRect();"
+    at += " return [box.left + xaxis._offset + xaxis.c2p(x), box.top + yaxis._offset + yaxis.d2p(y)]; }"
+
+    def point_at(plot_id, x, y):
+        plot = page.locator(f"[data-plot-id={plot_id}]")
+        plot.scroll_into_view_if_needed()
+        return plot.evaluate(at, [x, y])
+
+    page.mouse.move(*point_at("ranks", 1, 0.5))
+    page.mouse.down()
+    page.mouse.move(*point_at("ranks", 1, 0.3))
+    page.mouse.move(*point_at("ranks", 1, 0.25))
+    page.mouse.up()
+    notebook.wait_for_value("len(points)", 1)
+    page.mouse.click(*point_at("ranks", 2, 0.5))
+    notebook.wait_for_value("len(points)", 2)
+    page.mouse.click(*point_at("front", 0.4, 2.0))
+    notebook.wait_for_value("len(points)", 3)
+    page.mouse.click(*point_at("heat", 2, 1.0))
+    notebook.wait_for_value("len(points)", 4)
+    dragged, bar, plan, cell = notebook.kernel_value("points")
+    assert (dragged["plot"], dragged["x"], dragged["index"], dragged["step"]) == ("ranks", "body", 1, 16)
+    assert (bar["x"], bar["step"]) == ("head", None)
+    assert (plan["plot"], plan["index"], plan["x"]) == ("front", 1, 0.4)
+    assert (cell["plot"], cell["x"], cell["index"]) == ("heat", "head", [2, 2])
+    page.get_by_role("slider").press("ArrowRight")
+    notebook.wait_for_value("round(board.value, 2)", 0.51)
+    assert notebook.errors() == []
+    assert browser.outside == []
+    notebook.close()

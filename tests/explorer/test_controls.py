@@ -65,7 +65,7 @@ def test_every_picker_has_a_label_and_says_what_it_does(controls):
 
 
 def test_a_name_is_shown_as_text(controls):
-    title = controls.box.children[0].value
+    title = controls.title.value
     assert "a &lt;small> &amp; odd name" in title
 
 

@@ -3,7 +3,8 @@ import pytest
 from browser.demo import demo_frame, demo_table
 
 from lrexplore.explorer.arrays import unpack
-from lrexplore.explorer.panel import STATIC, PlotPanel, pack_arrays
+from lrexplore.explorer.frames import pack_arrays
+from lrexplore.explorer.panel import STATIC, PlotPanel
 
 
 class Messages(list):

@@ -56,7 +56,8 @@ function axis(theme) {
   };
 }
 
-function merge(base, over) {
+// `base` with the entries of `over`, object by object.
+export function merge(base, over) {
   const merged = { ...base };
   for (const [key, value] of Object.entries(over)) {
     const plain = value !== null && typeof value === "object" && !Array.isArray(value) && !ArrayBuffer.isView(value);

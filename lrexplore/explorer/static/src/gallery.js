@@ -7,9 +7,10 @@ import { Plot } from "./plot.js";
 const PLOT_HEIGHT_PX = 300;
 
 export class Gallery {
-  constructor(store, choose) {
+  constructor(store, choose, send) {
     this.store = store;
     this.choose = choose;
+    this.send = send;
     this.items = new Map();
     this.measured = false;
     this.folded = new Set();
@@ -25,10 +26,7 @@ export class Gallery {
       const item = before && before.view instanceof kind ? before : this.item(spec, kind);
       item.spec = spec;
       item.fresh = false;
-      item.heading.textContent = spec.title ?? spec.label;
-      item.view.legend?.fill(spec);
-      item.caption.textContent = spec.caption ?? "";
-      item.caption.parentElement.hidden = !spec.caption;
+      this.write(item);
       items.set(spec.id, item);
     }
     for (const [id, item] of this.items) if (items.get(id) !== item) item.view.close?.();
@@ -40,8 +38,17 @@ export class Gallery {
     }
   }
 
+  // The words around a plot.
+  write({ spec, heading, view, caption, node }) {
+    heading.textContent = spec.title ?? spec.label;
+    view.legend?.fill(spec);
+    caption.textContent = spec.caption ?? "";
+    caption.parentElement.hidden = !spec.caption;
+    node.classList.toggle("lrx-wide", Boolean(spec.wide));
+  }
+
   item(spec, Kind) {
-    const view = new Kind(spec, this.choose);
+    const view = new Kind(spec, this.choose, this.send);
     const heading = element("h4", { class: "lrx-heading" });
     const caption = element("p", {});
     const fold = element(
@@ -60,7 +67,11 @@ export class Gallery {
 
   // Mark plots as out of date: all of them, or those with these ids.
   stale(ids = null) {
-    for (const [id, item] of this.items) if (ids === null || ids.has(id)) item.fresh = false;
+    for (const [id, item] of this.items) {
+      if (ids !== null && !ids.has(id)) continue;
+      item.fresh = false;
+      if (ids !== null && this.store.frame.board) this.write(item);
+    }
   }
 
   show(rank, theme) {
@@ -91,7 +102,7 @@ export class Gallery {
   describe(title, rank, readouts) {
     for (const { view, spec } of this.items.values()) {
       const values = readouts.sentence(spec.readouts ?? null);
-      view.picture.ariaLabel = `${spec.label}: ${title}, rank ${rank}${values ? `, ${values}` : ""}`;
+      view.picture.ariaLabel = `${spec.label}: ${title}${rank === null ? "" : `, rank ${rank}`}${values ? `, ${values}` : ""}`;
     }
   }
 

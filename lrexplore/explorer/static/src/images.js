@@ -11,16 +11,19 @@ export class Images {
 
   fill(spec) {
     this.spec = spec;
-    this.canvases = spec.images.map(({ label, still, moving }) => {
+    this.root.classList.toggle("lrx-photographs", Boolean(spec.smooth));
+    // Words below a picture are read out one by one; a picture alone is one image.
+    this.root.setAttribute("role", spec.images.some(({ notes }) => notes) ? "group" : "img");
+    this.canvases = spec.images.map(({ label, still, moving, notes, mark }) => {
       const [height, width] = (still ?? { shape: moving.shape.slice(1) }).shape;
       const canvas = element("canvas", { width, height });
       this.at = null;
-      return { canvas, still, moving, label, pixels: new ImageData(width, height) };
+      const lines = (notes ?? []).map((line) => element("span", {}, line));
+      const words = element("figcaption", { class: mark ? `lrx-${mark}` : null }, label, ...lines);
+      return { canvas, still, moving, words, pixels: new ImageData(width, height) };
     });
     this.root.replaceChildren(
-      ...this.canvases.map(({ canvas, label }) =>
-        element("figure", {}, canvas, element("figcaption", {}, label)),
-      ),
+      ...this.canvases.map(({ canvas, words }) => element("figure", {}, canvas, words)),
     );
     for (const image of this.canvases) if (image.still) paint(image, image.still.values);
   }

@@ -37,8 +37,8 @@ const FORMATS = { "3g": three, int: whole, pct: percent, si: prefixed };
 export function readoutText(readout, rank) {
   if (readout.texts) return readout.texts[rank - 1] ?? readout.missing ?? NOTHING;
   if (readout.text !== undefined) return readout.text;
-  const value = readout.values?.[rank - 1];
-  if (value === undefined || Number.isNaN(value)) return readout.missing ?? NOTHING;
+  const value = readout.value === undefined ? readout.values?.[rank - 1] : readout.value;
+  if (value === undefined || value === null || Number.isNaN(value)) return readout.missing ?? NOTHING;
   return (FORMATS[readout.format] ?? three)(value);
 }
 

@@ -4,6 +4,7 @@ import { element } from "./element.js";
 import { Gallery } from "./gallery.js";
 import { RankControl } from "./rank.js";
 import { Readouts } from "./readouts.js";
+import { Slider } from "./slider.js";
 import { Status } from "./status.js";
 import { LayerTable } from "./table.js";
 import { readTheme, sameTheme, watchTheme } from "./theme.js";
@@ -38,19 +39,21 @@ export class Panel {
     this.table = new LayerTable((name) => this.chooseLayer(name));
     this.rankControl = new RankControl(choose);
     this.readouts = new Readouts();
-    this.gallery = new Gallery(this.store, choose);
+    this.slider = new Slider((value, started) => this.slide(value, started));
+    this.gallery = new Gallery(this.store, choose, (content) => this.model.send(content));
     this.status = new Status(
       () => this.model.send({ type: "cancel" }),
       () => this.save("error", ""),
     );
+    this.choice = element("div", {}, this.rankControl.root);
     this.title = element("h3", { class: "lrx-title" });
     this.spoken = element("div", { class: "lrx-spoken", "aria-live": "polite" });
     this.waiting = element("div", { class: "lrx-waiting", role: "status" });
     this.controls = element(
       "section",
-      { class: "lrx-controls", "aria-label": "Rank and what it costs" },
+      { class: "lrx-controls", "aria-label": "What is chosen and what it costs" },
       this.title,
-      this.rankControl.root,
+      this.choice,
       this.readouts.root,
     );
     this.root = element(
@@ -81,6 +84,7 @@ export class Panel {
       this.closers.push(() => this.model.off(name, callback));
     };
     follow("change:rank", () => this.schedule());
+    follow("change:value", () => this.schedule());
     follow("change:layer", () => this.table.select(this.model.get("layer")));
     follow("change:table", () => {
       this.table.fill(this.model.get("table"));
@@ -112,6 +116,13 @@ export class Panel {
     this.model.set("rank", chosen);
   }
 
+  slide(value, started) {
+    if (value === this.model.get("value")) return;
+    this.started = started;
+    this.unsaved = true;
+    this.model.set("value", value);
+  }
+
   chooseLayer(name) {
     if (name === this.model.get("layer")) return;
     this.save("layer", name);
@@ -138,14 +149,24 @@ export class Panel {
     const { frame } = this.store;
     this.controls.hidden = this.gallery.root.hidden = frame === null;
     if (!frame) return;
-    const [name, ...rest] = frame.title.split(" · ");
-    const description = rest.length ? element("span", { class: "lrx-what" }, rest.join(" · ")) : "";
-    this.title.replaceChildren(element("strong", {}, name), " ", description);
+    this.root.classList.toggle("lrx-is-board", frame.board);
+    this.table.root.hidden = frame.board;
     this.rankControl.range(frame.maxRank, frame.marks);
-    this.readouts.fill(frame.readouts);
+    this.write(frame);
     this.readouts.arrange(this.controls.clientWidth);
     this.gallery.fill(frame);
     this.schedule();
+  }
+
+  write({ title, board, slider, readouts }) {
+    const chooser = board ? this.slider.root : this.rankControl.root;
+    if (this.choice.firstChild !== chooser) this.choice.replaceChildren(chooser);
+    this.choice.hidden = board && !slider;
+    const [name, ...rest] = title.split(" · ");
+    const description = rest.length ? element("span", { class: "lrx-what" }, rest.join(" · ")) : "";
+    this.title.replaceChildren(element("strong", {}, name), " ", description);
+    this.slider.fill(slider);
+    this.readouts.fill(readouts);
   }
 
   // A patch draws whole plots: while the rank moves, patches are gathered so that they do not slow it.
@@ -156,6 +177,7 @@ export class Panel {
       this.patchTimer = null;
       this.gallery.stale(this.touched);
       this.touched.clear();
+      if (this.store.frame.board) this.write(this.store.frame);
       this.schedule();
     }, wait);
   }
@@ -175,8 +197,9 @@ export class Panel {
   draw() {
     this.pending = 0;
     if (!this.store.frame) return;
-    const rank = this.rank();
-    this.rankControl.show(rank);
+    const rank = this.store.frame.board ? null : this.rank();
+    if (rank === null) this.slider.show(this.model.get("value"));
+    else this.rankControl.show(rank);
     this.readouts.show(rank);
     if (this.visible) {
       this.theme ??= readTheme(this.root);
@@ -189,12 +212,14 @@ export class Panel {
 
   // A task posted while drawing runs once the browser has painted.
   tellPainted(rank) {
+    const { board, key, answered } = this.store.frame;
     const started = this.started;
-    this.started = null;
-    if (started === null && rank === this.painted) return;
+    if (!board) this.started = null;
+    if (!board && started === null && rank === this.painted) return;
     this.painted = rank;
+    const detail = board ? { rank, started, key, value: answered } : { rank, started };
     const channel = new MessageChannel();
-    channel.port1.onmessage = () => performance.mark("lrexplore:painted", { detail: { rank, started } });
+    channel.port1.onmessage = () => performance.mark("lrexplore:painted", { detail });
     channel.port2.postMessage(null);
   }
 
@@ -209,7 +234,7 @@ export class Panel {
     this.speakTimer = setTimeout(() => {
       const { title } = this.store.frame;
       this.gallery.describe(title, rank, this.readouts);
-      this.spoken.textContent = `Rank ${rank}: ${this.readouts.sentence()}`;
+      this.spoken.textContent = `${rank === null ? title : `Rank ${rank}`}: ${this.readouts.sentence()}`;
     }, SPEAK_AFTER_MS);
   }
 

@@ -1,5 +1,6 @@
 // One plotly plot: drawn whole for a new frame, moved for a new rank; the rank line lies over it as plain elements.
 
+import { BarDrag } from "./drag.js";
 import { element } from "./element.js";
 import { layoutOf, rankShape } from "./figure.js";
 import { Legend } from "./legend.js";
@@ -9,19 +10,22 @@ import { Plotly } from "./plotly.js";
 const CLICK_PX = 4;
 
 export class Plot {
-  constructor(spec, choose) {
+  constructor(spec, choose, send) {
     this.spec = spec;
     this.choose = choose;
+    this.send = send;
+    this.drag = new BarDrag(this, send);
     this.drawn = false;
     this.legend = new Legend(() => this.toggle());
     this.stage = element("div", { class: "lrx-stage", "data-plot-id": spec.id });
     this.kept = element("div", { class: "lrx-kept" });
     this.line = element("div", { class: "lrx-line" }, (this.flag = element("span", { class: "lrx-flag" })));
-    this.overlay = element("div", { class: "lrx-overlay" }, this.kept, this.line);
+    this.overlay = element("div", { class: "lrx-overlay" }, this.kept, this.line, this.drag.ghost);
     // The image that a screen reader finds; plotly's own drawing holds buttons, which an image must not.
     this.picture = element("div", { class: "lrx-picture", role: "img", "aria-label": spec.label }, this.overlay);
     this.root = element("div", { class: "lrx-plot" }, this.stage, this.picture);
     this.root.addEventListener("pointerdown", (event) => this.press(event));
+    this.root.addEventListener("pointerdown", (event) => this.drag.press(event), { capture: true });
   }
 
   // Draw everything: a new frame, a new theme, or new curves in place.
@@ -29,8 +33,10 @@ export class Plot {
     this.spec = spec;
     this.theme = theme;
     this.rank = rank;
-    this.overlay.hidden = !spec.rank_axis;
+    this.overlay.hidden = !spec.rank_axis && !spec.drags;
+    this.line.hidden = !spec.rank_axis;
     this.kept.hidden = !spec.kept;
+    this.root.classList.toggle("lrx-drags", Boolean(spec.drags));
     const data = spec.data.map((trace) => ({ ...trace, visible: this.legend.visibility(trace) }));
     for (const { trace, attribute, values } of rows) {
       if (data[trace]) place(data[trace], attribute, values);
@@ -43,6 +49,7 @@ export class Plot {
       for (const name of ["plotly_relayout", "plotly_relayouting", "plotly_doubleclick"]) {
         this.stage.on(name, () => this.moveLine());
       }
+      this.stage.on("plotly_click", ({ points }) => this.clickPoint(points[0]));
     }
     this.drawn = true;
     for (const drawing of this.stage.querySelectorAll(".main-svg")) drawing.ariaHidden = "true";
@@ -62,13 +69,13 @@ export class Plot {
   }
 
   moveLine() {
-    if (!this.spec.rank_axis) return;
+    if (!this.spec.rank_axis && !this.spec.drags) return;
     const { xaxis, yaxis } = this.stage._fullLayout;
-    const x = xaxis.d2p(this.rank);
-    const inside = x >= -1 && x <= xaxis._length + 1;
     const left = xaxis._offset;
     this.overlay.style.cssText = `left:${left}px;top:${yaxis._offset}px;width:${xaxis._length}px;height:${yaxis._length}px`;
-    this.line.hidden = !inside;
+    if (!this.spec.rank_axis) return;
+    const x = xaxis.d2p(this.rank);
+    this.line.hidden = x < -1 || x > xaxis._length + 1;
     this.line.style.transform = `translateX(${x}px)`;
     this.line.classList.toggle("lrx-flag-left", x > xaxis._length / 2);
     this.flag.textContent = `rank ${this.rank}`;
@@ -91,6 +98,13 @@ export class Plot {
     this.choose(Math.round(xaxis.p2d(across)), event.timeStamp);
   }
 
+  // Bars that can be dragged say themselves what was clicked.
+  clickPoint(point) {
+    if (!this.spec.clicks || this.spec.drags) return;
+    const { curveNumber: trace, pointNumber: index, x, y } = point;
+    this.send({ type: "point", plot: this.spec.id, trace, index, x, y, step: null });
+  }
+
   config() {
     return {
       displaylogo: false,
@@ -109,7 +123,7 @@ export class Plot {
     const title = { text: this.spec.title ?? this.spec.label, x: 0.02, font: { size: 14 } };
     const around = { title, showlegend: true, margin: { ...layout.margin, t: 48 }, paper_bgcolor: this.theme.surface };
     const picture = { ...layout, ...around, shapes };
-    const name = `${this.spec.id}-rank-${this.rank}`;
+    const name = this.rank === null ? this.spec.id : `${this.spec.id}-rank-${this.rank}`;
     return Plotly.downloadImage({ data, layout: picture }, { format: "png", scale: 2, filename: name, width: 760, height: 440 });
   }
 

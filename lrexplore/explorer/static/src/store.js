@@ -1,6 +1,7 @@
 // What one widget model holds, decoded once for all of its views: the frame, its patches, rows for exact ranks.
 
-import { decode, decodeWithin, nested, place, rowAt } from "./arrays.js";
+import { decode, decodeWithin, isPacked, nested, place, rowAt } from "./arrays.js";
+import { merge } from "./figure.js";
 
 const MOST_EXACT_RANKS = 256;
 
@@ -39,10 +40,8 @@ export class Store extends EventTarget {
     for (const [id, change] of Object.entries(patch.plots ?? {})) {
       const index = frame.plots.findIndex((plot) => plot.id === id);
       if (index < 0) continue;
-      for (const [trace, attributes] of Object.entries(change.data ?? {})) {
-        Object.assign(frame.plots[index].data[trace] ?? {}, decodeWithin(attributes));
-        Object.assign(raw.plots[index].data[trace] ?? {}, attributes);
-      }
+      changePlot(frame.plots[index], change, decodeWithin);
+      changePlot(raw.plots[index], change, (value) => value);
       touched.add(id);
     }
     for (const [id, tables] of Object.entries(patch.by_rank ?? {})) {
@@ -58,9 +57,12 @@ export class Store extends EventTarget {
     for (const [id, packed] of Object.entries(patch.readouts ?? {})) {
       const index = frame.readouts.findIndex((readout) => readout.id === id);
       if (index < 0) continue;
-      frame.readouts[index].values = decode(packed).values;
-      raw.readouts[index].values = packed;
+      Object.assign(frame.readouts[index], isPacked(packed) ? { values: decode(packed).values } : packed);
+      Object.assign(raw.readouts[index], isPacked(packed) ? { values: packed } : packed);
     }
+    if (patch.title !== undefined) frame.title = raw.title = patch.title;
+    if (patch.slider) for (const held of [frame.slider, raw.slider]) Object.assign(held, patch.slider);
+    frame.answered = patch.value;
     this.dispatchEvent(new CustomEvent("patch", { detail: touched }));
   }
 
@@ -96,6 +98,8 @@ function readFrame(raw) {
   return {
     key: raw.key,
     title: raw.title ?? "",
+    board: raw.board ?? false,
+    slider: raw.slider ? { ...raw.slider } : null,
     maxRank: Math.max(1, raw.max_rank ?? 1),
     marks: raw.marks ?? [],
     ranks: raw.ranks ? decode(raw.ranks).values : new Int32Array(0),
@@ -107,12 +111,26 @@ function readFrame(raw) {
   };
 }
 
+// A list of traces takes the place of all; else attributes are set in those that are there.
+function changePlot(plot, change, read) {
+  if (Array.isArray(change.data)) plot.data = read(change.data);
+  else for (const [trace, attributes] of Object.entries(change.data ?? {})) {
+    Object.assign(plot.data[trace] ?? {}, read(attributes));
+  }
+  for (const [number, changes] of Object.entries(change.images ?? {})) Object.assign(plot.images[number] ?? {}, changes);
+  if (change.layout) plot.layout = merge(plot.layout ?? {}, change.layout);
+  for (const name of ["title", "caption", "drags"]) {
+    if (change[name] !== undefined) plot[name] = read(change[name]);
+  }
+}
+
 function readPlot(raw) {
-  const { data, images, by_rank: byRank, ...plain } = raw;
+  const { data, images, by_rank: byRank, drags, ...rest } = raw;
+  const plain = drags ? { ...rest, drags: decodeWithin(drags) } : rest;
   const tables = (byRank ?? []).map(({ trace, attribute, values }) => ({ trace, attribute, table: decode(values) }));
   if (raw.kind !== "images") return { ...plain, tables, data: decodeWithin(data ?? []) };
   const stills = (images ?? []).map((image) => ({
-    label: image.label,
+    ...image,
     still: image.values ? decode(image.values) : null,
     moving: image.by_rank ? decode(image.by_rank) : null,
   }));

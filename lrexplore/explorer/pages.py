@@ -1,0 +1,75 @@
+"""The explorer's tabs: the layer first, then pages that are made when they are first opened.
+
+Each page's panel sends its script again, so nothing of a page goes to the browser before a person wants it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import ipywidgets as w
+
+from lrexplore.explorer.state import LAYER, State
+
+
+class Page(Protocol):
+    """What a tab holds: `widget` is displayed, `close` ends its workers and closes its widgets."""
+
+    widget: w.Widget
+
+    def close(self) -> None:
+        """End what the page runs and close its widgets."""
+
+
+PAGES: dict[str, Callable[..., Page]] = {}
+"""Title of a tab -> function of an `Explorer` that makes its page. A page imports what it needs when it is made."""
+
+
+class Tabs:
+    """The tabs in `widget`, bound to `state.tab`; `pages` has the pages made so far, by title.
+
+    An error in making a page goes to `on_error`; the tab opened before comes back.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        layer: w.Widget,
+        makers: Mapping[str, Callable[[], Page]],
+        on_error: Callable[[BaseException], None],
+    ):
+        self._state, self._makers, self._on_error = state, {LAYER: None, **makers}, on_error
+        self.pages: dict[str, Page] = {}
+        self._places = {title: w.VBox() for title in makers}
+        self.widget = w.Tab([layer, *self._places.values()], titles=[LAYER, *makers])
+        self.widget.observe(self._on_tab, names="selected_index")
+        state.observe(self._on_state, names="tab")
+
+    def close(self) -> None:
+        """Close all pages and the tabs; what the layer's tab holds is left to its owner."""
+        if self._makers:
+            self._state.unobserve(self._on_state, names="tab")
+        self._makers = {}
+        while self.pages:
+            self.pages.popitem()[1].close()
+        for widget in (*self._places.values(), self.widget):
+            widget.close()
+
+    def _on_tab(self, change) -> None:
+        if change["new"] is not None:
+            self._state.tab = self.widget.titles[change["new"]]
+
+    def _on_state(self, change) -> None:
+        title = change["new"]
+        try:
+            self._open(title)
+        except Exception as error:
+            self._state.tab = change["old"]
+            self._on_error(error)
+        else:
+            self.widget.selected_index = self.widget.titles.index(title)
+
+    def _open(self, title: str) -> None:
+        if title != LAYER and title not in self.pages:
+            page = self._makers[title]()
+            self.pages[title] = page
+            self._places[title].children = [page.widget]
