@@ -1,7 +1,7 @@
 """Ranks for all layers under one budget."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import nn
@@ -9,12 +9,12 @@ from torch import nn
 from lrexplore.calibration import calibrate, first_inputs
 from lrexplore.init import REAL_INPUTS, find_initializer
 from lrexplore.linalg import SCHEMES, check_rank, matricize, singular_values
-from lrexplore.nn import Layer, factorized_flops, factorized_parameters, find_layers, weights_of
+from lrexplore.nn import Layer, find_layers, weights_of
 from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
-from lrexplore.ranks.knapsack import solve
+from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
-from lrexplore.ranks.options import Options, flop_cost, layer_options, parameter_cost
-from lrexplore.ranks.plan import LayerPlan, RankPlan
+from lrexplore.ranks.options import Options, flop_cost, layer_options, layer_plan, parameter_cost
+from lrexplore.ranks.plan import RankPlan
 from lrexplore.ranks.rules import RULES, picks_by_rule
 from lrexplore.ranks.sensitivity import sensitivities
 
@@ -82,6 +82,7 @@ class Network:
     pinned: dict[str, int | None]
     calibration: object
     latency: LatencyCost
+    known: dict = field(default_factory=dict, repr=False)  # options and spectra, whatever the pins
 
     @classmethod
     def of(
@@ -149,13 +150,17 @@ class Network:
         found = []
         for layer in self.layers:
             if layer.skip_reason is None:
-                curves = [curve for (name, _), curve in self.curves.items() if name == layer.name]
                 rank = self.pinned.get(layer.name)
-                if rank is not None:
-                    curves = [curve for curve in curves if rank <= len(curve.errors)]
                 pin = (rank,) if layer.name in self.pinned else None
-                weight = self.weights.get(layer.name, 1.0)
-                found.append(layer_options(layer, curves, costs[budget], pin=pin, weight=weight))
+                if (budget, layer.name, pin) not in self.known:
+                    curves = [curve for (name, _), curve in self.curves.items() if name == layer.name]
+                    if rank is not None:
+                        curves = [curve for curve in curves if rank <= len(curve.errors)]
+                    options = layer_options(
+                        layer, curves, costs[budget], pin=pin, weight=self.weights.get(layer.name, 1.0)
+                    )
+                    self.known[budget, layer.name, pin] = options
+                found.append(self.known[budget, layer.name, pin])
         return found
 
     def total(self, budget: str) -> float:
@@ -166,29 +171,35 @@ class Network:
             return sum(flop_cost(layer, 0, "channel") for layer in self.layers if layer.kind in ("linear", "conv"))
         return self.network_ms
 
+    def smallest(self, budget: str) -> float:
+        """The least ratio that a plan can have: rank 1 wherever nothing is pinned."""
+        saved = sum(option.original_cost - float(option.costs.min()) for option in self.options(budget))
+        return 1 - saved / self.total(budget)
+
     @property
     def network_ms(self) -> float:
         """Time of the unfactorized network's layers, each measured by itself, ms."""
         return sum(self.latency(layer, 0, "channel") for layer in self.layers if layer.kind in ("linear", "conv"))
 
-    def plan(self, budget: str, ratio: float, *, method: str = "optimal") -> RankPlan:
-        """The plan of one budget by one method."""
+    def plan(
+        self, budget: str, ratio: float, *, method: str = "optimal", max_states: int = MAX_STATES
+    ) -> RankPlan:
+        """The plan of one budget by one method; `max_states` bounds the search of "optimal", and its time."""
         if method not in METHODS:
             raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}. Choose one of them.")
         if not 0 < ratio:
             raise ValueError(f"`{budget}` must be positive, got {ratio}. Use 0.5 for half.")
         options, total = self.options(budget), self.total(budget)
         fixed = total - sum(option.original_cost for option in options)
-        allowed = ratio * total - fixed
-        smallest = fixed + sum(float(option.costs.min()) for option in options)
-        if allowed < smallest - fixed - 1e-9 * total:
+        allowed, smallest = ratio * total - fixed, self.smallest(budget)
+        if ratio < smallest - 1e-9:
             raise ValueError(
-                f"`{budget}` must be at least {np.ceil(1e4 * smallest / total) / 1e4:g} for this model"
+                f"`{budget}` must be at least {np.ceil(1e4 * smallest) / 1e4:g} for this model"
                 f"{' with these pins' if self.pinned else ''}, got {ratio:g}: what cannot be factorized and rank 1 "
                 "everywhere else cost that much. Choose a larger ratio."
             )
         if method == "optimal":
-            solution = solve([option.choices() for option in options], allowed)
+            solution = solve([option.choices for option in options], allowed, max_states=max_states)
             picks, gap = solution.picks, solution.gap
         else:
             scheme = "channel" if self.scheme == "best" else self.scheme
@@ -197,16 +208,15 @@ class Network:
         return self._plan(options, picks, f"{budget} {ratio:g}", method, gap)
 
     def _spectra(self, scheme: str) -> dict[str, np.ndarray]:
-        known = self.__dict__.setdefault("_spectra_of", {})
         for layer in self.layers:
-            if layer.skip_reason is None and (layer.name, scheme) not in known:
+            if layer.skip_reason is None and ("spectrum", layer.name, scheme) not in self.known:
                 matrix = matricize(weights_of(self.model, layer)[0], scheme)
-                known[layer.name, scheme] = singular_values(matrix).cpu().numpy()
-        return {name: values for (name, s), values in known.items() if s == scheme}
+                self.known["spectrum", layer.name, scheme] = singular_values(matrix).cpu().numpy()
+        return {key[1]: values for key, values in self.known.items() if key[0] == "spectrum" and key[2] == scheme}
 
     def _plan(self, options: list[Options], picks, budget: str, method: str, gap) -> RankPlan:
         picked = {option.layer.name: (option, pick) for option, pick in zip(options, picks, strict=True)}
-        layers = tuple(_layer_plan(layer, *picked.get(layer.name, (None, 0))) for layer in self.layers)
+        layers = tuple(layer_plan(layer, *picked.get(layer.name, (None, 0))) for layer in self.layers)
         before = sum(p.numel() for p in self.model.parameters())
         saved = sum(layer.parameters_before - layer.parameters_after for layer in layers)
         flops = None
@@ -223,20 +233,3 @@ class Network:
             method=method, budget=budget, error=sum(layer.weight * layer.error for layer in layers), gap=gap,
             parameters=(before, before - saved), flops=flops, latency_ms=latency,
         )  # fmt: skip
-
-
-def _layer_plan(layer: Layer, option: Options | None, pick: int) -> LayerPlan:
-    rank = int(option.ranks[pick]) if option is not None else 0
-    scheme = option.schemes[pick] if rank else "channel"
-    reason = layer.skip_reason or ("" if rank else "costs least error as it is")
-    if option is not None and option.pinned:
-        reason = "pinned"
-    return LayerPlan(
-        name=layer.name, weight_shape=layer.weight_shape, rank=rank or None, scheme=scheme,
-        error=float(option.errors[pick]) if rank else 0.0, weight=option.weight if option is not None else 1.0,
-        parameters_before=layer.num_parameters,
-        parameters_after=factorized_parameters(layer, rank, scheme) if rank else layer.num_parameters,
-        flops_before=layer.flops,
-        flops_after=factorized_flops(layer, rank, scheme) if rank else layer.flops,
-        pinned=option is not None and option.pinned, reason=reason,
-    )  # fmt: skip

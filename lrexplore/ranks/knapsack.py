@@ -8,8 +8,11 @@ found is given with the gap to L that is proven.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+MAX_STATES = 20_000
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,11 @@ class Choices:
 
     costs: np.ndarray
     errors: np.ndarray
+
+    @cached_property
+    def corners(self) -> list[int]:
+        """Indices of the lower convex hull; found once, however many budgets are asked."""
+        return hull(self.costs, self.errors)
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Solution:
         return 0.0 if self.optimal or self.error <= 0 else max(0.0, 1 - self.bound / self.error)
 
 
-def solve(layers: list[Choices], budget: float, *, max_states: int = 20_000) -> Solution:
+def solve(layers: list[Choices], budget: float, *, max_states: int = MAX_STATES) -> Solution:
     """The choices of least total error whose total cost is at most `budget`.
 
     Raises ValueError where even the cheapest choices cost more; the message has their cost.
@@ -54,7 +62,7 @@ def solve(layers: list[Choices], budget: float, *, max_states: int = 20_000) -> 
         reduced.append(value - value.min())
     bound = least - multiplier * budget
     best = _greedy(layers, multiplier, budget)
-    for limit in (200, min(2_000, max_states), max_states):
+    for limit in sorted({min(200, max_states), min(2_000, max_states), max_states}):
         best, complete = _search(layers, reduced, bound, budget, best, limit)
         if complete:
             break
@@ -83,7 +91,7 @@ def _multiplier(layers: list[Choices], budget: float) -> float:
     """Error saved per cost on the hull edge at which the budget is used up; 0 where it never is."""
     steps, spent = [], 0.0
     for layer in layers:
-        corners = hull(layer.costs, layer.errors)
+        corners = layer.corners
         spent += float(layer.costs[corners[0]])
         for a, b in zip(corners, corners[1:], strict=False):
             cost = float(layer.costs[b] - layer.costs[a])
@@ -97,7 +105,7 @@ def _multiplier(layers: list[Choices], budget: float) -> float:
 
 def _greedy(layers: list[Choices], multiplier: float, budget: float) -> list[int]:
     """A feasible start: hull steps by falling slope, those that still fit."""
-    corners = [hull(layer.costs, layer.errors) for layer in layers]
+    corners = [layer.corners for layer in layers]
     at = [0] * len(layers)
     left = budget - sum(float(layer.costs[c[0]]) for layer, c in zip(layers, corners, strict=True))
     steps = []

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lrexplore.nn import Layer, factorized_flops, factorized_parameters
 from lrexplore.ranks.curves import LayerCurve
 from lrexplore.ranks.knapsack import Choices
+from lrexplore.ranks.plan import LayerPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,7 @@ class Options:
     pinned: bool
     weight: float = 1.0
 
+    @cached_property
     def choices(self) -> Choices:
         """The same for `solve`, errors weighted."""
         return Choices(self.costs, self.weight * self.errors)
@@ -82,3 +85,21 @@ def layer_options(
     return Options(
         layer, np.array(ranks), tuple(schemes), np.array(errors), np.array(costs), original, pin is not None, weight
     )
+
+
+def layer_plan(layer: Layer, option: Options | None, pick: int) -> LayerPlan:
+    """What becomes of a layer by one of its choices; None where it cannot be factorized."""
+    rank = int(option.ranks[pick]) if option is not None else 0
+    scheme = option.schemes[pick] if rank else "channel"
+    reason = layer.skip_reason or ("" if rank else "costs least error as it is")
+    if option is not None and option.pinned:
+        reason = "pinned"
+    return LayerPlan(
+        name=layer.name, weight_shape=layer.weight_shape, rank=rank or None, scheme=scheme,
+        error=float(option.errors[pick]) if rank else 0.0, weight=option.weight if option is not None else 1.0,
+        parameters_before=layer.num_parameters,
+        parameters_after=factorized_parameters(layer, rank, scheme) if rank else layer.num_parameters,
+        flops_before=layer.flops,
+        flops_after=factorized_flops(layer, rank, scheme) if rank else layer.flops,
+        pinned=option is not None and option.pinned, reason=reason,
+    )  # fmt: skip

@@ -146,3 +146,28 @@ def test_a_budget_that_no_plan_meets_answers_with_the_smallest_reachable(model):
 def test_what_cannot_be_is_refused(model, options, words):
     with pytest.raises(ValueError, match=words):
         allocate(model, **{"initializer": "spectral"} | options if "loader" not in options else options)
+
+
+def test_pins_that_came_and_went_leave_no_trace():
+    network = Network.of(_tiny(), initializer="spectral")
+    before = network.plan("parameter_ratio", 0.8)
+    pinned = network.with_pins({"2": 1})
+    assert pinned.plan("parameter_ratio", 0.8).ranks["2"] == 1
+    assert network.plan("parameter_ratio", 0.8) == before
+    assert pinned.with_pins({}).plan("parameter_ratio", 0.8) == before
+
+
+@pytest.mark.parametrize("pins", [{}, {"0": 3}, {"2": None}])
+def test_the_smallest_ratio_is_reached_and_nothing_below_it(pins):
+    network = Network.of(_tiny(), initializer="spectral").with_pins(pins)
+    smallest = network.smallest("parameter_ratio")
+    assert network.plan("parameter_ratio", smallest).parameter_ratio == pytest.approx(smallest)
+    with pytest.raises(ValueError, match="must be at least"):
+        network.plan("parameter_ratio", smallest - 0.001)
+
+
+def test_a_search_with_few_states_keeps_the_budget_and_states_its_gap():
+    network = Network.of(_tiny(), initializer="spectral")
+    quick, exact = (network.plan("parameter_ratio", 0.9, max_states=states) for states in (2, 20_000))
+    assert quick.parameter_ratio <= 0.9
+    assert (1 - quick.gap) * quick.error <= exact.error <= quick.error
