@@ -26,7 +26,9 @@ FLOORS = {
     "train": {
         *("linalg", "records", "datasets", "models", "init", "nn", "calibration", "ranks", "optim"),
     },
-    "explorer": {"linalg", "dual", "init", "nn", "calibration", "ranks", "models", "records"},
+    "explorer": {
+        *("linalg", "dual", "init", "nn", "calibration", "ranks", "models", "records", "datasets", "storage"),
+    },
 }
 ROOFS = {"__init__", "__main__", "bench", "cli", "cli_ranks", "doctor", "storage"}  # may import everything
 

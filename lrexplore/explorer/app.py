@@ -16,6 +16,7 @@ from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.outputs import curve_table, plotly_figure
 from lrexplore.explorer.pages import PAGES, Tabs
 from lrexplore.explorer.picture import draw_png
+from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.screen import Screen
 from lrexplore.explorer.shown import error_text, shown
 from lrexplore.explorer.state import LAYER, State
@@ -24,16 +25,20 @@ from lrexplore.init import NESTED
 from lrexplore.linalg import Factors
 from lrexplore.models import load_model
 from lrexplore.nn import factorize
+from lrexplore.ranks import RankPlan
 
 
-def explore(model, *, weights=None, rank_scale: float = 0.25, device=None) -> "Explorer":
+def explore(model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None) -> "Explorer":
     """The explorer of a network: leave it last in a notebook cell to see it.
 
     `model` is a torchvision name, a checkpoint path or an nn.Module, `weights` as `lr.load_model` takes them.
     Every layer starts at `rank_scale`, in (0, 1]. `device` is where the mathematics runs; None leaves the model where
-    it is. Raises ValueError for an unknown name, a model without factorizable layers, and weights that are not finite.
+    it is. `loader`, any iterable of inputs or (input, label) pairs, has what the Network tab calibrates on and judges
+    by; without it that is crops of scikit-learn's photographs.
+
+    Raises ValueError for an unknown name, a model without factorizable layers, and weights that are not finite.
     """
-    return Explorer(model, weights=weights, rank_scale=rank_scale, device=device)
+    return Explorer(model, weights=weights, rank_scale=rank_scale, device=device, loader=loader)
 
 
 class Explorer:
@@ -42,7 +47,7 @@ class Explorer:
     `explorer.state.tab = "Network"` opens a tab as a click on it does.
     """
 
-    def __init__(self, model, *, weights=None, rank_scale: float = 0.25, device=None):
+    def __init__(self, model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None):
         name = model if isinstance(model, str) else type(model).__name__
         loaded = load_model(model, weights=weights)
         if device is not None and isinstance(model, nn.Module):
@@ -52,6 +57,7 @@ class Explorer:
         loaded = loaded if device is None else loaded.to(device)
         origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
         self.network = Network(loaded, f"{name} · {origin}", rank_scale)
+        self.origin = Origin(model if isinstance(model, str) else None, weights, loader)
         self.state = State(self.network, tabs=(LAYER, *PAGES))
         self._screen = Screen(self.network)
         self.panel, self._lock = self._screen.panel, self._screen.lock
@@ -111,10 +117,21 @@ class Explorer:
         return chosen
 
     def factorized_model(self) -> nn.Module:
-        """A copy of the model with the ranks chosen so far, in the scheme and initializer on screen."""
+        """A copy of the model with the Layer tab's ranks (those of `ranks()`), in its scheme and initializer.
+
+        For the Network tab's plan: `lr.factorize(model, plan=explorer.network_plan())`.
+        """
         return factorize(
             self.network.model, ranks=self.ranks(), initializer=self.state.initializer, scheme=self.state.scheme
         )
+
+    def network_plan(self) -> RankPlan:
+        """The `RankPlan` of the Network tab; the curves of all layers are computed first where they are not there."""
+        return self.page("Network").plan()
+
+    def page(self, title: str):
+        """The page of a tab, made if it is not yet; that of "Network" has a `state` with its own traits."""
+        return self._tabs.page(title)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until the curves on screen are complete; whether that came about in time."""

@@ -20,7 +20,13 @@ class Page(Protocol):
         """End what the page runs and close its widgets."""
 
 
-PAGES: dict[str, Callable[..., Page]] = {}
+def _network(explorer) -> Page:
+    from lrexplore.explorer.network_tab import NetworkTab
+
+    return NetworkTab(explorer.state, explorer.network, explorer.origin)
+
+
+PAGES: dict[str, Callable[..., Page]] = {"Network": _network}
 """Title of a tab -> function of an `Explorer` that makes its page. A page imports what it needs when it is made."""
 
 
@@ -44,6 +50,14 @@ class Tabs:
         self.widget.observe(self._on_tab, names="selected_index")
         state.observe(self._on_state, names="tab")
 
+    def page(self, title: str) -> Page:
+        """The page of a tab, made if it is not yet."""
+        if title not in self.pages:
+            page = self._makers[title]()
+            self.pages[title] = page
+            self._places[title].children = [page.widget]
+        return self.pages[title]
+
     def close(self) -> None:
         """Close all pages and the tabs; what the layer's tab holds is left to its owner."""
         if self._makers:
@@ -61,15 +75,11 @@ class Tabs:
     def _on_state(self, change) -> None:
         title = change["new"]
         try:
-            self._open(title)
+            if title != LAYER:
+                self.page(title)
         except Exception as error:
             self._state.tab = change["old"]
             self._on_error(error)
         else:
             self.widget.selected_index = self.widget.titles.index(title)
 
-    def _open(self, title: str) -> None:
-        if title != LAYER and title not in self.pages:
-            page = self._makers[title]()
-            self.pages[title] = page
-            self._places[title].children = [page.widget]

@@ -3,6 +3,7 @@
 import { element } from "./element.js";
 
 const THUMB_PX = 16;
+const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
 
 export class Slider {
   constructor(choose) {
@@ -11,11 +12,14 @@ export class Slider {
     this.range = element("input", {
       class: "lrx-slider",
       type: "range",
-      oninput: (event) => this.choose(Number(this.range.value), event.timeStamp),
+      step: "any",
+      oninput: (event) => this.choose(this.snapped(Number(this.range.value)), event.timeStamp),
+      onkeydown: (event) => this.press(event),
     });
     this.box = element("input", {
       class: "lrx-box",
       type: "number",
+      step: "any",
       onchange: (event) => this.settle(event.timeStamp),
     });
     this.marks = element("div", { class: "lrx-marks" });
@@ -37,7 +41,7 @@ export class Slider {
     this.range.ariaLabel = `${spec.label}, ${spec.unit ?? ""}`;
     this.box.ariaLabel = `${spec.label}, exact value, ${spec.unit ?? ""}`;
     for (const input of [this.range, this.box]) {
-      for (const name of ["min", "max", "step"]) input[name] = String(spec[name]);
+      for (const name of ["min", "max"]) input[name] = String(spec[name]);
     }
     this.marks.replaceChildren(...(spec.marks ?? []).map((mark) => this.mark(mark)));
   }
@@ -58,6 +62,19 @@ export class Slider {
   part(value) {
     const { min, max } = this.spec;
     return Math.min(Math.max((value - min) / (max - min), 0), 1);
+  }
+
+  // Whole steps; the ends too, where they lie between.
+  snapped(value) {
+    const { min, max, step } = this.spec;
+    return Math.min(Math.max(Number((Math.round(value / step) * step).toFixed(6)), min), max);
+  }
+
+  press(event) {
+    if (!(event.key in STEPS)) return;
+    event.preventDefault();
+    const step = STEPS[event.key] * this.spec.step;
+    this.choose(this.snapped(Number(this.range.value) + step), event.timeStamp);
   }
 
   show(value) {

@@ -1,0 +1,212 @@
+"""What the Network tab has on screen: the board of one set of curves, and the patches that move it."""
+
+import numpy as np
+
+from lrexplore.explorer.allocation import SHARES, Allocation, Front, ratio_of
+from lrexplore.explorer.judge import Judge, Verdict
+from lrexplore.explorer.network import Network
+from lrexplore.explorer.network_figures import (
+    front_plot,
+    front_update,
+    heat_plot,
+    heat_update,
+    point_update,
+    ranks_plot,
+    ranks_update,
+    samples_plot,
+    samples_update,
+)
+from lrexplore.explorer.network_state import BUDGETS, Wish
+from lrexplore.explorer.panel import PlotPanel
+from lrexplore.linalg import SCHEMES
+from lrexplore.ranks import GAUSSIAN, RankPlan
+
+STEP = 0.005
+
+
+class Board:
+    """The panel of the Network tab. Every method sends at most one message; callers hold the tab's lock."""
+
+    def __init__(self, network: Network, allocation: Allocation, judge: Judge):
+        self.panel = PlotPanel()
+        self._network, self._allocation, self._judge = network, allocation, judge
+        self._drawn: tuple | None = None
+        self._no_samples = ""
+        self._worded: RankPlan | None = None
+        self._class_names = allocation.origin.class_names()
+
+    def show(self, wish: Wish) -> None:
+        """Draw the plan of a wish: by a patch where the plots stay, else by a new frame."""
+        drawn = (*wish.curves, wish.budget, self._pictures() is not None)
+        patch = self._patch(wish)
+        if drawn == self._drawn:
+            self.panel.amend(patch)
+            self.panel.value = wish.ratio
+            return
+        self._drawn = drawn
+        frame = self._frame(wish)
+        self.panel.show(frame, value=wish.ratio)
+        self.panel.amend(patch)
+        self.show_verdict(self._allocation.plan(wish))
+
+    def show_front(self, fronts: dict[str, Front]) -> None:
+        """Draw the fronts of some methods."""
+        data = {}
+        for method, front in fronts.items():
+            data |= front_update(method, front.ratios, front.errors)
+        self._amend({"plots": {"front": {"data": data}}})
+
+    def show_verdict(self, plan: RankPlan) -> None:
+        """Write what both networks say, as far as it is known of this plan."""
+        original = self._judge.known(None)
+        if original is None:
+            return
+        verdict = self._judge.known(plan)
+        patch = {"readouts": self._agreement(verdict)}
+        if self._pictures() is not None:
+            patch["plots"] = {"samples": {"images": self._words(original, verdict)}}
+            self._worded = None if verdict is None else plan
+        self._amend(patch)
+
+    def tell_no_samples(self, reason: str) -> None:
+        """Say in place of the agreement why there is none."""
+        self._no_samples = reason
+        self._amend({"readouts": self._agreement(None)})
+
+    def full_ranks(self, scheme: str) -> np.ndarray:
+        """The full rank of every layer that can be factorized; of the larger scheme for "best"."""
+        schemes = SCHEMES if scheme == "best" else (scheme,)
+        layers = [self._network.layers[name] for name in self._network.names]
+        return np.array([max(min(layer.matrix_shape(s)) for s in schemes) for layer in layers])
+
+    def _amend(self, patch: dict) -> None:
+        if self.panel.frame:
+            self.panel.amend({"key": self.panel.frame["key"], **patch})
+
+    def _pictures(self) -> np.ndarray | None:
+        return self._allocation.samples.pictures if self._judge.known(None) is not None else None
+
+    def _frame(self, wish: Wish) -> dict:
+        names = self._network.names
+        unit = BUDGETS[wish.budget]
+        smallest = self._allocation.smallest(wish)
+        layers, errors = self._allocation.errors(wish)
+        plots = [
+            ranks_plot(names, self.full_ranks(wish.scheme)),
+            heat_plot(layers, SHARES, errors, wish.inputs, wish.initializer),
+            front_plot(unit, wish.inputs),
+        ]
+        if self._pictures() is not None:
+            plots.append(samples_plot(self._pictures(), self._allocation.samples.source))
+        inputs = wish.inputs
+        if wish.inputs != GAUSSIAN:
+            inputs = f"{wish.inputs} ({self._allocation.samples.source})"
+        return {
+            "key": "|".join(map(str, self._drawn)),
+            "board": True,
+            "title": f"whole network · {len(names)} layers can be factorized · {inputs}, {wish.initializer}, "
+            f"{wish.scheme}",
+            "slider": {"label": "budget", "unit": f"× the {unit}", "min": smallest, "max": 1.0, "step": STEP,
+                       "marks": _marks(smallest)},
+            "readouts": self._readouts(),
+            "plots": plots,
+        }  # fmt: skip
+
+    def _readouts(self) -> list[dict]:
+        return [
+            {"id": "error", "label": "predicted error", "format": "3g", "value": None},
+            {"id": "parameters", "label": "parameters", "format": "3g", "value": None},
+            {"id": "flops", "label": "multiply-adds", "format": "3g", "value": None, "missing": "unknown"},
+            {"id": "latency", "label": "latency", "format": "3g", "value": None, "missing": "not measured"},
+            {"id": "agreement", "label": "top-1 agreement", "format": "pct", "value": None},
+            {"id": "divergence", "label": "KL divergence", "format": "3g", "value": None, "unit": "nats"},
+        ]
+
+    def _patch(self, wish: Wish) -> dict:
+        """Everything that a plan moves."""
+        plan, smallest = self._allocation.plan(wish), self._allocation.smallest(wish)
+        shares, states, words = self._bars(wish, plan)
+        ratio = ratio_of(plan, wish.budget)
+        kept = np.where(np.array(states) == "left as it is", np.nan, shares)
+        samples = {}
+        if self._worded is not None and self._worded != plan:  # what it said belongs to another plan
+            self._worded = None
+            samples = {"samples": {"images": self._words(self._judge.known(None), None)}}
+        return {
+            "key": "|".join(map(str, (*wish.curves, wish.budget, self._pictures() is not None))),
+            "value": wish.ratio,
+            "slider": {"min": smallest, "marks": _marks(smallest)},
+            "readouts": self._costs(plan) | self._agreement(self._judge.known(plan)),
+            "plots": {
+                "ranks": {"data": ranks_update(shares, states, words)},
+                "heat": {"data": heat_update(kept)},
+                "front": {"data": point_update(ratio, plan.error)},
+                **samples,
+            },
+        }
+
+    def _bars(self, wish: Wish, plan: RankPlan) -> tuple[np.ndarray, list[str], list[str]]:
+        layers = {layer.name: layer for layer in plan.layers}
+        pins = dict(wish.pins)
+        shares, states, words = [], [], []
+        for name, full in zip(self._network.names, self.full_ranks(wish.scheme), strict=True):
+            layer = layers[name]
+            shares.append(1.0 if layer.rank is None else layer.rank / full)
+            states.append("pinned" if name in pins else "left as it is" if layer.rank is None else "factorized")
+            kept = layer.parameters_after / layer.parameters_before
+            rank = "left as it is" if layer.rank is None else f"rank {layer.rank} of {full} ({layer.scheme})"
+            pinned = ", pinned" if name in pins else ""
+            words.append(
+                f"{name}<br>{rank}{pinned}<br>{kept:.3g} × its parameters<br>function error {layer.error:.3g}"
+            )
+        return np.array(shares), states, words
+
+    def _costs(self, plan: RankPlan) -> dict[str, dict]:
+        gap = "" if plan.gap is None else " · proven the least" if plan.gap == 0 else f" · at most {plan.gap:.1%} above"
+        flops = plan.flops
+        return {
+            "error": {
+                "value": plan.error,
+                "note": f"sum over {len(self._network.names)} layers · {plan.inputs}{gap}",
+            },
+            "parameters": {"value": plan.parameter_ratio, "note": f"× {plan.parameters[0] / 1e6:.3g} M"},
+            "flops": {"value": plan.flop_ratio, "note": f"× {flops[0] / 1e6:.3g} M an input" if flops else ""},
+            "latency": {
+                "value": self._allocation.latency_ratio(plan),
+                "note": "after / before, measured in turns on this device",
+            },
+        }
+
+    def _agreement(self, verdict: Verdict | None) -> dict[str, dict]:
+        if self._no_samples:
+            missing = {"value": None, "missing": "no samples", "note": self._no_samples}
+            return {"agreement": missing, "divergence": {"value": None, "missing": "no samples", "note": ""}}
+        where = ""
+        if self._judge.known(None) is not None:
+            samples = self._allocation.samples
+            where = f"on {samples.num_judged} inputs: {samples.source}"
+        return {
+            "agreement": {"value": verdict and verdict.agreement, "missing": "…", "note": f"same first class {where}"},
+            "divergence": {"value": verdict and verdict.divergence, "missing": "…", "note": "of its probabilities"},
+        }
+
+    def _words(self, original: Verdict, verdict: Verdict | None) -> dict:
+        lines, marks = [], []
+        for number in range(min(12, len(original.before))):
+            before = self._said(original.before[number], original.before_share[number])
+            after, mark = "…", ""
+            if verdict is not None:
+                after = self._said(verdict.after[number], verdict.after_share[number])
+                mark = "same" if verdict.before[number] == verdict.after[number] else "changed"
+            lines.append([f"before: {before}", f"after: {after}"])
+            marks.append(mark)
+        return samples_update(lines, marks)
+
+    def _said(self, number: int, share: float) -> str:
+        name = self._class_names[number] if self._class_names else f"class {number}"
+        return f"{name}, {share:.0%}"
+
+
+def _marks(smallest: float) -> list[dict]:
+    marks = [{"value": smallest, "label": f"smallest {smallest:g}"}]
+    return marks + [{"value": value, "label": f"{value:g}"} for value in (0.5, 1.0) if value > smallest + 0.1]

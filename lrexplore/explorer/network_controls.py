@@ -1,0 +1,112 @@
+"""The Network tab's pickers and buttons: ipywidgets bound to its state."""
+
+from collections.abc import Callable, Mapping
+
+import ipywidgets as w
+from traitlets import TraitError
+
+from lrexplore.explorer.network_state import BUDGETS, INITIALIZERS, NetworkState
+from lrexplore.linalg import SCHEMES
+from lrexplore.ranks import GAUSSIAN, METHODS, YOURS
+
+WIDE = {"description_width": "initial"}
+ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
+
+
+class NetworkControls:
+    """Rows of controls in `box`. What a choice raises goes to `on_error`, and the control goes back.
+
+    `buttons` maps "pin", "keep", "unpin", "unpin_all", "see", "search", "measure" and "save" to functions.
+    """
+
+    def __init__(
+        self,
+        state: NetworkState,
+        names: list[str],
+        source: str,
+        buttons: Mapping[str, Callable[[], None]],
+        on_error: Callable[[BaseException], None],
+    ):
+        self._state, self._on_error, self._following = state, on_error, False
+        self.budget = _picker("budget of", [(unit, name) for name, unit in BUDGETS.items()], "What is limited", 200)
+        self.method = _picker(
+            "method", [(name.replace("_", " "), name) for name in METHODS],
+            "optimal: least predicted error within the budget; the others are rules to compare with", 220,
+        )  # fmt: skip
+        inputs = [("Gaussian", GAUSSIAN), (f"yours: {source}", YOURS)]
+        self.inputs = _picker("inputs", inputs, "What the errors are for; yours are calibrated on first", 320)
+        self.initializer = _picker("initializer", INITIALIZERS[state.inputs], "How the factors are made", 220)
+        self.scheme = _picker("scheme", (*SCHEMES, "best"), "How kernels are made matrices; best: chosen by layer", 165)
+        self.layer = _picker("layer", names, "The layer to pin; a click on a bar chooses it too", 300)
+        self.rank = w.BoundedIntText(
+            description="rank", min=1, max=10**6, tooltip="Rank to pin the layer at", style=WIDE,
+            layout={"width": "130px"},
+        )  # fmt: skip
+        self.agreement = w.BoundedFloatText(
+            description="agreement over (%)", value=95, min=0, max=100, step=1, style=WIDE, layout={"width": "200px"},
+            tooltip="Share of the samples on which both networks must name the same class first",
+        )  # fmt: skip
+        self.path = w.Text(
+            description="save as", value="small", style=WIDE, layout={"width": "280px"},
+            tooltip="Writes NAME.safetensors, the network, and NAME.json, its plan",
+        )  # fmt: skip
+        self.overwrite = w.Checkbox(description="overwrite", indent=False, layout={"width": "110px"})
+        self.buttons = {
+            "pin": _button("pin at rank", "Hold the layer at this rank; the others are balanced anew"),
+            "keep": _button("keep as it is", "Never factorize this layer"),
+            "unpin": _button("unpin", "Let this layer be chosen again"),
+            "unpin_all": _button("unpin all", "Let all layers be chosen again"),
+            "see": _button("see in Layer tab", "Open this layer, at its rank here, in the Layer tab"),
+            "search": _button("find the smallest", "Halve the budget as long as the samples agree often enough"),
+            "measure": _button("measure latency", "Time both networks on this device, in turns"),
+            "save": _button("save", "Write the factorized network and its plan"),
+        }
+        for name, button in self.buttons.items():
+            button.on_click(lambda _, press=buttons[name]: press())
+        self._bound = {
+            name: getattr(self, name) for name in ("budget", "method", "inputs", "initializer", "scheme", "layer")
+        }
+        for name, picker in self._bound.items():
+            picker.value = getattr(state, name)
+            picker.observe(lambda change, name=name: self._choose(name, change["new"]), names="value")
+        state.observe(self._follow, names=list(self._bound))
+        press = self.buttons
+        pins = [self.layer, self.rank, *(press[name] for name in ("pin", "keep", "unpin", "unpin_all", "see"))]
+        goals = [self.agreement, press["search"], press["measure"], self.path, self.overwrite, press["save"]]
+        choices = [self.budget, self.method, self.inputs, self.initializer, self.scheme]
+        self.rows = [w.HBox(row, layout=ROW) for row in (choices, pins, goals)]
+        self.box = w.VBox(self.rows)
+
+    def close(self) -> None:
+        """Unbind and close the widgets."""
+        if self.rows:
+            self._state.unobserve(self._follow, names=list(self._bound))
+        for row in self.rows:
+            for child in (*row.children, row):
+                child.close()
+        self.rows = []
+        self.box.close()
+
+    def _choose(self, name: str, value) -> None:
+        if self._following or value is None or value == getattr(self._state, name):
+            return
+        try:
+            setattr(self._state, name, value)
+        except TraitError as error:
+            self._bound[name].value = getattr(self._state, name)
+            self._on_error(ValueError(str(error)))
+
+    def _follow(self, change) -> None:
+        self._following = True
+        if change["name"] == "initializer":
+            self.initializer.options = INITIALIZERS[self._state.inputs]
+        self._bound[change["name"]].value = change["new"]
+        self._following = False
+
+
+def _picker(label: str, options, tooltip: str, width: int) -> w.Dropdown:
+    return w.Dropdown(options=options, description=label, tooltip=tooltip, style=WIDE, layout={"width": f"{width}px"})
+
+
+def _button(label: str, tooltip: str) -> w.Button:
+    return w.Button(description=label, tooltip=tooltip, layout={"width": "auto"})

@@ -1,0 +1,205 @@
+"""The Network tab's plots as plain descriptions: what each layer keeps, its errors, the fronts, the photographs.
+
+A method has one color, dash and marker; none of the colors is an initializer's.
+"""
+
+import numpy as np
+
+METHOD_STYLES = {
+    "optimal": ("#009E73", "solid", "circle"),
+    "uniform": ("#56B4E9", "dash", "square"),
+    "energy": ("#8C6D1F", "dot", "triangle-up"),
+    "stable_rank": ("#882255", "dashdot", "diamond"),
+    "marchenko_pastur": ("#6B7A8F", "longdash", "x"),
+}
+CHOSEN, PINNED, KEPT = "#0F7B8A", "#D9822B", "#9AA0A6"
+STATES = (("factorized", CHOSEN, ""), ("pinned", PINNED, "/"), ("left as it is", KEPT, "."))
+LEAST_ERROR = 1e-3
+MARGIN = {"l": 58, "r": 86, "t": 10, "b": 112}
+LABELS = {"tickangle": -55, "tickfont": {"size": 10}, "automargin": False}
+
+
+def ranks_plot(names: list[str], full: np.ndarray) -> dict:
+    """A bar a layer: its rank as a share of its full rank. `ranks_update` fills it."""
+    nothing = np.zeros(len(names), dtype=np.float32)
+    data = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": names,
+            "y": nothing,
+            "hovertext": [""] * len(names),
+            "hovertemplate": "%{hovertext}<extra></extra>",
+            "marker": {"color": color, "pattern": {"shape": shape, "fillmode": "replace", "fgcolor": color, "size": 6}}
+            if shape
+            else {"color": color},
+        }
+        for name, color, shape in STATES
+    ]
+    return {
+        "id": "ranks",
+        "label": "Rank of each layer",
+        "caption": "Each bar is a layer, input first: its rank as a share of its full rank. Drag the end of a bar to "
+        "set its rank by hand: the layer is pinned there, and the others share what is left of the budget. Click a "
+        "bar to choose it above.",
+        "wide": True,
+        "clicks": True,
+        "drags": {"trace": 0, "steps": full.astype(np.int32), "word": "rank"},
+        "data": data,
+        "layout": {
+            "height": 330,
+            "margin": MARGIN,
+            "barmode": "overlay",
+            "bargap": 0.18,
+            "xaxis": {"type": "category", **LABELS},
+            "yaxis": {"title": {"text": "rank / full rank"}, "range": [0, 1.04], "tickformat": ".0%"},
+        },
+    }
+
+
+def ranks_update(shares: np.ndarray, states: list[str], words: list[str]) -> dict:
+    """The bars' heights and words by trace index; `states` are names of `STATES`, one a layer."""
+    shown = np.array(states)
+    return {
+        str(place): {"y": np.where(shown == name, shares, 0).astype(np.float32), "hovertext": words}
+        for place, (name, _, _) in enumerate(STATES)
+    }
+
+
+def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: str, initializer: str) -> dict:
+    """Error of each layer (columns) at shares of its full rank (rows), and where the plan stands."""
+    z = np.log10(np.clip(errors, LEAST_ERROR, 1)).astype(np.float32)
+    heat = {
+        "type": "heatmap",
+        "x": names,
+        "y": shares.astype(np.float32),
+        "z": z,
+        "customdata": errors.astype(np.float32),
+        "zmin": float(np.log10(LEAST_ERROR)),
+        "zmax": 0.0,
+        "colorscale": [[0, "#F3F8FC"], [0.35, "#B9D6EA"], [0.65, "#5C9CCB"], [0.85, "#1F5FA0"], [1, "#08264D"]],
+        "colorbar": {
+            "title": {"text": "function error", "side": "right"},
+            "tickvals": [-3, -2, -1, 0],
+            "ticktext": ["≤ .001", ".01", ".1", "1"],
+            "thickness": 12,
+            "outlinewidth": 0,
+            "x": 1.005,
+            "xpad": 4,
+        },
+        "hovertemplate": "%{x}<br>%{y:.0%} of the full rank<br>function error %{customdata:.3g}<extra></extra>",
+    }
+    chosen = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "rank on screen",
+        "x": names,
+        "y": np.full(len(names), np.nan, dtype=np.float32),
+        "marker": {"symbol": "square", "size": 8, "color": "#D55E00", "line": {"color": "#FFFFFF", "width": 1.5}},
+        "hoverinfo": "skip",
+    }
+    return {
+        "id": "heat",
+        "label": "Error of each layer at each rank",
+        "caption": f"Function error ({inputs}, {initializer}) of a layer (column) at a share of its full rank (row): "
+        "dark loses much. Squares are the ranks on screen. A column that stays dark far up is expensive to shrink. "
+        "Click a cell to pin its layer there.",
+        "wide": True,
+        "clicks": True,
+        "data": [heat, chosen],
+        "layout": {
+            "height": 360,
+            "margin": MARGIN,
+            "xaxis": {"type": "category", "showgrid": False, **LABELS},
+            "yaxis": {
+                "title": {"text": "rank / full rank"},
+                "range": [0, 1.02],
+                "tickformat": ".0%",
+                "showgrid": False,
+            },
+        },
+    }
+
+
+def heat_update(shares: np.ndarray) -> dict:
+    """Where the plan stands on the heat map, by trace index; NaN for layers left as they are."""
+    return {"1": {"y": shares.astype(np.float32)}}
+
+
+def front_plot(unit: str, inputs: str) -> dict:
+    """Predicted error against cost, a line a method, and the plan on screen. `front_update` fills it."""
+    data = []
+    for name, (color, dash, symbol) in METHOD_STYLES.items():
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": name.replace("_", " "),
+                "x": np.zeros(0, dtype=np.float32),
+                "y": np.zeros(0, dtype=np.float32),
+                "line": {"color": color, "dash": dash, "width": 2.5 if name == "optimal" else 1.5},
+                "marker": {"color": color, "symbol": symbol, "size": 7},
+                "hovertemplate": f"{name.replace('_', ' ')}<br>%{{x:.3f}} × {unit}<br>predicted error %{{y:.3g}}"
+                "<extra></extra>",
+            }
+        )
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "plan on screen",
+            "x": np.zeros(0, dtype=np.float32),
+            "y": np.zeros(0, dtype=np.float32),
+            "marker": {"symbol": "star", "size": 15, "color": PINNED, "line": {"color": "#FFFFFF", "width": 1}},
+            "hovertemplate": f"on screen<br>%{{x:.3f}} × {unit}<br>predicted error %{{y:.3g}}<extra></extra>",
+        }
+    )
+    return {
+        "id": "front",
+        "label": f"Predicted error against {unit}",
+        "caption": f"The sum of the layers' function errors ({inputs}) at each budget, for our allocation and for "
+        "rules that others use, with the pins on screen. Lower is better; the star is the plan on screen. Click a "
+        "point to take its budget and method.",
+        "clicks": True,
+        "data": data,
+        "layout": {
+            "height": 340,
+            "xaxis": {"title": {"text": f"{unit}, after / before"}, "range": [0, 1.02]},
+            "yaxis": {"title": {"text": "predicted error"}, "type": "log", "autorange": True},
+        },
+    }
+
+
+def front_update(method: str, ratios: np.ndarray, errors: np.ndarray) -> dict:
+    """One method's line, by trace index."""
+    place = list(METHOD_STYLES).index(method)
+    return {str(place): {"x": ratios.astype(np.float32), "y": errors.astype(np.float32)}}
+
+
+def point_update(ratio: float, error: float) -> dict:
+    """The plan on screen, by trace index."""
+    at = {"x": np.array([ratio], dtype=np.float32), "y": np.array([max(error, 1e-9)], dtype=np.float32)}
+    return {str(len(METHOD_STYLES)): at}
+
+
+def samples_plot(pictures: np.ndarray, source: str, most: int = 12) -> dict:
+    """The judged inputs as pictures; `samples_update` writes what the networks say below them."""
+    return {
+        "id": "samples",
+        "kind": "images",
+        "smooth": True,
+        "label": "What the network says",
+        "title": f"What the network says: {source}",
+        "caption": f"The first of the inputs that the network is judged by ({source}; none of them was used for "
+        "calibration), with the most likely class before and after, and its probability. Agreement and KL divergence "
+        "are over all of them.",
+        "images": [{"label": "", "values": picture, "notes": []} for picture in pictures[:most]],
+    }
+
+
+def samples_update(lines: list[list[str]], marks: list[str]) -> dict:
+    """Words below the pictures, and whether each changed its class, by number."""
+    return {
+        str(number): {"notes": notes, "mark": mark}
+        for number, (notes, mark) in enumerate(zip(lines, marks, strict=True))
+    }

@@ -1,0 +1,231 @@
+"""The Network tab: binds what is chosen for the whole network, its plans, the board and the controls."""
+
+import sys
+from threading import RLock
+
+import ipywidgets
+
+from lrexplore.explorer.allocation import Allocation, full_ranks
+from lrexplore.explorer.judge import Judge
+from lrexplore.explorer.network import Network
+from lrexplore.explorer.network_board import Board
+from lrexplore.explorer.network_controls import NetworkControls
+from lrexplore.explorer.network_state import NetworkState, Wish
+from lrexplore.explorer.network_work import Request, Work
+from lrexplore.explorer.panel import Point
+from lrexplore.explorer.samples import PHOTOGRAPHS, YOUR_LOADER, Origin
+from lrexplore.explorer.saving import places, save_both
+from lrexplore.explorer.shown import error_text, shown
+from lrexplore.explorer.state import LAYER, State
+from lrexplore.explorer.worker import Token, Worker
+from lrexplore.ranks import METHODS, RankPlan
+
+CHOICES = ("inputs", "initializer", "scheme", "budget", "ratio", "method", "pinned")
+REST_S = 0.25
+
+
+class NetworkTab:
+    """A page of the explorer. `state` has the traits to set, observe and link; `panel` is the board."""
+
+    def __init__(self, explorer_state: State, network: Network, origin: Origin):
+        self._explorer_state, self._network = explorer_state, network
+        self._lock = RLock()
+        self._allocation = Allocation(network.model, origin)
+        self._judge = Judge(self._allocation)
+        self.state = NetworkState(network.names, self._allocation.check)
+        self._board = Board(network, self._allocation, self._judge)
+        self.panel = self._board.panel
+        self._work = Work(
+            self.state, self._allocation, self._judge, self._board, self._lock, self._tell, self._draw
+        )
+        self._worker = Worker(self._on_failure, grace_s=0.0, rest_s=REST_S)
+        source = YOUR_LOADER if origin.loader is not None else PHOTOGRAPHS
+        buttons = {
+            "pin": self._pin, "keep": self._keep, "unpin": self._unpin, "unpin_all": self._unpin_all,
+            "see": self._see, "search": self._search, "measure": self._measure, "save": self._save,
+        }  # fmt: skip
+        self.controls = NetworkControls(self.state, network.names, source, buttons, self.show_error)
+        self.widget = ipywidgets.VBox([self.controls.box, self.panel])
+        self._good: Wish | None = None
+        self.state.observe(self._on_state, names=list(CHOICES))
+        self.state.observe(self._show_rank, names="layer")
+        self.panel.observe(self._on_slider, names="value")
+        self.panel.on_point(self._on_point)
+        self.panel.on_cancel(self._on_cancel)
+        self._start()
+
+    def plan(self) -> RankPlan:
+        """The plan on screen; what it needs is computed first."""
+        wish = self.state.wish
+        if not self._allocation.ready(wish):
+            self._allocation.prepare(wish, lambda *done: None)
+        return self._allocation.plan(wish)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Block until nothing is left to compute; whether that came about in time."""
+        return self._worker.wait(timeout_s)
+
+    def close(self) -> None:
+        """Stop the worker and close the widgets."""
+        self._worker.close()
+        self.controls.close()
+        self.panel.close()
+        self.widget.close()
+
+    def show_error(self, error: BaseException) -> None:
+        """Show an error in this page's error area."""
+        self.panel.error = error_text(error)
+
+    @shown
+    def _on_state(self, change) -> None:
+        with self._lock:
+            self.panel.error = ""
+            if self._allocation.ready(self.state.wish):
+                self._draw()
+        self._start()
+
+    def _draw(self) -> None:
+        wish = self.state.wish
+        try:
+            self._allocation.plan(wish)
+        except ValueError as error:  # could not be checked when it was chosen: the curves were not there
+            smallest = self._allocation.smallest(wish)
+            self.state.ratio = smallest
+            self.show_error(ValueError(f"{error} The budget is now {smallest:g}."))
+            return
+        self._board.show(wish)
+        self._good = wish
+        self._show_rank()
+
+    @shown
+    def _on_slider(self, change) -> None:
+        ratio = round(change["new"], 4)
+        if ratio == self.state.ratio:
+            return
+        try:
+            self.state.ratio = ratio
+        except Exception:
+            self.panel.value = self.state.ratio
+            raise
+
+    @shown
+    def _on_point(self, point: Point) -> None:
+        if point.plot == "front":
+            if point.trace < len(METHODS):
+                self.state.method = METHODS[point.trace]
+                self.state.ratio = min(1.0, round(float(point.x) + 5e-5, 4))
+            return
+        self.state.layer = str(point.x)
+        if point.plot == "heat":
+            full = self._full_rank(self.state.layer)
+            self.state.pin(self.state.layer, int(full_ranks(full)[point.index[0]]))
+        elif point.step is not None:
+            self.state.pin(self.state.layer, point.step)
+
+    @shown
+    def _on_cancel(self) -> None:
+        with self._lock:
+            self._work.stop()
+            self._worker.cancel()
+            self._tell("cancelled: what is on screen stays as far as it is", 1.0)
+
+    @shown
+    def _pin(self) -> None:
+        self.state.pin(self.state.layer, min(self.controls.rank.value, self._full_rank(self.state.layer)))
+
+    @shown
+    def _keep(self) -> None:
+        self.state.pin(self.state.layer, None)
+
+    @shown
+    def _unpin(self) -> None:
+        self.state.unpin(self.state.layer)
+
+    @shown
+    def _unpin_all(self) -> None:
+        self.state.unpin()
+
+    @shown
+    def _see(self) -> None:
+        rank = self.plan().ranks.get(self.state.layer)
+        self._explorer_state.layer = self.state.layer
+        if rank is not None:
+            self._explorer_state.rank = min(rank, self._explorer_state.max_rank)
+        self._explorer_state.tab = LAYER
+
+    @shown
+    def _search(self) -> None:
+        least, wish = self.controls.agreement.value / 100, self.state.wish
+
+        def run(progress) -> str:
+            ratio = self._judge.smallest(wish, least, progress)
+            with self._lock:
+                progress(1, 1, "found")
+                self.state.ratio = ratio
+            return f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples"
+
+        self._ask(Request(run, kept=False))
+
+    @shown
+    def _measure(self) -> None:
+        wish = self.state.wish
+
+        def run(progress) -> str:
+            self._allocation.measure(wish, progress)
+            return "latency measured: median of rounds in turns on this device"
+
+        self._ask(Request(run))
+
+    @shown
+    def _save(self) -> None:
+        wish = self.state.wish
+        network_path, plan_path = places(self.controls.path.value, overwrite=self.controls.overwrite.value)
+
+        def run(progress) -> str:
+            network = self._allocation.network(wish, progress)
+            return save_both(network, self._allocation.plan(wish), network_path, plan_path)
+
+        self._ask(Request(run))
+
+    def _ask(self, request: Request) -> None:
+        self.panel.error = ""
+        self._work.ask(request)
+        self._start()
+
+    def _start(self) -> None:
+        if "google.colab" in sys.modules:  # shows no update that a background thread sends
+            self._work.job(Token())
+        else:
+            self._worker.submit(self._work.job)
+
+    def _full_rank(self, name: str) -> int:
+        return int(self._board.full_ranks(self.state.scheme)[self._network.names.index(name)])
+
+    def _show_rank(self, change=None) -> None:
+        """The chosen layer's rank on screen, in the box beside it."""
+        full = self._full_rank(self.state.layer)
+        rank = full
+        if self._good is not None:
+            rank = self._allocation.plan(self._good).ranks.get(self.state.layer, full)
+        self.controls.rank.max = full
+        self.controls.rank.value = rank
+
+    def _tell(self, status: str, progress: float) -> None:
+        with self.panel.hold_sync():
+            self.panel.status, self.panel.progress = status, progress
+            self.panel.busy = progress < 1
+
+    def _on_failure(self, error: BaseException) -> None:
+        with self._lock:
+            self._tell("", 1.0)
+            self.show_error(error)
+            if self._good is not None and not self._allocation.ready(self.state.wish):
+                self._restore(self._good)
+
+    def _restore(self, wish: Wish) -> None:
+        """Back to what was on screen: what was chosen since cannot be had."""
+        message = self.panel.error
+        values = {name: getattr(wish, name) for name in CHOICES if name != "pinned"} | {"pinned": dict(wish.pins)}
+        for name, value in values.items():
+            setattr(self.state, name, value)
+        self.panel.error = message

@@ -1,0 +1,143 @@
+"""The Network tab's long work: whatever is missing for what is on screen, in the order in which a person needs it."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from lrexplore.explorer.allocation import Allocation, Progress
+from lrexplore.explorer.compute import Stopped
+from lrexplore.explorer.judge import Judge
+from lrexplore.explorer.network_board import Board
+from lrexplore.explorer.network_state import NetworkState, Wish
+from lrexplore.explorer.worker import Token
+from lrexplore.ranks import METHODS
+
+UPDATE_S = 0.12
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for by a button: `run(progress)` does it and says what came of it.
+
+    One that is `kept` begins again where a new choice stopped it; others are then forgotten.
+    """
+
+    run: Callable[[Progress], str]
+    kept: bool = True
+
+
+class Work:
+    """`job` is for the worker; `tell(status, progress)` and `draw()` are called under `lock`."""
+
+    def __init__(
+        self,
+        state: NetworkState,
+        allocation: Allocation,
+        judge: Judge,
+        board: Board,
+        lock: AbstractContextManager,
+        tell: Callable[[str, float], None],
+        draw: Callable[[], None],
+    ):
+        self._state, self._allocation, self._judge, self._board = state, allocation, judge, board
+        self._lock, self._tell, self._draw = lock, tell, draw
+        self._request: Request | None = None
+        self._stopped: Wish | None = None
+        self._fronts: tuple | None = None
+        self._said = ""
+        self._without_samples = False
+
+    def ask(self, request: Request) -> None:
+        """Do this next."""
+        self._request, self._stopped = request, None
+
+    def stop(self) -> None:
+        """Leave what is on screen as far as it is, until something else is chosen."""
+        self._request, self._stopped = None, self._state.wish
+
+    def job(self, token: Token) -> None:
+        """Everything that is missing; returns early once the token is cancelled."""
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # of this thread: the page needs the other cores
+        sent = 0.0
+
+        def progress(done: int, total: int, what: str) -> None:
+            nonlocal sent
+            with self._lock:
+                if token.cancelled():
+                    raise Stopped
+                if time.monotonic() - sent > UPDATE_S:
+                    sent = time.monotonic()
+                    self._tell(f"{what}: {done} of {total}", min(max(done / max(total, 1), 0.001), 0.999))
+
+        try:
+            with torch.no_grad():
+                self._run(self._state.wish, progress)
+        except Stopped:
+            if self._request and not self._request.kept:
+                self._request = None
+
+    def _run(self, wish: Wish, progress: Progress) -> None:
+        if wish == self._stopped:
+            return
+        if not self._allocation.ready(wish):
+            self._allocation.prepare(wish, progress)
+            self._redraw(progress)
+        if self._request:
+            self._do(self._request, progress)
+        if not self._without_samples:
+            self._look_at_samples(progress)
+        quick = self._allocation.plan(wish)
+        if quick.gap:
+            progress(0, 1, "closing the gap to the best plan")
+            if self._allocation.plan(wish, thorough=True) != quick:
+                self._redraw(progress)
+        if not self._without_samples:
+            self._judge.verdict(wish, progress)
+            self._shown(progress, lambda: self._board.show_verdict(self._allocation.plan(wish)))
+        self._draw_fronts(wish, progress)
+        self._shown(progress, lambda: self._tell(self._said, 1.0))
+
+    def _do(self, request: Request, progress: Progress) -> None:
+        try:
+            self._said = request.run(progress)
+        except Stopped:
+            raise
+        except Exception:
+            self._request = None  # else it would fail again with every choice
+            raise
+        self._request = None
+        self._redraw(progress)
+
+    def _look_at_samples(self, progress: Progress) -> None:
+        if self._judge.known(None) is not None:
+            return
+        progress(0, 1, "gathering sample inputs")
+        try:
+            self._judge.original(progress)
+        except (ValueError, ModuleNotFoundError) as error:
+            self._without_samples, reason = True, str(error)
+            self._shown(progress, lambda: self._board.tell_no_samples(reason))
+        else:
+            self._redraw(progress)
+
+    def _draw_fronts(self, wish: Wish, progress: Progress) -> None:
+        wanted = (*wish.curves, wish.budget, wish.pins, self._judge.known(None) is not None)
+        if wanted == self._fronts:
+            return
+        for method in METHODS:
+            front = self._allocation.front(wish, method, progress)
+            self._shown(progress, lambda method=method, front=front: self._board.show_front({method: front}))
+        self._fronts = wanted
+
+    def _redraw(self, progress: Progress) -> None:
+        self._shown(progress, self._draw)
+
+    def _shown(self, progress: Progress, show: Callable[[], None]) -> None:
+        """Put something on screen, unless something else was chosen meanwhile."""
+        with self._lock:
+            progress(1, 1, "drawing")
+            show()

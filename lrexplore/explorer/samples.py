@@ -1,0 +1,115 @@
+"""Sample inputs of a network: those it was given, else crops of scikit-learn's photographs; and its classes' names.
+
+Some are for calibration, others for judging: no input is both.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lrexplore.calibration import first_inputs, run_model
+from lrexplore.datasets.loader import ImageLoader
+from lrexplore.datasets.photographs import photographs
+from lrexplore.models import available_weights, categories, names, preprocess
+
+NUM_FIT, NUM_JUDGED, NUM_LOADED, BATCH_SIZE = 32, 16, 128, 8
+PICTURE_PX = 128
+PHOTOGRAPHS = "crops of scikit-learn's two photographs"
+YOUR_LOADER = "your loader"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """`fit` and `judged`, lists of batches; `pictures` (n, height, width, 3) uint8 of the judged inputs, if they have.
+
+    `source` says whose they are.
+    """
+
+    fit: list[Tensor]
+    judged: list[Tensor]
+    pictures: np.ndarray | None
+    source: str
+
+    @property
+    def num_judged(self) -> int:
+        """How many inputs there are to judge by."""
+        return sum(len(batch) for batch in self.judged)
+
+
+@dataclass
+class Origin:
+    """Where a network came from: its name, if it has one, the weights and the loader given with it."""
+
+    name: str | None = None
+    weights: object = None
+    loader: Iterable | None = None
+    _samples: Samples | None = field(default=None, repr=False)
+
+    def samples(self, model: nn.Module) -> Samples:
+        """The inputs for this model, gathered once.
+
+        Raises ValueError where there are none that the model takes, ModuleNotFoundError without scikit-learn.
+        """
+        if self._samples is None:
+            found = self._photographs() if self.loader is None else _loaded(self.loader)
+            with torch.no_grad():
+                self._check(model, found)
+            self._samples = found
+        return self._samples
+
+    def class_names(self) -> list[str] | None:
+        """The names of the classes, in the order of the logits; None where they are not known."""
+        name = (self.name or "").lower()
+        if name in names() and isinstance(self.weights, str) and self.weights in available_weights(name):
+            return categories()
+        return None
+
+    def _photographs(self) -> Samples:
+        name = (self.name or "").lower()
+        transform = partial(preprocess, name if name in names() else "resnet50")
+        judged = photographs(NUM_JUDGED, part="held_out")
+        pictures = np.stack([np.asarray(image.resize((PICTURE_PX, PICTURE_PX))) for image in judged])
+        fit = ImageLoader(photographs(NUM_FIT), transform, BATCH_SIZE)
+        return Samples(list(fit), list(ImageLoader(judged, transform, BATCH_SIZE)), pictures, PHOTOGRAPHS)
+
+    def _check(self, model: nn.Module, found: Samples) -> None:
+        try:
+            run_model(model, found.judged[0][:1])
+        except ValueError as error:
+            if self.loader is not None:
+                raise
+            raise ValueError(
+                f"`loader` must be given for this network, got none, and it does not take photographs: {error} "
+                "Pass batches of your own: `lr.explore(model, loader=batches)`."
+            ) from None
+
+
+def _loaded(loader: Iterable) -> Samples:
+    batches, _ = first_inputs(loader, NUM_LOADED)
+    shapes = {tuple(batch.shape[1:]) if isinstance(batch, Tensor) else type(batch).__name__ for batch in batches}
+    if len(shapes) > 1 or not all(isinstance(batch, Tensor) for batch in batches):
+        raise ValueError(
+            f"`loader` must give tensors of one shape for the Network tab, got {', '.join(map(str, shapes))}. "
+            "Use `lr.allocate` and `lr.compare`, which take any inputs."
+        )
+    inputs = torch.cat(batches)[:NUM_LOADED]
+    if len(inputs) < 2:
+        raise ValueError(f"`loader` must give two inputs or more, got {len(inputs)}. One is kept for judging.")
+    judged = torch.arange(len(inputs)) % 4 == 1
+    fit, held_out = inputs[~judged].split(BATCH_SIZE), inputs[judged][:NUM_JUDGED].split(BATCH_SIZE)
+    return Samples(list(fit), list(held_out), _pictures(torch.cat(held_out)), YOUR_LOADER)
+
+
+def _pictures(inputs: Tensor) -> np.ndarray | None:
+    """Images stretched to their own range, (n, height, width, 3) uint8; None for inputs that are none."""
+    if inputs.ndim != 4 or inputs.shape[1] not in (1, 3):
+        return None
+    low, high = inputs.amin((1, 2, 3), keepdim=True), inputs.amax((1, 2, 3), keepdim=True)
+    shades = 255 * (inputs - low) / (high - low).clamp_min(1e-12)
+    step = -(-max(inputs.shape[2:]) // PICTURE_PX)
+    shades = shades[:, :, ::step, ::step].expand(-1, 3, -1, -1)
+    return shades.permute(0, 2, 3, 1).round().to(torch.uint8).cpu().numpy()
