@@ -50,8 +50,7 @@ class Allocation:
     @property
     def samples(self) -> Samples:
         """The inputs to calibrate and to judge by; raises as `Origin.samples`."""
-        with self._lock:
-            return self.origin.samples(self.model)
+        return self.origin.samples(self.model)
 
     def ready(self, wish: Wish) -> bool:
         """Whether a plan for this can be made at once."""
@@ -83,16 +82,16 @@ class Allocation:
 
         Raises ValueError where none meets the budget, with the smallest that can be reached.
         """
-        key = (wish, True) if (wish, True) in self._plans else (wish, thorough)
         with self._lock:
-            if key not in self._plans:
-                states = THOROUGH_STATES if thorough else QUICK_STATES
-                self._plans[key] = self._allocator(wish).plan(
-                    wish.budget, wish.ratio, method=wish.method, max_states=states
-                )
+            known = self._plans.get((wish, True)) or self._plans.get((wish, thorough))
+        if known is None:
+            states = THOROUGH_STATES if thorough else QUICK_STATES
+            known = self._allocator(wish).plan(wish.budget, wish.ratio, method=wish.method, max_states=states)
+            with self._lock:  # not held while solving: the other thread answers a slider
+                self._plans[wish, thorough] = known
                 if len(self._plans) > MAX_PLANS:
                     self._plans.popitem(last=False)
-            return self._plans[key]
+        return known
 
     def smallest(self, wish: Wish) -> float:
         """The smallest ratio of the budget's kind that can be reached with these pins, rounded up."""

@@ -7,7 +7,7 @@ from torch import nn
 
 from lrexplore.dual import BatchNorm
 from lrexplore.init import Problem
-from lrexplore.linalg import check_finite, rank_from_scale, spectral_norm
+from lrexplore.linalg import SCHEMES, check_finite, rank_from_scale, spectral_norm
 from lrexplore.nn import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
 
 
@@ -71,6 +71,11 @@ class Network:
         """The rank chosen for a layer: as set, or by the rank scale."""
         shape = self.layers[name].matrix_shape(scheme)
         return min(self.ranks.get(name) or rank_from_scale(shape, self.rank_scale), min(shape))
+
+    def full_rank(self, name: str, scheme: str) -> int:
+        """The largest rank of a layer under a scheme; under "best", that of the larger."""
+        schemes = SCHEMES if scheme == "best" else (scheme,)
+        return max(min(self.layers[name].matrix_shape(one)) for one in schemes)
 
     def costs(self, name: str, scheme: str) -> tuple[float, float | None]:
         """Parameters, and multiply-adds or None, that one more rank adds to the layer, over the unfactorized ones."""

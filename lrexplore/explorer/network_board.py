@@ -6,6 +6,7 @@ from lrexplore.explorer.allocation import SHARES, Allocation, Front, ratio_of
 from lrexplore.explorer.judge import Judge, Verdict
 from lrexplore.explorer.network import Network
 from lrexplore.explorer.network_figures import (
+    NUM_PICTURES,
     front_plot,
     front_update,
     heat_plot,
@@ -18,7 +19,6 @@ from lrexplore.explorer.network_figures import (
 )
 from lrexplore.explorer.network_state import BUDGETS, Wish
 from lrexplore.explorer.panel import PlotPanel
-from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import GAUSSIAN, RankPlan
 
 STEP = 0.005
@@ -33,6 +33,7 @@ class Board:
         self._drawn: tuple | None = None
         self._no_samples = ""
         self._worded: RankPlan | None = None
+        self._device = str(next(network.model.parameters()).device)
         self._class_names = allocation.origin.class_names()
 
     def show(self, wish: Wish) -> None:
@@ -48,6 +49,11 @@ class Board:
         self.panel.show(frame, value=wish.ratio)
         self.panel.amend(patch)
         self.show_verdict(self._allocation.plan(wish))
+
+    def wait_for_curves(self) -> None:
+        """What is there before anything is known."""
+        title = f"whole network · the curves of {len(self._network.names)} layers are computed first"
+        self.panel.show({"key": "waiting", "board": True, "title": title, "readouts": [], "plots": []})
 
     def show_front(self, fronts: dict[str, Front]) -> None:
         """Draw the fronts of some methods."""
@@ -73,11 +79,8 @@ class Board:
         self._no_samples = reason
         self._amend({"readouts": self._agreement(None)})
 
-    def full_ranks(self, scheme: str) -> np.ndarray:
-        """The full rank of every layer that can be factorized; of the larger scheme for "best"."""
-        schemes = SCHEMES if scheme == "best" else (scheme,)
-        layers = [self._network.layers[name] for name in self._network.names]
-        return np.array([max(min(layer.matrix_shape(s)) for s in schemes) for layer in layers])
+    def _full_ranks(self, scheme: str) -> np.ndarray:
+        return np.array([self._network.full_rank(name, scheme) for name in self._network.names])
 
     def _amend(self, patch: dict) -> None:
         if self.panel.frame:
@@ -92,12 +95,13 @@ class Board:
         smallest = self._allocation.smallest(wish)
         layers, errors = self._allocation.errors(wish)
         plots = [
-            ranks_plot(names, self.full_ranks(wish.scheme)),
+            ranks_plot(names, self._full_ranks(wish.scheme)),
             heat_plot(layers, SHARES, errors, wish.inputs, wish.initializer),
             front_plot(unit, wish.inputs),
         ]
         if self._pictures() is not None:
-            plots.append(samples_plot(self._pictures(), self._allocation.samples.source))
+            source = self._allocation.samples.source
+            plots.append(samples_plot(self._pictures(), source, random=self._allocation.origin.is_random))
         inputs = wish.inputs
         if wish.inputs != GAUSSIAN:
             inputs = f"{wish.inputs} ({self._allocation.samples.source})"
@@ -117,7 +121,7 @@ class Board:
             {"id": "error", "label": "predicted error", "format": "3g", "value": None},
             {"id": "parameters", "label": "parameters", "format": "3g", "value": None},
             {"id": "flops", "label": "multiply-adds", "format": "3g", "value": None, "missing": "unknown"},
-            {"id": "latency", "label": "latency", "format": "3g", "value": None, "missing": "not measured"},
+            {"id": "latency", "label": "latency", "format": "3g", "value": None, "missing": "–"},
             {"id": "agreement", "label": "top-1 agreement", "format": "pct", "value": None},
             {"id": "divergence", "label": "KL divergence", "format": "3g", "value": None, "unit": "nats"},
         ]
@@ -149,7 +153,7 @@ class Board:
         layers = {layer.name: layer for layer in plan.layers}
         pins = dict(wish.pins)
         shares, states, words = [], [], []
-        for name, full in zip(self._network.names, self.full_ranks(wish.scheme), strict=True):
+        for name, full in zip(self._network.names, self._full_ranks(wish.scheme), strict=True):
             layer = layers[name]
             shares.append(1.0 if layer.rank is None else layer.rank / full)
             states.append("pinned" if name in pins else "left as it is" if layer.rank is None else "factorized")
@@ -163,17 +167,17 @@ class Board:
 
     def _costs(self, plan: RankPlan) -> dict[str, dict]:
         gap = "" if plan.gap is None else " · proven the least" if plan.gap == 0 else f" · at most {plan.gap:.1%} above"
-        flops = plan.flops
+        flops, timed = plan.flops, self._allocation.latency_ratio(plan)
         return {
             "error": {
                 "value": plan.error,
                 "note": f"sum over {len(self._network.names)} layers · {plan.inputs}{gap}",
             },
             "parameters": {"value": plan.parameter_ratio, "note": f"× {plan.parameters[0] / 1e6:.3g} M"},
-            "flops": {"value": plan.flop_ratio, "note": f"× {flops[0] / 1e6:.3g} M an input" if flops else ""},
+            "flops": {"value": plan.flop_ratio, "note": f"× {flops[0] / 1e9:.3g} G an input" if flops else ""},
             "latency": {
-                "value": self._allocation.latency_ratio(plan),
-                "note": "after / before, measured in turns on this device",
+                "value": timed,
+                "note": f"after / before, measured in turns on {self._device}" if timed else "not measured yet",
             },
         }
 
@@ -192,7 +196,7 @@ class Board:
 
     def _words(self, original: Verdict, verdict: Verdict | None) -> dict:
         lines, marks = [], []
-        for number in range(min(12, len(original.before))):
+        for number in range(min(NUM_PICTURES, len(original.before))):
             before = self._said(original.before[number], original.before_share[number])
             after, mark = "…", ""
             if verdict is not None:

@@ -15,6 +15,7 @@ METHOD_STYLES = {
 CHOSEN, PINNED, KEPT = "#0F7B8A", "#D9822B", "#9AA0A6"
 STATES = (("factorized", CHOSEN, ""), ("pinned", PINNED, "/"), ("left as it is", KEPT, "."))
 LEAST_ERROR = 1e-3
+NUM_PICTURES = 12
 MARGIN = {"l": 58, "r": 86, "t": 10, "b": 112}
 LABELS = {"tickangle": -55, "tickfont": {"size": 10}, "automargin": False}
 
@@ -30,6 +31,7 @@ def ranks_plot(names: list[str], full: np.ndarray) -> dict:
             "y": nothing,
             "hovertext": [""] * len(names),
             "hovertemplate": "%{hovertext}<extra></extra>",
+            "opacity": 0.6 if color == KEPT else 1,
             "marker": {"color": color, "pattern": {"shape": shape, "fillmode": "replace", "fgcolor": color, "size": 6}}
             if shape
             else {"color": color},
@@ -51,7 +53,7 @@ def ranks_plot(names: list[str], full: np.ndarray) -> dict:
             "margin": MARGIN,
             "barmode": "overlay",
             "bargap": 0.18,
-            "xaxis": {"type": "category", **LABELS},
+            "xaxis": {"type": "category", "range": [-0.5, len(names) - 0.5], "showgrid": False, **LABELS},
             "yaxis": {"title": {"text": "rank / full rank"}, "range": [0, 1.04], "tickformat": ".0%"},
         },
     }
@@ -110,7 +112,7 @@ def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: 
         "layout": {
             "height": 360,
             "margin": MARGIN,
-            "xaxis": {"type": "category", "showgrid": False, **LABELS},
+            "xaxis": {"type": "category", "range": [-0.5, len(names) - 0.5], "showgrid": False, **LABELS},
             "yaxis": {
                 "title": {"text": "rank / full rank"},
                 "range": [0, 1.02],
@@ -163,9 +165,9 @@ def front_plot(unit: str, inputs: str) -> dict:
         "clicks": True,
         "data": data,
         "layout": {
-            "height": 340,
+            "height": 400,
             "xaxis": {"title": {"text": f"{unit}, after / before"}, "range": [0, 1.02]},
-            "yaxis": {"title": {"text": "predicted error"}, "type": "log", "autorange": True},
+            "yaxis": {"title": {"text": "predicted error"}, "type": "log", "autorange": True, "dtick": "D2"},
         },
     }
 
@@ -182,8 +184,9 @@ def point_update(ratio: float, error: float) -> dict:
     return {str(len(METHOD_STYLES)): at}
 
 
-def samples_plot(pictures: np.ndarray, source: str, most: int = 12) -> dict:
+def samples_plot(pictures: np.ndarray, source: str, *, random: bool = False) -> dict:
     """The judged inputs as pictures; `samples_update` writes what the networks say below them."""
+    untrained = " The network has random weights: what it says means nothing yet." if random else ""
     return {
         "id": "samples",
         "kind": "images",
@@ -192,8 +195,8 @@ def samples_plot(pictures: np.ndarray, source: str, most: int = 12) -> dict:
         "title": f"What the network says: {source}",
         "caption": f"The first of the inputs that the network is judged by ({source}; none of them was used for "
         "calibration), with the most likely class before and after, and its probability. Agreement and KL divergence "
-        "are over all of them.",
-        "images": [{"label": "", "values": picture, "notes": []} for picture in pictures[:most]],
+        f"are over all of them.{untrained}",
+        "images": [{"label": "", "values": picture, "notes": []} for picture in pictures[:NUM_PICTURES]],
     }
 
 

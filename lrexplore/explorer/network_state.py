@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import traitlets as t
 
+from lrexplore.explorer.network import Network
 from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import GAUSSIAN, METHODS, YOURS
@@ -50,10 +51,10 @@ class NetworkState(t.HasTraits):
     pinned = t.Dict()
     layer = t.Unicode()
 
-    def __init__(self, layers: list[str], check: Callable[[Wish], None]):
+    def __init__(self, network: Network, check: Callable[[Wish], None]):
         super().__init__()
-        self._layers, self._check = layers, check
-        self.layer = layers[0]
+        self._network, self._check = network, check
+        self.layer = network.names[0]
 
     @property
     def wish(self) -> Wish:
@@ -84,10 +85,10 @@ class NetworkState(t.HasTraits):
 
     @t.validate("layer")
     def _check_layer(self, proposal):
-        if proposal["value"] not in self._layers:
+        if proposal["value"] not in self._network.names:
             raise t.TraitError(
                 f"`layer` must name a layer that can be factorized, got {proposal['value']!r}. "
-                f"Choose from {', '.join(self._layers[:3])}, …"
+                f"Choose from {', '.join(self._network.names[:3])}, …"
             )
         return proposal["value"]
 
@@ -104,6 +105,18 @@ class NetworkState(t.HasTraits):
         self.pinned = {} if layer is None else {name: rank for name, rank in self.pinned.items() if name != layer}
 
     def _try(self, wish: Wish) -> None:
+        for name, rank in wish.pins:
+            if name not in self._network.names:
+                raise t.TraitError(
+                    f"`pinned` must name layers that can be factorized, got {name!r}. "
+                    f"Choose from {', '.join(self._network.names[:3])}, …"
+                )
+            full = self._network.full_rank(name, wish.scheme)
+            if rank is not None and not 1 <= rank <= full:
+                raise t.TraitError(
+                    f"`pinned` must hold ranks in 1..{full} for {name!r} under {wish.scheme!r}, got {rank}. "
+                    "Choose one in that range, or None for as it is."
+                )
         try:
             self._check(wish)
         except ValueError as error:

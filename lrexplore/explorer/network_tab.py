@@ -32,7 +32,7 @@ class NetworkTab:
         self._lock = RLock()
         self._allocation = Allocation(network.model, origin)
         self._judge = Judge(self._allocation)
-        self.state = NetworkState(network.names, self._allocation.check)
+        self.state = NetworkState(network, self._allocation.check)
         self._board = Board(network, self._allocation, self._judge)
         self.panel = self._board.panel
         self._work = Work(
@@ -52,12 +52,15 @@ class NetworkTab:
         self.panel.observe(self._on_slider, names="value")
         self.panel.on_point(self._on_point)
         self.panel.on_cancel(self._on_cancel)
+        self._board.wait_for_curves()
         self._start()
 
     def plan(self) -> RankPlan:
         """The plan on screen; what it needs is computed first."""
+        if not self._allocation.ready(self.state.wish):
+            self._worker.wait()
         wish = self.state.wish
-        if not self._allocation.ready(wish):
+        if not self._allocation.ready(wish):  # cancelled
             self._allocation.prepare(wish, lambda *done: None)
         return self._allocation.plan(wish)
 
@@ -80,6 +83,7 @@ class NetworkTab:
     def _on_state(self, change) -> None:
         with self._lock:
             self.panel.error = ""
+            self._work.say("")
             if self._allocation.ready(self.state.wish):
                 self._draw()
         self._start()
@@ -183,7 +187,10 @@ class NetworkTab:
 
         def run(progress) -> str:
             network = self._allocation.network(wish, progress)
-            return save_both(network, self._allocation.plan(wish), network_path, plan_path)
+            progress(0, 1, "writing")
+            return save_both(
+                network, self._allocation.plan(wish), network_path, plan_path, self._allocation.origin.architecture
+            )
 
         self._ask(Request(run))
 
@@ -199,7 +206,7 @@ class NetworkTab:
             self._worker.submit(self._work.job)
 
     def _full_rank(self, name: str) -> int:
-        return int(self._board.full_ranks(self.state.scheme)[self._network.names.index(name)])
+        return self._network.full_rank(name, self.state.scheme)
 
     def _show_rank(self, change=None) -> None:
         """The chosen layer's rank on screen, in the box beside it."""
@@ -207,8 +214,8 @@ class NetworkTab:
         rank = full
         if self._good is not None:
             rank = self._allocation.plan(self._good).ranks.get(self.state.layer, full)
-        self.controls.rank.max = full
-        self.controls.rank.value = rank
+        with self.controls.rank.hold_sync():
+            self.controls.rank.max, self.controls.rank.value = full, rank
 
     def _tell(self, status: str, progress: float) -> None:
         with self.panel.hold_sync():

@@ -55,6 +55,10 @@ class Work:
         """Do this next."""
         self._request, self._stopped = request, None
 
+    def say(self, text: str) -> None:
+        """What the status says once nothing is left to do."""
+        self._said = text
+
     def stop(self) -> None:
         """Leave what is on screen as far as it is, until something else is chosen."""
         self._request, self._stopped = None, self._state.wish

@@ -49,6 +49,17 @@ class Origin:
     loader: Iterable | None = None
     _samples: Samples | None = field(default=None, repr=False)
 
+    @property
+    def architecture(self) -> str | None:
+        """The name in `lr.load_model`; None for a checkpoint and for a module of one's own."""
+        name = (self.name or "").lower()
+        return name if name in names() else None
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the weights are known to be a random draw."""
+        return self.architecture is not None and self.weights is None
+
     def samples(self, model: nn.Module) -> Samples:
         """The inputs for this model, gathered once.
 
@@ -63,14 +74,13 @@ class Origin:
 
     def class_names(self) -> list[str] | None:
         """The names of the classes, in the order of the logits; None where they are not known."""
-        name = (self.name or "").lower()
-        if name in names() and isinstance(self.weights, str) and self.weights in available_weights(name):
+        name = self.architecture
+        if name and isinstance(self.weights, str) and self.weights in available_weights(name):
             return categories()
         return None
 
     def _photographs(self) -> Samples:
-        name = (self.name or "").lower()
-        transform = partial(preprocess, name if name in names() else "resnet50")
+        transform = partial(preprocess, self.architecture or "resnet50")
         judged = photographs(NUM_JUDGED, part="held_out")
         pictures = np.stack([np.asarray(image.resize((PICTURE_PX, PICTURE_PX))) for image in judged])
         fit = ImageLoader(photographs(NUM_FIT), transform, BATCH_SIZE)

@@ -31,9 +31,14 @@ def places(text: str, *, overwrite: bool = False) -> tuple[Path, Path]:
     return network, plan
 
 
-def save_both(model: nn.Module, plan: RankPlan, network_path: Path, plan_path: Path) -> str:
-    """Writes the factorized network and its plan; a sentence that says what was written."""
-    save(model, network_path)
+def save_both(
+    model: nn.Module, plan: RankPlan, network_path: Path, plan_path: Path, architecture: str | None = None
+) -> str:
+    """Writes the factorized network and its plan; a sentence that says what was written.
+
+    Without its `architecture`, the name it has in `lr.load_model`, that is looked for, which takes seconds.
+    """
+    save(model, network_path, architecture=architecture)
     plan.save(plan_path)
     size = network_path.stat().st_size / 1e6
     return (

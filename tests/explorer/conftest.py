@@ -57,6 +57,18 @@ def sent(monkeypatch) -> Sent:
     return kept
 
 
+@pytest.fixture(scope="session")
+def curve_folder(tmp_path_factory):
+    """One cache of curves for all tests: they are kept by a hash of what they depend on."""
+    return tmp_path_factory.mktemp("curves")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(curve_folder, monkeypatch) -> None:
+    """Tests neither read nor write the cache of the person who runs them."""
+    monkeypatch.setenv("LREXPLORE_CACHE", str(curve_folder))
+
+
 @pytest.fixture
 def no_floor(monkeypatch) -> None:
     """Explorers without the proofs of the floor, which take seconds a layer."""

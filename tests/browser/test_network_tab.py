@@ -1,0 +1,159 @@
+"""The Network tab in a real JupyterLab: opened, moved, pinned, dragged and saved as a person would."""
+
+import pytest
+from browser.accessibility import violations
+
+pytestmark = pytest.mark.browser
+
+CELL = """
+import lrexplore as lr
+from explorer.networks import small_network
+from explorer.whole_network import batches
+
+explorer = lr.explore(small_network(), loader=batches())
+explorer
+"""
+PAGE = "explorer.page('Network')"
+HEIGHTS = "() => document.querySelector('[data-plot-id=ranks]').data.map(({y}) => [...y])"
+ANSWERED = "value => performance.getEntriesByName('lrexplore:painted').at(-1)?.detail.value === value"
+AT = """(node, [x, y]) => {
+    const {xaxis, yaxis} = node._fullLayout, box = node.getBoundingClientRect();
+    return [box.left + xaxis._offset + xaxis.c2p(x), box.top + yaxis._offset + yaxis.d2p(y)];
+}"""
+
+
+@pytest.fixture(scope="module")
+def notebook(open_notebook, browser):
+    opened = open_notebook("network", [CELL])
+    opened.run_all()
+    page = opened.page
+    page.wait_for_function("() => document.querySelector('.lrx-title strong') !== null")
+    page.get_by_role("tab", name="Network").click()
+    page.wait_for_function("() => document.querySelector('[data-plot-id=samples] canvas, .lrx-photographs canvas')")
+    yield opened
+    assert opened.kernel_value(f"[explorer.panel.error, {PAGE}.panel.error]") == ["", ""]
+    assert opened.errors() == []
+    assert browser.outside == []
+    assert [line for line in browser.console if line.startswith("error")] == []
+    opened.close()
+
+
+@pytest.fixture
+def shown(notebook):
+    """The notebook with nothing pinned, half of the parameters, and everything computed."""
+    notebook.kernel_value(f"[{PAGE}.state.unpin(), setattr({PAGE}.state, 'ratio', 0.5), {PAGE}.wait(120)]")
+    notebook.page.wait_for_function(ANSWERED, arg=0.5)
+    return notebook
+
+
+def slider(page):
+    return page.get_by_role("slider", name="budget")
+
+
+def point_at(page, plot_id, x, y):
+    plot = page.locator(f"[data-plot-id={plot_id}]")
+    plot.scroll_into_view_if_needed()
+    return plot.evaluate(AT, [x, y])
+
+
+def readout(page, name):
+    return page.locator(f"[data-readout-id={name}] .lrx-value").inner_text()
+
+
+def test_an_arrow_key_moves_budget_bars_and_kernel(shown):
+    page = shown.page
+    before = page.evaluate(HEIGHTS)
+    slider(page).press("PageDown")
+    page.wait_for_function(ANSWERED, arg=0.45)
+    shown.wait_for_value(f"{PAGE}.state.ratio", 0.45)
+    assert page.evaluate(HEIGHTS) != before
+    assert float(readout(page, "parameters")) <= 0.45
+    assert shown.kernel_value(f"{PAGE}.wait(60)")
+    page.wait_for_function("() => !document.querySelector('[data-readout-id=agreement]').innerText.includes('…')")
+
+
+def test_a_typed_budget_reaches_the_kernel_and_one_too_small_becomes_the_smallest(shown):
+    page = shown.page
+    box = page.get_by_role("spinbutton", name="budget, exact value")
+    box.fill("0.6")
+    box.press("Enter")
+    shown.wait_for_value(f"{PAGE}.state.ratio", 0.6)
+    box.fill("0.0001")
+    box.press("Enter")
+    smallest = shown.kernel_value(f"{PAGE}.panel.frame['slider']['min']")
+    shown.wait_for_value(f"{PAGE}.state.ratio", smallest)
+
+
+def test_a_dragged_bar_is_pinned_and_unpinned_by_a_button(shown):
+    page = shown.page
+    place = shown.kernel_value("explorer.network.names.index('wide')")
+    page.mouse.move(*point_at(page, "ranks", place, 0.8))
+    page.mouse.down()
+    page.mouse.move(*point_at(page, "ranks", place, 0.4))
+    page.mouse.move(*point_at(page, "ranks", place, 0.25))
+    page.mouse.up()
+    shown.wait_for_value(f"{PAGE}.state.pinned", {"wide": 4})
+    page.wait_for_function(f"place => ({HEIGHTS})()[1][place] === 0.25", arg=place)
+    page.get_by_role("button", name="unpin", exact=True).click()
+    shown.wait_for_value(f"{PAGE}.state.pinned", {})
+    page.wait_for_function(f"place => ({HEIGHTS})()[1][place] === 0", arg=place)
+
+
+def test_a_layer_is_pinned_by_keyboard_alone(shown):
+    page = shown.page
+    page.get_by_label("layer", exact=True).select_option("point")
+    shown.wait_for_value(f"{PAGE}.controls.layer.value", "point")
+    box = page.get_by_label("rank", exact=True)
+    box.fill("2")
+    box.press("Enter")
+    shown.wait_for_value(f"{PAGE}.controls.rank.value", 2)
+    page.get_by_role("button", name="pin at rank").press("Enter")
+    shown.wait_for_value(f"{PAGE}.state.pinned", {"point": 2})
+
+
+def test_a_click_on_a_front_takes_its_budget(shown):
+    page = shown.page
+    trace = page.locator("[data-plot-id=front]").evaluate("node => [[...node.data[0].x], [...node.data[0].y]]")
+    page.mouse.click(*point_at(page, "front", trace[0][2], trace[1][2]))
+    shown.wait_for_value(f"abs({PAGE}.state.ratio - {trace[0][2]}) < 1e-3", True)
+
+
+def test_plan_and_network_are_written_where_the_box_says(shown, tmp_path):
+    page = shown.page
+    page.get_by_label("save as").fill(str(tmp_path / "small"))
+    shown.wait_for_value(f"{PAGE}.controls.path.value", str(tmp_path / "small"))
+    page.get_by_role("button", name="save", exact=True).click()
+    page.get_by_text("Wrote ").first.wait_for()
+    assert {path.name for path in tmp_path.iterdir()} == {"small.json", "small.safetensors"}
+    assert shown.kernel_value(f"lr.RankPlan.load({str(tmp_path / 'small.json')!r}) == explorer.network_plan()")
+
+
+def test_a_choice_that_cannot_be_is_told_in_this_page(shown):
+    page = shown.page
+    shown.kernel_value(f"[{PAGE}._on_slider({{'new': 0.001}})]")
+    alert = page.get_by_role("alert").filter(has_text="must be at least")
+    alert.wait_for(state="visible")
+    alert.get_by_role("button", name="Close the error").click()
+    shown.wait_for_value(f"{PAGE}.panel.error", "")
+    assert shown.kernel_value(f"{PAGE}.state.ratio") == 0.5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_the_network_tab(shown, theme):
+    shown.set_theme(theme)
+    shown.page.wait_for_function(
+        "() => [...document.querySelectorAll('.lrx-spoken')].some((node) => node.textContent.startsWith('whole'))"
+    )
+    assert violations(shown.page, ".jp-OutputArea-output:has(.lrx)") == []
+    shown.set_theme("light")
+
+
+def test_tabs_are_changed_by_keyboard(shown):
+    page = shown.page
+    page.get_by_role("tab", name="Network").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    shown.wait_for_value("explorer.state.tab", "Layer")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    shown.wait_for_value("explorer.state.tab", "Network")

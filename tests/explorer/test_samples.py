@@ -1,0 +1,82 @@
+"""Sample inputs: whose they are, that none is used twice, and what is said where there are none."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from explorer.networks import linear_network, small_network
+from explorer.whole_network import batches
+
+from lrexplore.explorer.samples import PHOTOGRAPHS, YOUR_LOADER, Origin
+
+
+def test_inputs_of_a_loader_are_for_calibrating_or_for_judging_never_both():
+    samples = Origin(loader=[(batch, torch.zeros(len(batch))) for batch in batches()]).samples(small_network())
+    fit, judged = torch.cat(samples.fit), torch.cat(samples.judged)
+    assert len(fit) + len(judged) == 24
+    assert samples.num_judged == len(judged) == 6
+    both = torch.cat([fit, judged]).flatten(1)
+    assert len(torch.unique(both, dim=0)) == 24
+    assert samples.source == YOUR_LOADER
+
+
+def test_pictures_are_the_judged_inputs_stretched_to_their_own_range():
+    samples = Origin(loader=batches()).samples(small_network())
+    assert samples.pictures.shape == (6, 12, 12, 3)
+    assert samples.pictures.dtype == np.uint8
+    assert (samples.pictures.min((1, 2, 3)) == 0).all()
+    assert (samples.pictures.max((1, 2, 3)) == 255).all()
+
+
+def test_inputs_that_are_no_images_have_no_pictures():
+    loader = [torch.randn(8, 16, generator=torch.Generator().manual_seed(0))]
+    assert Origin(loader=loader).samples(linear_network()).pictures is None
+
+
+def test_photographs_are_the_default_for_a_network_that_takes_them():
+    samples = Origin().samples(small_network())
+    assert samples.source == PHOTOGRAPHS
+    assert samples.judged[0].shape[1:] == (3, 224, 224)
+    assert len(samples.pictures) == samples.num_judged == 16
+
+
+def test_a_network_that_takes_no_photographs_asks_for_a_loader():
+    with pytest.raises(ValueError, match=r"`loader` must be given for this network, got none"):
+        Origin().samples(linear_network())
+
+
+@pytest.mark.parametrize(
+    ("loader", "message"),
+    [
+        ([], "`loader` must give at least one batch"),
+        ([torch.zeros(1, 3, 8, 8)], "`loader` must give two inputs or more, got 1"),
+        ([torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 9, 9)], "tensors of one shape"),
+        ([{"x": torch.zeros(2, 3, 8, 8)}], "tensors of one shape for the Network tab, got dict"),
+        ([torch.zeros(4, 5, 8, 8)], "`loader` must give batches that the model takes"),
+    ],
+)
+def test_a_loader_that_cannot_be_used_is_refused_with_the_way_out(loader, message):
+    with pytest.raises(ValueError, match=message):
+        Origin(loader=loader).samples(small_network())
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch):
+    from lrexplore.datasets.photographs import _sample_photographs
+
+    _sample_photographs.cache_clear()
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ModuleNotFoundError, match="Install the extra"):
+        Origin().samples(small_network())
+
+
+def test_classes_have_names_only_with_published_weights():
+    assert Origin("efficientnet_lite0", "imagenet").class_names()[985] == "daisy"
+    assert Origin("efficientnet_lite0").class_names() is None
+    assert Origin(None, "imagenet").class_names() is None
+
+
+def test_weights_of_ones_own_module_are_not_called_random():
+    assert Origin("resnet50").is_random
+    assert not Origin("resnet50", "DEFAULT").is_random
+    assert not Origin().is_random
