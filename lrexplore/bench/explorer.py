@@ -12,6 +12,7 @@ from pathlib import Path
 from lrexplore.bench.jupyterlab import Browser, Lab, Notebook, chromium, jupyter_lab
 from lrexplore.bench.latency import (
     MARKS,
+    budget_latencies,
     exact_row_latencies,
     kernel_rank_latencies,
     layer_latency,
@@ -74,10 +75,11 @@ def measure(folder: Path, num_steps: int) -> list[Measure]:
     with jupyter_lab(folder, environment={"PYTHONPATH": search}) as lab, chromium() as browser:
         notebook, shown = _first_display(lab, browser)
         measures = [*shown, *_slider(notebook, num_steps), *_kernel(notebook, num_steps), *_layers(notebook, num_steps)]
+        measures += _network(notebook, num_steps)
         measures.append(Measure("requests to anywhere else", len(browser.outside), "requests", 0))
-        error = notebook.kernel_value("explorer.panel.error")
+        error = notebook.kernel_value("explorer.panel.error or explorer.page('Network').panel.error")
         if error:
-            raise RuntimeError(f"`explorer.panel.error` must stay empty, got: {error}")
+            raise RuntimeError(f"The explorer's error areas must stay empty, got: {error}")
         notebook.page.close()
     return measures
 
@@ -166,4 +168,24 @@ def _layers(notebook: Notebook, num_steps: int) -> list[Measure]:
     ] + [
         Measure("a layer seen before, median", found["median_ms"], "ms"),
         Measure("a layer seen before, p95", found["p95_ms"], "ms", 200),
+    ]
+
+
+def _network(notebook: Notebook, num_steps: int) -> list[Measure]:
+    page = notebook.page
+    started = page.evaluate("performance.now()")
+    page.locator(".jupyter-widget-tab").get_by_role("tab", name="Network", exact=True).click()
+    page.wait_for_function("() => document.querySelector('[data-plot-id=ranks] .main-svg')", timeout=300_000)
+    shown_ms = page.evaluate("performance.now()") - started
+    notebook.kernel_value("explorer.page('Network').wait(300)")
+    notebook.kernel_value("[setattr(explorer.page('Network').state, 'ratio', 0.95), explorer.page('Network').wait(60)]")
+    page.wait_for_function(f"() => {MARKS}.at(-1).detail.value === 0.95")
+    before = len(notebook.received)
+    found = summary(budget_latencies(page, num_steps=WARM_UP + num_steps)[WARM_UP:])
+    num_bytes = sum(notebook.received[before:]) / (WARM_UP + num_steps)
+    return [
+        Measure("Network tab opened to the first plan, curves included", shown_ms, "ms"),
+        Measure("budget key to repainted bars, median", found["median_ms"], "ms"),
+        Measure("budget key to repainted bars, p95", found["p95_ms"], "ms", 150),
+        Measure("received a budget step", num_bytes, "bytes"),
     ]

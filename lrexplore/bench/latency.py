@@ -97,6 +97,21 @@ def layer_latency(page, name: str) -> float:
     return page.evaluate(f"sought => ({found})(sought).time - window.lrx.click", [name, count])
 
 
+def budget_latencies(page, *, num_steps: int = 100) -> list[float]:
+    """Latencies in ms from an arrow key on the Network tab's budget slider to the repainted bars, walking down."""
+    page.evaluate(HOOKS)
+    slider = page.get_by_role("slider", name="budget")
+    slider.focus()
+    answer = f"([count, before]) => {MARKS}.slice(count).find(({{detail}}) => detail.key && detail.value < before)"
+    latencies = []
+    for _ in range(num_steps):
+        before, count = float(slider.input_value()), page.evaluate(f"{MARKS}.length")
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_function(answer, arg=[count, before])
+        latencies.append(page.evaluate(f"sought => ({answer})(sought).startTime - window.lrx.key", [count, before]))
+    return latencies
+
+
 def summary(latencies: list[float]) -> dict[str, float]:
     """Median, 95th percentile and largest of some latencies."""
     ordered = sorted(latencies)

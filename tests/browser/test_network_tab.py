@@ -22,13 +22,17 @@ AT = """(node, [x, y]) => {
 }"""
 
 
+def tab(page, title):
+    return page.locator(".jupyter-widget-tab").get_by_role("tab", name=title, exact=True)
+
+
 @pytest.fixture(scope="module")
 def notebook(open_notebook, browser):
     opened = open_notebook("network", [CELL])
     opened.run_all()
     page = opened.page
     page.wait_for_function("() => document.querySelector('.lrx-title strong') !== null")
-    page.get_by_role("tab", name="Network").click()
+    tab(page, "Network").click()
     page.wait_for_function("() => document.querySelector('[data-plot-id=samples] canvas, .lrx-photographs canvas')")
     yield opened
     assert opened.kernel_value(f"[explorer.panel.error, {PAGE}.panel.error]") == ["", ""]
@@ -57,7 +61,7 @@ def point_at(page, plot_id, x, y):
 
 
 def readout(page, name):
-    return page.locator(f"[data-readout-id={name}] .lrx-value").inner_text()
+    return page.locator(f".lrx-is-board [data-readout-id={name}] .lrx-value").inner_text()
 
 
 def test_an_arrow_key_moves_budget_bars_and_kernel(shown):
@@ -69,7 +73,7 @@ def test_an_arrow_key_moves_budget_bars_and_kernel(shown):
     assert page.evaluate(HEIGHTS) != before
     assert float(readout(page, "parameters")) <= 0.45
     assert shown.kernel_value(f"{PAGE}.wait(60)")
-    page.wait_for_function("() => !document.querySelector('[data-readout-id=agreement]').innerText.includes('…')")
+    page.wait_for_function("() => !document.querySelector("[data-readout-id=agreement]").innerText.includes('…')")
 
 
 def test_a_typed_budget_reaches_the_kernel_and_one_too_small_becomes_the_smallest(shown):
@@ -150,7 +154,7 @@ def test_axe_finds_nothing_serious_in_the_network_tab(shown, theme):
 
 def test_tabs_are_changed_by_keyboard(shown):
     page = shown.page
-    page.get_by_role("tab", name="Network").focus()
+    tab(page, "Network").focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     shown.wait_for_value("explorer.state.tab", "Layer")

@@ -62,7 +62,7 @@ export class Store extends EventTarget {
     }
     if (patch.title !== undefined) frame.title = raw.title = patch.title;
     if (patch.slider) for (const held of [frame.slider, raw.slider]) Object.assign(held, patch.slider);
-    frame.answered = patch.value;
+    if (patch.value !== undefined) frame.answered = patch.value;
     this.dispatchEvent(new CustomEvent("patch", { detail: touched }));
   }
 
