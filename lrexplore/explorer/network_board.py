@@ -131,7 +131,7 @@ class Board:
         plan, smallest = self._allocation.plan(wish), self._allocation.smallest(wish)
         shares, states, words = self._bars(wish, plan)
         ratio = ratio_of(plan, wish.budget)
-        kept = np.where(np.array(states) == "left as it is", np.nan, shares)
+        off_the_map = np.where(np.array(states) == "left as it is", -1.0, shares)
         samples = {}
         if self._worded is not None and self._worded != plan:  # what it said belongs to another plan
             self._worded = None
@@ -143,7 +143,7 @@ class Board:
             "readouts": self._costs(plan) | self._agreement(self._judge.known(plan)),
             "plots": {
                 "ranks": {"data": ranks_update(shares, states, words)},
-                "heat": {"data": heat_update(kept)},
+                "heat": {"data": heat_update(off_the_map)},
                 "front": {"data": point_update(ratio, plan.error)},
                 **samples,
             },

@@ -96,7 +96,7 @@ def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: 
         "mode": "markers",
         "name": "rank on screen",
         "x": names,
-        "y": np.full(len(names), np.nan, dtype=np.float32),
+        "y": np.full(len(names), -1, dtype=np.float32),
         "marker": {"symbol": "square", "size": 8, "color": "#D55E00", "line": {"color": "#FFFFFF", "width": 1.5}},
         "hoverinfo": "skip",
     }
@@ -124,7 +124,7 @@ def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: 
 
 
 def heat_update(shares: np.ndarray) -> dict:
-    """Where the plan stands on the heat map, by trace index; NaN for layers left as they are."""
+    """Where the plan stands on the heat map, by trace index; below 0, out of sight, for layers left as they are."""
     return {"1": {"y": shares.astype(np.float32)}}
 
 

@@ -73,7 +73,8 @@ def test_an_arrow_key_moves_budget_bars_and_kernel(shown):
     assert page.evaluate(HEIGHTS) != before
     assert float(readout(page, "parameters")) <= 0.45
     assert shown.kernel_value(f"{PAGE}.wait(60)")
-    page.wait_for_function("() => !document.querySelector("[data-readout-id=agreement]").innerText.includes('…')")
+    waiting = """() => !document.querySelector("[data-readout-id=agreement]").innerText.includes('…')"""
+    page.wait_for_function(waiting)
 
 
 def test_a_typed_budget_reaches_the_kernel_and_one_too_small_becomes_the_smallest(shown):

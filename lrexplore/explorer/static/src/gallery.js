@@ -65,12 +65,13 @@ export class Gallery {
     return { view, heading, caption, node, fresh: false };
   }
 
-  // Mark plots as out of date: all of them, or those with these ids.
-  stale(ids = null) {
+  // Mark plots as out of date: all of them, or those in a map of id -> markers to move, null to draw it all.
+  stale(changes = null) {
     for (const [id, item] of this.items) {
-      if (ids !== null && !ids.has(id)) continue;
-      item.fresh = false;
-      if (ids !== null && this.store.frame.board) this.write(item);
+      if (changes !== null && !changes.has(id)) continue;
+      item.moves = changes?.get(id) ?? null;
+      item.fresh &&= item.moves !== null;
+      if (!item.fresh && changes !== null && this.store.frame.board) this.write(item);
     }
   }
 
@@ -82,7 +83,7 @@ export class Gallery {
       if (view instanceof Images) {
         if (!item.fresh) view.fill(spec);
         view.show(frame.ranks, rank);
-      } else if (item.fresh) view.move(this.store.rows(spec, rank), rank);
+      } else if (item.fresh && view.move(item.moves ?? this.store.rows(spec, rank), rank)) item.moves = null;
       else view.draw(spec, this.store.rows(spec, rank), rank, theme, item.size);
       item.fresh = true;
     }

@@ -24,7 +24,7 @@ export class Panel {
     this.visible = false;
     this.started = null;
     this.chosenAt = -Infinity;
-    this.touched = new Set();
+    this.touched = new Map();
     this.closers = [];
     this.build(el);
     this.listen();
@@ -149,8 +149,7 @@ export class Panel {
     const { frame } = this.store;
     this.controls.hidden = this.gallery.root.hidden = frame === null;
     if (!frame) return;
-    this.root.classList.toggle("lrx-is-board", frame.board);
-    this.table.root.hidden = frame.board;
+    this.table.root.hidden = this.root.classList.toggle("lrx-is-board", frame.board);
     this.rankControl.range(frame.maxRank, frame.marks);
     this.write(frame);
     this.readouts.arrange(this.controls.clientWidth);
@@ -171,15 +170,17 @@ export class Panel {
 
   // A patch draws whole plots: while the rank moves, patches are gathered so that they do not slow it.
   takePatch(touched) {
-    for (const id of touched) this.touched.add(id);
-    const wait = performance.now() - this.chosenAt < PATCHES_WAIT_MS ? PATCHES_WAIT_MS : 0;
+    for (const [id, moves] of touched) {
+      const before = this.touched.has(id) ? this.touched.get(id) : [];
+      this.touched.set(id, before && moves && [...before, ...moves]);
+    }
     this.patchTimer ??= setTimeout(() => {
       this.patchTimer = null;
       this.gallery.stale(this.touched);
       this.touched.clear();
       if (this.store.frame.board) this.write(this.store.frame);
       this.schedule();
-    }, wait);
+    }, performance.now() - this.chosenAt < PATCHES_WAIT_MS ? PATCHES_WAIT_MS : 0);
   }
 
   restyle() {

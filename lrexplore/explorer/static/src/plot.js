@@ -61,11 +61,15 @@ export class Plot {
     Plotly.react(this.stage, data, this.stage.layout);
   }
 
-  // Show another rank in a plot that is drawn already.
+  // Show another rank in a plot that is drawn already; whether its axes still hold what moved.
   move(rows, rank) {
     this.rank = rank;
     if (rows.length) move(this.stage, rows);
     this.moveLine();
+    const { yaxis } = this.stage._fullLayout;
+    if (rank !== null || !yaxis.autorange) return true;
+    const inside = (y) => yaxis.d2p(y) >= 0 && yaxis.d2p(y) <= yaxis._length;
+    return rows.every(({ attribute, values }) => attribute !== "y" || [...values].every(inside));
   }
 
   moveLine() {

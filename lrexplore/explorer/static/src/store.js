@@ -36,13 +36,14 @@ export class Store extends EventTarget {
     const frame = this.frame;
     if (!frame || !patch || patch.key !== frame.key) return;
     const raw = this.model.get("frame");
-    const touched = new Set();
+    const touched = new Map();
     for (const [id, change] of Object.entries(patch.plots ?? {})) {
       const index = frame.plots.findIndex((plot) => plot.id === id);
       if (index < 0) continue;
-      changePlot(frame.plots[index], change, decodeWithin);
       changePlot(raw.plots[index], change, (value) => value);
-      touched.add(id);
+      const moves = frame.board ? markerMoves(frame.plots[index], change) : null;
+      changePlot(frame.plots[index], change, decodeWithin);
+      touched.set(id, moves);
     }
     for (const [id, tables] of Object.entries(patch.by_rank ?? {})) {
       const index = frame.plots.findIndex((plot) => plot.id === id);
@@ -52,7 +53,7 @@ export class Store extends EventTarget {
         frame.plots[index].tables[entry].table = decode(packed);
         raw.plots[index].by_rank[entry].values = packed;
       }
-      touched.add(id);
+      touched.set(id, null);
     }
     for (const [id, packed] of Object.entries(patch.readouts ?? {})) {
       const index = frame.readouts.findIndex((readout) => readout.id === id);
@@ -109,6 +110,21 @@ function readFrame(raw) {
     })),
     plots: (raw.plots ?? []).map(readPlot),
   };
+}
+
+// Rows for move.js where a change only puts markers elsewhere; null where the plot must be drawn.
+function markerMoves(plot, { data, ...more }) {
+  if (!data || Array.isArray(data) || Object.keys(more).length) return null;
+  const rows = [];
+  for (const [trace, attributes] of Object.entries(data)) {
+    const { type, mode } = plot.data[trace] ?? {};
+    if (type !== "scatter" || mode !== "markers") return null;
+    for (const [attribute, values] of Object.entries(decodeWithin(attributes))) {
+      if (attribute !== "x" && attribute !== "y") return null;
+      rows.push({ trace: Number(trace), attribute, values });
+    }
+  }
+  return rows;
 }
 
 // A list of traces takes the place of all; else attributes are set in those that are there.
