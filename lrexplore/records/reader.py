@@ -45,6 +45,15 @@ class Reader:
         """The same, from row number `row` on: what a plot that has the earlier rows must append."""
         return {name: np.array(values[row:]) for name, values in self._streams[stream].numbers.items()}
 
+    def lists(self, stream: str, row: int = 0) -> dict[str, np.ndarray]:
+        """The columns that hold one number a layer, from row number `row` on: float64 (rows, layers)."""
+        found = {}
+        for name, values in self._streams[stream].others.items():
+            new = values[row:]
+            if new and all(isinstance(value, list) for value in new):
+                found[name] = np.array(new, dtype=float)
+        return found
+
     def table(self, stream: str):
         """A pandas DataFrame of a stream; `layers` and `norms` have one row a measurement and layer."""
         import pandas as pd  # slow to import, and only tables need it

@@ -1,0 +1,135 @@
+"""Which runs make one curve, what it is called, and how it is drawn. Plain values; no widget, no tensor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lrexplore.explorer.figures import STYLES
+from lrexplore.explorer.run_list import Listed
+
+GROUPINGS = {
+    "all but the seed": None,
+    "single runs": "run",
+    "initializer": "initializer",
+    "rank scale": "rank_scale",
+    "decay": "decay",
+}
+"""What a person chooses -> the choice that the runs of a curve share; None: every choice but the seed."""
+
+UNFACTORIZED = "unfactorized"
+RUN_STYLES = {**STYLES, "spectral-matched": ("#56B4E9", "square-open"), UNFACTORIZED: ("#44AA99", "circle-open")}
+BASELINE = ("#8a8a8a", "dash")
+# Of Paul Tol's muted palette what is seen on white and on black, and is no initializer's color.
+COLORS = ("#44AA99", "#CC6677", "#999933", "#AA4499", "#88CCEE", "#DDCC77")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "circle-open", "diamond-open", "square-open")
+DASHES = ("solid", "dot", "dashdot", "longdash", "longdashdot")
+
+# What is said first in a name. Choices that say nothing of the numbers are left out.
+_FIRST = ("model", "initializer", "rank_scale", "rank_ratio", "plan", "decay", "decay_strength", "scheme", "data")
+_IGNORED = ("name", "runs", "resume", "norms_from", "record_norms", "device", "workers", "checkpoint_steps",
+            "tensorboard", "corrupt", "norms_steps")  # fmt: skip
+_ALONE = ("initializer", "rank_scale", "rank_ratio", "decay")
+_FACTORS = ("initializer", "rank_scale", "rank_ratio", "plan", "scheme", "rank_rule", "layers", "decay")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that make one curve: `name`, and how it looks. `varies` names the choices that differ among them."""
+
+    name: str
+    runs: tuple[Listed, ...]
+    color: str
+    dash: str = "solid"
+    symbol: str = "circle"
+    varies: tuple[str, ...] = ()
+    is_baseline: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name with how many runs it stands for, and whether only their seeds differ."""
+        words = f"{len(self.runs)} {'seeds' if self.varies == ('seed',) else 'runs'}" if len(self.runs) > 1 else ""
+        return f"{'baseline: ' if self.is_baseline else ''}{self.name}{f' ({words})' if words else ''}"
+
+
+def group_runs(runs: Sequence[Listed], grouping: str, baseline: Sequence[Listed] = ()) -> list[Group]:
+    """The curves of these runs, the baseline's last. A run of the baseline is in no other curve."""
+    names = {run.name for run in baseline}
+    groups = _groups([run for run in runs if run.name not in names], GROUPINGS[grouping])
+    color, dash = BASELINE
+    dashed = _groups(baseline, None)
+    return groups + [replace(group, color=color, dash=dash, symbol="circle", is_baseline=True) for group in dashed]
+
+
+def choices(run: Listed) -> dict:
+    """The choices of a run that its numbers depend on; of an unfactorized one, none that concerns factors."""
+    found = {key: run.config.get(key) for key in (*_FIRST, *run.config) if key not in _IGNORED}
+    if not run.is_factorized:
+        found |= {**dict.fromkeys(_FACTORS), "initializer": UNFACTORIZED}
+    return found
+
+
+def differing(runs: Sequence[Listed]) -> tuple[str, ...]:
+    """The choices in which these runs are not all alike, the most telling ones first, the seed last."""
+    every = [choices(run) for run in runs]
+    keys = dict.fromkeys(key for found in every for key in found)
+    found = [key for key in keys if len({str(one.get(key)) for one in every}) > 1]
+    return tuple(sorted(found, key=lambda key: key == "seed"))
+
+
+def said(key: str, value) -> str:
+    """A choice in words; nothing for one that was not made."""
+    if value is None:
+        return ""
+    if key == "decay":
+        return f"{value} decay" if value != "none" else "no decay"
+    if key in ("model", "initializer", "data"):
+        return str(value)
+    return f"{key.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
+
+
+def _groups(runs: Sequence[Listed], by: str | None) -> list[Group]:
+    buckets: dict[tuple, list[Listed]] = {}
+    for run in runs:
+        buckets.setdefault(_key(run, by), []).append(run)
+    heads = [bucket[0] for bucket in buckets.values()]
+    keys = _telling(heads, by)
+    values = {key: list(dict.fromkeys(str(choices(head).get(key)) for head in heads)) for key in keys}
+    found = []
+    for head, bucket in zip(heads, buckets.values(), strict=True):
+        made = choices(head)
+        words = [said(key, made.get(key)) for key in keys or _ALONE]
+        name = " · ".join(word for word in words if word)
+        style = _style(made, [(key, values[key].index(str(made.get(key)))) for key in keys])
+        name = name or (head.name if head.is_factorized else UNFACTORIZED)
+        found.append(Group(name, tuple(bucket), *style, varies=differing(bucket)))
+    return found
+
+
+def _key(run: Listed, by: str | None) -> tuple:
+    if by == "run":
+        return (run.name,)
+    if by is not None:
+        return (str(run.config.get(by)) if run.is_factorized else UNFACTORIZED,)
+    return tuple((key, str(value)) for key, value in sorted(choices(run).items()) if key != "seed")
+
+
+def _telling(heads: list[Listed], by: str | None) -> list[str]:
+    """The choices that tell these runs apart, the initializer first where there is more than one."""
+    if by in GROUPINGS.values() and by not in (None, "run"):
+        return [by]
+    factorized = [run for run in heads if run.is_factorized]
+    keys = [key for key in differing(factorized) if by == "run" or key != "seed"]
+    others = [key for key in differing(heads) if key not in (*keys, *_FACTORS) and (by == "run" or key != "seed")]
+    both = ["initializer"] if len(factorized) < len(heads) else []
+    return list(dict.fromkeys(sorted([*both, *keys, *others], key=lambda key: key != "initializer")))
+
+
+def _style(made: dict, places: list[tuple[str, int]]) -> tuple[str, str, str]:
+    """Color, dash and marker: the first choice that differs is told by color, an initializer by its own one, the
+    second by dash, the third by marker."""
+    first, place = places[0] if places else ("initializer", 0)
+    if first == "initializer":
+        color, symbol = RUN_STYLES.get(made["initializer"], (COLORS[place % len(COLORS)], "circle"))
+    else:
+        color, symbol = COLORS[place % len(COLORS)], SYMBOLS[place % len(SYMBOLS)]
+    dash = DASHES[places[1][1] % len(DASHES)] if len(places) > 1 else "solid"
+    return color, dash, SYMBOLS[places[2][1] % len(SYMBOLS)] if len(places) > 2 else symbol

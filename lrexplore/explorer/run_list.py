@@ -1,0 +1,139 @@
+"""The runs of a folder as they stand: cheap enough to be asked several times a second. No widget."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lrexplore.records import Run
+from lrexplore.records.handle import ENDED
+from lrexplore.records.layout import check_version, read_json
+
+LIVE = ("starting", "running")
+_SHIPPED = ("data", "records")
+
+
+@dataclass
+class Listed:
+    """One run as the list knows it: its choices, and its status when it was last looked at."""
+
+    folder: Path
+    config: dict[str, Any]
+    layers: list[str] = field(default_factory=list)
+    started: float = 0.0
+    status: dict[str, Any] = field(default_factory=lambda: {"state": "starting"})
+    handle: Run | None = None
+    seen: tuple = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the run: that of its folder."""
+        return self.folder.name
+
+    @property
+    def state(self) -> str:
+        """What it does: `starting`, `running`, `done`, `stopped`, `failed`, `interrupted`, `unreadable`."""
+        return self.status["state"]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may still write something."""
+        return self.state in LIVE
+
+    @property
+    def is_factorized(self) -> bool:
+        """Whether its layers are factor pairs."""
+        return any(self.config.get(key) is not None for key in ("rank_scale", "rank_ratio", "plan"))
+
+    @property
+    def steps_per_epoch(self) -> float | None:
+        """Optimizer steps of one epoch, where the choices and the status say it."""
+        epochs, steps = self.config.get("epochs"), self.status.get("num_steps")
+        return steps / epochs if epochs and steps else None
+
+
+class RunList:
+    """The runs of a folder, by name. `poll()` looks again; runs started with `add` keep their process's handle.
+
+    The folder need not exist yet. Ended runs cost one look at a file's time a poll.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder).expanduser()
+        self.runs: dict[str, Listed] = {}
+
+    @property
+    def any_live(self) -> bool:
+        """Whether some run may still write something."""
+        return any(run.is_live for run in self.runs.values())
+
+    def add(self, handle: Run, config: Mapping[str, Any]) -> Listed:
+        """Lists a run that was started just now; its config is known before the run has written it."""
+        found = Listed(handle.folder, dict(config), handle=handle)
+        self.runs[found.name] = found
+        return found
+
+    def poll(self) -> bool:
+        """Whether a run came, went or changed its status."""
+        folders = {folder.name: folder for folder in self._folders()}
+        gone = [name for name, run in self.runs.items() if name not in folders and run.handle is None]
+        for name in gone:
+            del self.runs[name]
+        changed = bool(gone)
+        for name, folder in folders.items():
+            run = self.runs.get(name)
+            if run is None or not run.started:
+                changed |= self._describe(folder)
+        for run in self.runs.values():
+            changed |= _look(run)
+        return changed
+
+    def _folders(self) -> list[Path]:
+        if (self.folder / "run.json").is_file():
+            return [self.folder]
+        if not self.folder.is_dir():
+            return []
+        return sorted(described.parent for described in self.folder.glob("*/run.json"))
+
+    def _describe(self, folder: Path) -> bool:
+        """Reads run.json, which is written once; whether the list has changed by it."""
+        before = self.runs.get(folder.name)
+        run = Listed(folder, {}) if before is None else before
+        try:
+            described = read_json(folder / "run.json")
+            check_version(described, folder)
+        except (ValueError, OSError) as error:
+            if before is not None and before.state == "unreadable":
+                return False
+            run.status = {"state": "unreadable", "message": str(error)}
+        else:
+            run.status = {"state": "starting"} if run.state == "unreadable" else run.status
+            run.config, run.layers = described.get("config", {}), described.get("layers", [])
+            run.started = described.get("started", 1.0)
+        self.runs[folder.name] = run
+        return True
+
+
+def _look(run: Listed) -> bool:
+    """Reads a run's status where it may have changed; whether it has."""
+    if run.state == "unreadable":
+        return False
+    try:
+        stat = (run.folder / "status.json").stat()
+        seen = (stat.st_mtime_ns, stat.st_ino)
+    except OSError:
+        seen = ()
+    if run.state in ENDED and seen == run.seen:
+        return False
+    try:
+        status = (run.handle or Run(run.folder)).status
+    except (ValueError, KeyError, OSError) as error:
+        status = {"state": "unreadable", "message": str(error)}
+    changed, run.status, run.seen = status != run.status, status, seen
+    return changed
+
+
+def shipped_records() -> Path | None:
+    """The folder of recorded runs that comes with a clone of the project; None without one."""
+    folder = Path(__file__).resolve().parents[2].joinpath(*_SHIPPED)
+    return folder if folder.is_dir() else None

@@ -1,0 +1,114 @@
+"""The recorded numbers of one run as arrays over steps, epochs or seconds, followed while it writes. No widget."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lrexplore.records import Reader, read
+
+AXES = ("step", "epoch", "time")
+LISTS = ("frobenius_norm", "nuclear_norm", "factor_bound", "non_orthogonality", "effective_lr")
+
+
+class RunSeries:
+    """Columns of a run's streams `steps`, `epochs` and `layers`. `poll()` reads what is new; `version` counts that.
+
+    A run that only left Parquet files is read from those, once. A poll of a live run costs what is new, and
+    `column` one copy of the numbers asked for, whatever else the run has recorded.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.version = 0
+        self._reader = Reader(self.folder)
+        self._lists: dict[str, np.ndarray] = {}
+        self._kept: dict[str, dict[str, np.ndarray]] = {}
+        self._first_epoch = 0.0
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers whose norms are measured."""
+        return list(self._reader.description.get("layers", []))
+
+    def poll(self) -> bool:
+        """Whether there are new rows."""
+        news = self._reader.poll()
+        changed = any(news[stream] for stream in ("steps", "epochs", "layers"))
+        if changed:
+            if news["steps"]:
+                self._kept.pop("steps", None)
+            if news["epochs"]:
+                self._kept.pop("epochs", None)
+            if news["layers"]:
+                self._kept.pop("layers", None)
+                self._extend(anew=news["layers"] < 0)
+            self.version += 1
+        return changed
+
+    def line(self, stream: str, quantity: str, axis: str, steps_per_epoch: float | None = None):
+        """(x, y) of a quantity of the `steps` or `epochs`; x is the step, the epoch (fractions too) or seconds.
+
+        Rows without the quantity are left out. `steps_per_epoch` is used until the first epoch is over.
+        """
+        columns = self._columns(stream)
+        if quantity not in columns:
+            return np.zeros(0), np.zeros(0)
+        known = np.isfinite(columns[quantity])
+        return self._along(columns, axis, steps_per_epoch)[known], columns[quantity][known]
+
+    def table(self, quantity: str, axis: str, steps_per_epoch: float | None = None):
+        """(x, values) of a quantity of every layer: (measurements,) and (measurements, layers)."""
+        lists = self._columns("layers")
+        if quantity not in lists or not len(lists[quantity]):
+            return np.zeros(0), np.zeros((0, len(self.layers)))
+        return self._along(lists, axis, steps_per_epoch), lists[quantity]
+
+    def _along(self, columns: dict[str, np.ndarray], axis: str, steps_per_epoch: float | None) -> np.ndarray:
+        step = columns["step"]
+        if axis == "step":
+            return step
+        steps = self._columns("steps")
+        if axis == "epoch":
+            per_epoch = self._steps_per_epoch(steps) or steps_per_epoch
+            return step / per_epoch if per_epoch else columns.get("epoch", step)
+        if "wall_s" in columns and np.isfinite(columns["wall_s"]).all():
+            return columns["wall_s"]
+        if not len(steps.get("wall_s", ())):
+            return np.full(len(step), np.nan)
+        return np.interp(step, steps["step"], steps["wall_s"])
+
+    def _steps_per_epoch(self, steps: dict[str, np.ndarray]) -> float:
+        """Steps of the first epoch, once the second one has begun; else 0."""
+        if not self._first_epoch and len(epoch := steps.get("epoch", ())) and epoch[-1] > 1:
+            self._first_epoch = float(steps["step"][np.searchsorted(epoch, 1.5) - 1])
+        return self._first_epoch
+
+    def _columns(self, stream: str) -> dict[str, np.ndarray]:
+        """The columns of a stream, kept until it has new rows."""
+        if stream not in self._kept:
+            found = self._reader.columns(stream)
+            if stream == "layers":
+                found = {**found, **self._lists}
+            if not found and not (self.folder / f"{stream}.jsonl").exists():
+                found = self._from_parquet(stream)
+            self._kept[stream] = found
+        return self._kept[stream]
+
+    def _extend(self, anew: bool) -> None:
+        if anew:
+            self._lists = {}
+        have = len(next(iter(self._lists.values()), ()))
+        for name, values in self._reader.lists("layers", have).items():
+            self._lists[name] = np.concatenate([self._lists[name], values]) if name in self._lists else values
+
+    def _from_parquet(self, stream: str) -> dict[str, np.ndarray]:
+        if not (self.folder / f"{stream}.parquet").exists():
+            return {}
+        table = read(self.folder, stream)
+        if stream != "layers" or table.empty:
+            numbers = table.select_dtypes("number")
+            return {name: numbers[name].to_numpy(dtype=float, na_value=np.nan) for name in numbers}
+        rows = len(self.layers)
+        found = {name: table[name].to_numpy(dtype=float)[::rows] for name in ("step", "epoch", "lr")}
+        lists = {name: table[name].to_numpy(dtype=float).reshape(-1, rows) for name in LISTS if name in table}
+        return {**found, **lists}
