@@ -31,6 +31,11 @@ COLUMNS = [
     {"key": "test", "label": "test top-1", "unit": "%", "align": "right"},
 ]
 
+SMOOTHING = {
+    "label": "smoothing", "unit": "weight of the past", "min": 0, "max": 0.999, "step": 0.001,
+    "marks": [{"value": 0, "label": "none"}, {"value": 0.9, "label": "0.9"}],
+}  # fmt: skip
+
 
 def run_table(runs: Sequence[Listed], folder: str) -> dict:
     """The table of runs as the panel takes it: display values, one check box a run."""
@@ -85,6 +90,7 @@ def build_board(runs: Sequence[Listed], state: TrainingState, curves: RunCurves)
         "board": True,
         "title": " · ".join(["Training", *counts]),
         "readouts": _readouts(groups, curves, by_name.get(state.selected)),
+        "slider": SMOOTHING,
         "plots": plots if checked else [],
     }
 

@@ -7,11 +7,15 @@ from collections.abc import Callable
 class Ticker:
     """Calls `tick()`, which says in how many seconds to call it again; None: not before `wake()`.
 
-    What it raises goes to `on_error`, and it rests. The thread starts at the first `wake()` and ends with `close()`.
+    What it raises goes to `on_error`, and it is called again after `retry_s`. The thread starts at the first `wake()`
+    and ends with `close()`.
     """
 
-    def __init__(self, tick: Callable[[], float | None], on_error: Callable[[BaseException], None]):
-        self._tick, self._on_error = tick, on_error
+
+    def __init__(
+        self, tick: Callable[[], float | None], on_error: Callable[[BaseException], None], retry_s: float = 5.0
+    ):
+        self._tick, self._on_error, self._retry_s = tick, on_error, retry_s
         self._changed = threading.Condition()
         self._woken = self._closed = False
         self._thread: threading.Thread | None = None
@@ -54,5 +58,5 @@ class Ticker:
             try:
                 pause = self._tick()
             except Exception as error:  # whatever it raises is shown, and the thread lives on
-                pause = None
+                pause = self._retry_s
                 self._on_error(error)

@@ -1,0 +1,103 @@
+"""A folder of runs under watch: listed, followed, started, stopped. No widget; runs outlive it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lrexplore.explorer.run_board import baseline_runs
+from lrexplore.explorer.run_curves import RunCurves
+from lrexplore.explorer.run_list import Listed, RunList
+from lrexplore.explorer.run_start import new_name, resume_run, start_run
+from lrexplore.ranks import RankPlan
+from lrexplore.records import Run
+
+MOST_CHECKED = 12
+
+
+class RunWatch:
+    """The runs of a folder, `runs` by name, and the `curves` of those that are compared."""
+
+    def __init__(self, folder: str | Path):
+        self.curves = RunCurves()
+        self._list = RunList(folder)
+        self._told: set[str] = set()
+        self._list.poll()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of runs."""
+        return self._list.folder
+
+    @property
+    def runs(self) -> dict[str, Listed]:
+        """The runs by name, as they were at the last poll."""
+        return self._list.runs
+
+    @property
+    def any_live(self) -> bool:
+        """Whether some run may still write something."""
+        return self._list.any_live
+
+    def poll(self, compared: Iterable[Listed]) -> tuple[bool, bool]:
+        """Whether a run came, went or changed its status, and whether a compared one has new rows."""
+        live = [run for run in compared if run.is_live]
+        listed = self._list.poll()
+        return listed, self.curves.poll(live)  # what has ended just now has its last rows read, too
+
+    def first_choice(self) -> list[str]:
+        """What to compare at first: the live runs, or else the latest ones."""
+        readable = [run for run in self.runs.values() if run.state != "unreadable"]
+        live = [run for run in readable if run.is_live]
+        chosen = live or sorted(readable, key=lambda run: run.started)[-MOST_CHECKED:]
+        return [run.name for run in readable if run in chosen]
+
+    def compared(self, checked: Sequence[str], baseline: str, selected: str) -> list[Listed]:
+        """The runs whose numbers are needed: those checked, the baseline's, and the selected one."""
+        found = [self.runs[name] for name in checked if name in self.runs]
+        dashed = baseline_runs(list(self.runs.values()), found, baseline)
+        alone = [self.runs[selected]] if selected in self.runs else []
+        return list({run.name: run for run in (*found, *dashed, *alone)}.values())
+
+    def start(self, config: Mapping[str, Any], plan: RankPlan | None = None) -> Listed:
+        """A run that starts with these choices, under a new name where they have none; `plan` goes to its folder.
+
+        Raises ValueError for a network without a name, and for a name that is taken.
+        """
+        config = {**config, "runs": str(self.folder)}
+        config.setdefault("name", new_name(self.folder, config))
+        if plan is not None:
+            path = self.folder / config["name"] / "plan.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            plan.save(path)
+            config["plan"] = str(path)
+        run = self._list.add(start_run(config), config)
+        self._list.poll()
+        return run
+
+    def stop(self, name: str) -> None:
+        """Asks a run to end with a checkpoint. Raises ProcessLookupError for one on another machine."""
+        run = self.run(name)
+        (run.handle or Run(run.folder)).stop()
+
+    def resume(self, name: str) -> Listed:
+        """A run that goes on from its last checkpoint. Raises ValueError for one that has not ended."""
+        run = self.run(name)
+        if run.is_live:
+            raise ValueError(f"`{name}` must have ended to go on, got one that is {run.state}. Stop it first.")
+        run.handle, _ = resume_run(run.folder)
+        self._told.discard(name)
+        self._list.poll()
+        return run
+
+    def run(self, name: str) -> Listed:
+        """The run of that name. Raises ValueError where there is none."""
+        if name not in self.runs:
+            raise ValueError(f"`name` must be that of a run in {self.folder}, got {name!r}. Select one in the table.")
+        return self.runs[name]
+
+    def failures(self) -> list[str]:
+        """Each run that was started here and failed with its last words, once."""
+        failed = [run for run in self.runs.values() if run.handle is not None and run.state == "failed"]
+        new = [run for run in failed if run.name not in self._told]
+        self._told |= {run.name for run in new}
+        return [f"{run.name}: {run.status.get('message') or 'failed without a word'}" for run in new]
