@@ -35,6 +35,7 @@ _HOMES = {
     "Run": "lrexplore.records",
     "explore": "lrexplore.explorer",
     "Explorer": "lrexplore.explorer",
+    "watch": "lrexplore.explorer",
 }
 __all__ = sorted(_HOMES)
 

@@ -1,3 +1,4 @@
 """The interactive explorer for JupyterLab."""
 
 from lrexplore.explorer.app import Explorer, explore
+from lrexplore.explorer.training_tab import watch

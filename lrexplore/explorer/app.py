@@ -74,6 +74,11 @@ class Explorer:
         self.panel.observe(self._on_panel, names=["layer", "rank"])
         self.panel.on_cancel(self._on_cancel)
 
+    @property
+    def pages(self) -> dict:
+        """The pages of the other tabs that have been opened so far, by title."""
+        return self._tabs.pages
+
     def table(self):
         """DataFrame of the curves on screen: layer, scheme, initializer, rank, both errors, costs as ratios."""
         with self._lock:

@@ -20,13 +20,14 @@ class Page(Protocol):
         """End what the page runs and close its widgets."""
 
 
-def _network(explorer) -> Page:
-    from lrexplore.explorer.network_tab import NetworkTab
+def training(explorer) -> Page:
+    """The page of training runs."""
+    from lrexplore.explorer.training_page import TrainingPage
 
-    return NetworkTab(explorer.state, explorer.network, explorer.origin)
+    return TrainingPage(explorer)
 
 
-PAGES: dict[str, Callable[..., Page]] = {"Network": _network}
+PAGES: dict[str, Callable[..., Page]] = {"Training": training}
 """Title of a tab -> function of an `Explorer` that makes its page. A page imports what it needs when it is made."""
 
 

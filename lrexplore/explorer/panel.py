@@ -10,6 +10,7 @@ A frame is a dict of plain values and numpy arrays:
 - `max_rank`, `ranks` (those of the tables), `marks` ({"rank", "label"}): the rank control; not on a board.
 - `readouts`: {"id", "label", "note", "unit", "format" ("3g" | "int" | "pct" | "si")} with `values`, one a rank, or
   `texts`; on a board with one `value` (None while unknown: `missing` is shown) or `text`.
+- `shared_legend` True: one legend above all plots, which hides and shows curves in all of them.
 - `slider`, on a board only: {"label", "unit", "min", "max", "step", "marks": [{"value", "label"}]}; it sets `value`.
 - `plots`: {"id", "label", "caption", "data" (plotly traces), "layout"} drawn in a grid; `wide` True takes a row.
   With ranks: `rank_axis`, `kept`, `by_rank` ({"trace", "attribute", "values"}).
@@ -67,10 +68,11 @@ class Point:
 class PlotPanel(anywidget.AnyWidget):
     """Widget that draws `table`, `frame` and what changes in them.
 
-    `layer`, `rank` and `value` (of a board's slider) are set by the person or by Python, `error` is emptied when the
-    person closes it; all other traits are Python's. Use `show` for a frame with its layer and rank in one message,
-    `amend` for what long work adds to it, `send_row` for an exact rank, `on_cancel` and `on_point` to learn what was
-    pressed.
+    `layer`, `rank`, `value` (of a board's slider) and `checked` are set by the person or by Python, `error` is emptied
+    when the person closes it; all other traits are Python's. A table with `checks` True has a check box a row, whose
+    names are `checked`; given anew with the same columns and label it is changed in place, and a board shows it.
+    Use `show` for a frame with its layer and rank in one message, `amend` for what long work adds to it, `send_row`
+    for an exact rank, `on_cancel` and `on_point` to learn what was pressed.
     """
 
     _esm = t.Unicode().tag(sync=True)
@@ -86,6 +88,7 @@ class PlotPanel(anywidget.AnyWidget):
     status = t.Unicode().tag(sync=True)
     error = t.Unicode().tag(sync=True)
     value = t.Float(0.0).tag(sync=True)
+    checked = t.List(t.Unicode()).tag(sync=True)
 
     @t.default("_esm")
     def _script(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lrexplore.explorer.run_curves import MEDIAN, Line, RunCurves
+from lrexplore.explorer.run_curves import MEDIAN, RunCurves
 from lrexplore.explorer.run_figures import (
     EPOCH_QUANTITIES,
     LAYER_QUANTITIES,
@@ -13,7 +13,7 @@ from lrexplore.explorer.run_figures import (
     curve_plot,
     heat_plot,
 )
-from lrexplore.explorer.run_groups import Group, group_runs
+from lrexplore.explorer.run_groups import Group, group_runs, shared
 from lrexplore.explorer.run_list import Listed
 from lrexplore.explorer.training_state import EVERY_LAYER, NO_BASELINE, UNFACTORIZED_RUNS, TrainingState
 
@@ -85,12 +85,14 @@ def build_board(runs: Sequence[Listed], state: TrainingState, curves: RunCurves)
               for quantity in LAYER_QUANTITIES.values()]  # fmt: skip
     live = sum(run.is_live for run in runs)
     counts = [f"{len(checked)} of {len(runs)} runs compared", *([f"{live} live"] if live else [])]
+    counts += [f"all {alike}"] if len(checked) > 1 and (alike := shared(checked)) else []
     return {
         "key": "training",
         "board": True,
         "title": " · ".join(["Training", *counts]),
         "readouts": _readouts(groups, curves, by_name.get(state.selected)),
         "slider": SMOOTHING,
+        "shared_legend": True,
         "plots": plots if checked else [],
     }
 
@@ -98,13 +100,7 @@ def build_board(runs: Sequence[Listed], state: TrainingState, curves: RunCurves)
 def _curves(quantity: Quantity, groups, state: TrainingState, curves: RunCurves, layer: str | None = None) -> dict:
     drawn = [(group, curves.line(group, quantity.stream, quantity.column, state.view, layer)) for group in groups]
     of = (layer or MEDIAN) if quantity.stream == "layers" else ""
-    return curve_plot(quantity, drawn, state.view, log_y=_is_log(quantity, state, drawn), of=of)
-
-
-def _is_log(quantity: Quantity, state: TrainingState, drawn: Sequence[tuple[Group, Line]]) -> bool:
-    """The effective rate spans powers of ten whatever is chosen for the rest."""
-    lowest = min((float(line.y.min()) for _, line in drawn if len(line.y)), default=0.0)
-    return (state.log_y or quantity.column == "effective_lr") and lowest > 0
+    return curve_plot(quantity, drawn, state.view, log_y=state.log_y, of=of)
 
 
 def _layers(quantity: Quantity, groups, selected: Listed | None, state: TrainingState, curves: RunCurves) -> dict:
@@ -118,7 +114,7 @@ def _readouts(groups: Sequence[Group], curves: RunCurves, selected: Listed | Non
     """Where the best curve ended, and what the selected run does."""
     view = TrainingState().view
     ends = []
-    for group in groups:
+    for group in (group for group in groups if not group.is_baseline):
         line = curves.line(group, "epochs", "held_out_top1", view)
         if len(line.y):
             ends.append((float(line.y[-1]), float(line.spread[-1]), line.count, group))

@@ -72,7 +72,7 @@ def curve_plot(
         "data": curve_traces(quantity, drawn, view),
         "layout": {
             "xaxis": axis,
-            "yaxis": {"title": {"text": title}, "type": "log" if log_y else "linear", "tickformat": "~g"},
+            "yaxis": {"title": {"text": title}, "type": "log" if log_y else "linear", "automargin": True},
         },
         "rank_axis": False,
         "by_rank": [],
@@ -80,7 +80,10 @@ def curve_plot(
 
 
 def curve_traces(quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: View) -> list[dict]:
-    """The traces of `curve_plot`, three a curve; a mean is told from a run by its band and on hover."""
+    """The traces of `curve_plot`: of each curve what was recorded, the band (not of a baseline), and the line.
+
+    Those that do not apply are empty, so that a curve that grows keeps its traces.
+    """
     return [trace for group, line in drawn for trace in _traces(quantity, group, line, view)]
 
 
@@ -88,11 +91,12 @@ def _traces(quantity: Quantity, group: Group, line: Line, view: View) -> list[di
     shared = {"type": "scatter", "name": group.label, "legendgroup": group.label, "hoverinfo": "skip"}
     raw = {**shared, "mode": "lines", "showlegend": False, "x": _real(line.raw_x), "y": _real(line.raw_y)}
     raw |= {"line": {"color": group.color, "width": 1}, "opacity": 0.28}
-    return [raw, _band(shared, group, line), _curve(quantity, group, line, view)]
+    bands = [] if group.is_baseline else [_band(shared, group, line)]
+    return [raw, *bands, _curve(quantity, group, line, view)]
 
 
 def _band(shared: dict, group: Group, line: Line) -> dict:
-    known = np.isfinite(line.spread) & (not group.is_baseline)
+    known = np.isfinite(line.spread)
     x, low, high = line.x[known], (line.y - line.spread)[known], (line.y + line.spread)[known]
     return {
         **shared,
@@ -175,7 +179,7 @@ def _explained(quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: Vi
         words.append(f"Lines are means over runs that differ in {' and '.join(varied)}, as far as all of them have "
                      "come; bands are one standard deviation (n − 1) to both sides.")  # fmt: skip
     if any(len(line.x) and group.is_baseline for group, line in drawn):
-        words.append("Dashed gray: baseline.")
+        words.append("Dashed: baseline.")
     return words
 
 

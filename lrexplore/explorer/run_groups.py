@@ -17,7 +17,7 @@ GROUPINGS = {
 
 UNFACTORIZED = "unfactorized"
 RUN_STYLES = {**STYLES, "spectral-matched": ("#56B4E9", "square-open"), UNFACTORIZED: ("#44AA99", "circle-open")}
-BASELINE = ("#8a8a8a", "dash")
+BASELINE = ("currentColor", "dash")  # the panel draws it in the color of its text
 # Of Paul Tol's muted palette what is seen on white and on black, and is no initializer's color.
 COLORS = ("#44AA99", "#CC6677", "#999933", "#AA4499", "#88CCEE", "#DDCC77")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "circle-open", "diamond-open", "square-open")
@@ -73,6 +73,13 @@ def differing(runs: Sequence[Listed]) -> tuple[str, ...]:
     keys = dict.fromkeys(key for found in every for key in found)
     found = [key for key in keys if len({str(one.get(key)) for one in every}) > 1]
     return tuple(sorted(found, key=lambda key: key == "seed"))
+
+
+def shared(runs: Sequence[Listed]) -> str:
+    """The choices that make a name and are the same for all these runs, in words."""
+    every = [choices(run) for run in runs]
+    alike = [key for key in ("model", "data", *_ALONE) if len({str(found.get(key)) for found in every}) == 1]
+    return ", ".join(word for key in alike if (word := said(key, every[0].get(key))))
 
 
 def said(key: str, value) -> str:

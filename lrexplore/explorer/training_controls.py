@@ -41,22 +41,22 @@ class TrainingControls:
         self.log_x = _box("log x", "Logarithmic x axes", "70px")
         self.log_y = _box("log y", "Logarithmic y axes, where all values are above 0", "70px")
         pickers = ("step_quantity", "epoch_quantity", "layer", "grouping", "baseline", "axis", "log_x", "log_y")
-        self._links = [link((state, name), (getattr(self, name), "value")) for name in ("folder", *pickers)]
+        self._links = {name: link((state, name), (getattr(self, name), "value")) for name in ("folder", *pickers)}
         self.source = w.HBox([self.folder, self.refresh, self.stop, self.resume], layout=ROW)
         self.box = w.HBox([getattr(self, name) for name in pickers], layout=ROW)
 
     def offer(self, layers: Sequence[str], runs: Sequence[str]) -> None:
         """Offer these layers and, as baseline, these runs; what is chosen stays on offer."""
-        for picker, fixed, names in (
-            (self.layer, (MEDIAN, EVERY_LAYER), layers),
-            (self.baseline, (NO_BASELINE, UNFACTORIZED_RUNS), runs),
+        for name, fixed, names in (
+            ("layer", (MEDIAN, EVERY_LAYER), layers),
+            ("baseline", (NO_BASELINE, UNFACTORIZED_RUNS), runs),
         ):
-            options = tuple(dict.fromkeys((*fixed, *names, picker.value)))
+            picker, chosen = getattr(self, name), getattr(self._state, name)
+            options = tuple(dict.fromkeys((*fixed, *names, chosen)))
             if options != picker.options:
-                chosen = picker.value
-                with picker.hold_trait_notifications():
-                    picker.options = options
-                    picker.value = chosen
+                self._links[name].unlink()  # new options choose the first one, which the state must not take over
+                picker.options = options
+                self._links[name].link()
 
     def allow(self, *, stop: bool, resume: bool) -> None:
         """Whether the selected run can be stopped, and whether it can go on."""
@@ -65,7 +65,7 @@ class TrainingControls:
     def close(self) -> None:
         """Unbind and close the widgets."""
         while self._links:
-            self._links.pop().unlink()
+            self._links.popitem()[1].unlink()
         for row in (self.source, self.box):
             for child in (*row.children, row):
                 child.close()

@@ -21,7 +21,16 @@ from lrexplore.explorer.training_state import TrainingState
 from lrexplore.ranks import RankPlan
 
 LIVE_S, QUIET_S = 0.4, 3.0
+RANKS, LENGTHS = ("rank_scale", "rank_ratio", "plan"), ("epochs", "steps")
 DRAWN = ("grouping", "baseline", "axis", "step_quantity", "epoch_quantity", "layer", "smoothing", "log_x", "log_y")
+
+
+def watch(folder: str | Path = "runs") -> "TrainingTab":
+    """The runs of a folder, followed live and compared: leave it last in a notebook cell to see it.
+
+    The folder need not exist yet. `lr.explore` has the same in its tab "Training".
+    """
+    return TrainingTab(folder)
 
 
 class TrainingTab:
@@ -89,8 +98,12 @@ class TrainingTab:
         Raises ValueError for a network without a name, and for a name that is taken.
         """
         with self._lock:
-            config = {**self.form.choices(), **choices}
-            by_hand = self.form.ranks.value == BY_HAND and not {"plan", "rank_scale", "rank_ratio"} & choices.keys()
+            said = self.form.choices()
+            by_hand = self.form.ranks.value == BY_HAND and not set(RANKS) & choices.keys()
+            for either in (RANKS, LENGTHS):  # one of these takes the place of the others
+                if set(either) & choices.keys():
+                    said = {name: value for name, value in said.items() if name not in either}
+            config = {**said, **choices}
             plan = self._plan(config["scheme"]) if by_hand and self._plan else None
             run = self._watch.start(config, plan)
             self._select(run)

@@ -33,6 +33,18 @@ def test_a_reader_sees_every_line_while_the_run_is_written(folder):
     assert reader.description["layers"] == ["a", "b"]
 
 
+def test_numbers_of_every_layer_come_as_one_table_a_column_from_any_row_on(folder):
+    with writer_of(folder) as writer:
+        writer.append("layers", {"step": 1, "norm": [1.0, 2.0]})
+        writer.append("layers", {"step": 2, "norm": [3.0, float("nan")]})
+    reader = Reader(folder)
+    reader.poll()
+    assert reader.lists("layers").keys() == {"norm"}
+    np.testing.assert_array_equal(reader.lists("layers")["norm"], [[1, 2], [3, np.nan]])
+    np.testing.assert_array_equal(reader.lists("layers", 1)["norm"], [[3, np.nan]])
+    assert reader.lists("layers", 2) == reader.lists("steps") == {}
+
+
 def test_a_torn_last_line_is_left_until_it_is_whole(folder):
     with writer_of(folder) as writer:
         writer.append("steps", {"step": 1})

@@ -2,6 +2,7 @@
 
 import { element } from "./element.js";
 import { Images } from "./images.js";
+import { Legend } from "./legend.js";
 import { Plot } from "./plot.js";
 
 const PLOT_HEIGHT_PX = 300;
@@ -15,6 +16,8 @@ export class Gallery {
     this.measured = false;
     this.folded = new Set();
     this.root = element("div", { class: "lrx-gallery" });
+    this.legend = new Legend(() => this.toggle());
+    this.legend.root.classList.add("lrx-wide", "lrx-shared");
   }
 
   // New frame: plots keep their place by id, so that a drawn one is changed and not made anew.
@@ -33,15 +36,29 @@ export class Gallery {
     if (items.size !== this.items.size || [...items.values()].some(({ size }) => !size)) this.measured = false;
     this.items = items;
     const nodes = [...items.values()].map(({ node }) => node);
+    if (frame.sharedLegend) nodes.unshift(this.legend.root);
+    this.share();
     if (nodes.length !== this.root.children.length || nodes.some((node, i) => this.root.children[i] !== node)) {
       this.root.replaceChildren(...nodes);
     }
   }
 
+  // One legend for all plots, with the entries of each of them.
+  share() {
+    const { frame } = this.store;
+    if (!frame.sharedLegend) return;
+    this.legend.fill({ label: frame.title, data: [...this.items.values()].flatMap(({ spec }) => spec.data ?? []) });
+  }
+
+  toggle() {
+    for (const { view } of this.items.values()) if (view.drawn) view.toggle();
+  }
+
   // The words around a plot.
   write({ spec, heading, view, caption, node }) {
     heading.textContent = spec.title ?? spec.label;
-    view.legend?.fill(spec);
+    if (!this.store.frame.sharedLegend) view.legend?.fill(spec);
+    else if (view.legend) view.legend.hidden = this.legend.hidden;
     caption.textContent = spec.caption ?? "";
     caption.parentElement.hidden = !spec.caption;
     node.classList.toggle("lrx-wide", Boolean(spec.wide));

@@ -8,9 +8,10 @@ const DASHES = { dash: "6 4", dot: "2 3", dashdot: "6 3 2 3", longdash: "9 4", l
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Legend {
-  constructor(changed) {
+  // `hidden` may be the set of another legend: what one hides is hidden in both.
+  constructor(changed, hidden = new Set()) {
     this.changed = changed;
-    this.hidden = new Set();
+    this.hidden = hidden;
     this.root = element("div", { class: "lrx-legend" });
   }
 
@@ -22,6 +23,11 @@ export class Legend {
         if (!entries.has(entryOf(trace))) entries.set(entryOf(trace), { trace, index });
       });
     }
+    // Buttons that say the same stay: one of them may have the focus while curves grow.
+    const look = ({ name, mode, line, marker, fill }) => [name, mode, line?.color, line?.dash, marker?.symbol, fill];
+    const said = JSON.stringify([spec.label, [...entries].map(([entry, { trace }]) => [entry, look(trace)])]);
+    if (said === this.said) return;
+    this.said = said;
     const buttons = [...entries].map(([entry, { trace, index }]) => {
       const toggle = () => {
         if (!this.hidden.delete(entry)) this.hidden.add(entry);

@@ -30,13 +30,14 @@ export class Panel {
     this.listen();
     this.table.fill(model.get("table"));
     this.table.select(model.get("layer"));
+    this.table.checks.show(model.get("checked") ?? []);
     this.readStatus();
     this.takeFrame();
   }
 
   build(el) {
     const choose = (rank, started) => this.chooseRank(rank, started);
-    this.table = new LayerTable((name) => this.chooseLayer(name));
+    this.table = new LayerTable((name) => this.chooseLayer(name), (names) => this.save("checked", names));
     this.rankControl = new RankControl(choose);
     this.readouts = new Readouts();
     this.slider = new Slider((value, started) => this.slide(value, started));
@@ -87,9 +88,13 @@ export class Panel {
     follow("change:value", () => this.schedule());
     follow("change:layer", () => this.table.select(this.model.get("layer")));
     follow("change:table", () => {
+      const { rows } = this.table;
       this.table.fill(this.model.get("table"));
-      this.table.select(this.model.get("layer"));
+      if (rows && this.table.checkable) this.table.mark(this.model.get("layer"));
+      else this.table.select(this.model.get("layer"));
+      if (this.store.frame?.board) this.table.root.hidden = !this.table.checkable;
     });
+    follow("change:checked", () => this.table.checks.show(this.model.get("checked")));
     for (const name of FOLLOWED) follow(`change:${name}`, () => this.readStatus());
     this.closers.push(watchTheme(() => this.restyle()));
     const resized = new ResizeObserver(() => {
@@ -126,6 +131,7 @@ export class Panel {
   chooseLayer(name) {
     if (name === this.model.get("layer")) return;
     this.save("layer", name);
+    if (this.table.checkable) return;
     clearTimeout(this.waitTimer);
     this.waitTimer = setTimeout(() => {
       this.waiting.textContent = `waiting for ${name} …`;
@@ -149,7 +155,8 @@ export class Panel {
     const { frame } = this.store;
     this.controls.hidden = this.gallery.root.hidden = frame === null;
     if (!frame) return;
-    this.table.root.hidden = this.root.classList.toggle("lrx-is-board", frame.board);
+    const board = this.root.classList.toggle("lrx-is-board", frame.board);
+    this.table.root.hidden = board && !this.table.checkable;
     this.rankControl.range(frame.maxRank, frame.marks);
     this.write(frame);
     this.readouts.arrange(this.controls.clientWidth);

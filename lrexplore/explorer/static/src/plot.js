@@ -37,7 +37,7 @@ export class Plot {
     this.line.hidden = !spec.rank_axis;
     this.kept.hidden = !spec.kept;
     this.root.classList.toggle("lrx-drags", Boolean(spec.drags));
-    const data = spec.data.map((trace) => ({ ...trace, visible: this.legend.visibility(trace) }));
+    const data = spec.data.map((trace) => ({ ...inked(trace, theme.text), visible: this.legend.visibility(trace) }));
     for (const { trace, attribute, values } of rows) {
       if (data[trace]) place(data[trace], attribute, values);
     }
@@ -143,6 +143,13 @@ export class Plot {
   close() {
     if (this.drawn) Plotly.purge(this.stage);
   }
+}
+
+// A trace of the page's own text color, in the light and in the dark.
+function inked(trace, color) {
+  if (trace.line?.color !== "currentColor") return trace;
+  const { line, marker } = trace;
+  return { ...trace, line: { ...line, color }, ...(marker && { marker: { ...marker, color } }) };
 }
 
 function place(trace, attribute, values) {

@@ -34,8 +34,10 @@ export class Slider {
   }
 
   fill(spec) {
+    const said = JSON.stringify(spec);
     this.spec = spec;
-    if (!spec) return;
+    if (!spec || said === this.said) return;
+    this.said = said;
     this.word.textContent = spec.label;
     this.unit.textContent = spec.unit ?? "";
     this.range.ariaLabel = `${spec.label}, ${spec.unit ?? ""}`;

@@ -100,6 +100,7 @@ function readFrame(raw) {
     key: raw.key,
     title: raw.title ?? "",
     board: raw.board ?? false,
+    sharedLegend: raw.shared_legend ?? false,
     slider: raw.slider ? { ...raw.slider } : null,
     maxRank: Math.max(1, raw.max_rank ?? 1),
     marks: raw.marks ?? [],

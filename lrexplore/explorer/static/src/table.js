@@ -1,12 +1,16 @@
-// The layer table: search, sort, choose a row by mouse or keyboard.
+// The layer table: search, sort, choose a row by mouse or keyboard. With `checks`, rows have check boxes, and a table of
+// the same columns is changed in place: it keeps its order, its search and the focus.
 
+import { Checks } from "./checks.js";
 import { element } from "./element.js";
 
 const UNITS = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
 
 export class LayerTable {
-  constructor(choose) {
+  constructor(choose, check) {
     this.choose = choose;
+    this.checks = new Checks(this, check);
+    this.checkable = false;
     this.sorting = { key: null, descending: false };
     this.search = element("input", {
       class: "lrx-search",
@@ -36,14 +40,44 @@ export class LayerTable {
   }
 
   fill(table) {
-    const { columns = [], rows = [], label = "layers" } = table ?? {};
+    const { columns = [], rows = [], label = "layers", checks = false } = table ?? {};
+    const form = JSON.stringify([columns, label]);
+    if (checks && form === this.form) {
+      this.update(rows);
+      return;
+    }
+    this.form = form;
+    this.checkable = checks;
+    this.checks.boxes.clear();
     this.columns = columns.some(({ key }) => key === "name") ? columns : [{ key: "name", label: "name" }, ...columns];
     this.caption.textContent = label;
     this.grid.setAttribute("aria-label", label);
-    this.head.replaceChildren(...this.columns.map((column) => this.header(column)));
+    this.search.ariaLabel = checks ? `Search ${label}` : "Search layers";
+    this.head.replaceChildren(...(checks ? [this.checks.header] : []), ...this.columns.map((column) => this.header(column)));
     this.rows = rows.map((row) => ({ ...row, node: this.row(row) }));
     this.sort(null);
     this.root.hidden = rows.length === 0;
+  }
+
+  // New values in the rows that are there, new rows after them, gone ones away.
+  update(rows) {
+    const before = new Map(this.rows.map((row) => [row.name, row]));
+    this.rows = rows.map((row) => {
+      const { node } = before.get(row.name) ?? {};
+      if (!node || Boolean(before.get(row.name).disabled) !== Boolean(row.disabled)) return { ...row, node: this.row(row) };
+      this.columns.forEach(({ key }, place) => {
+        const cell = node.children[place + 1];
+        const text = String(row[key] ?? "");
+        if (!row.disabled && cell.textContent !== text) cell.textContent = cell.title = text;
+      });
+      if (row.state) node.dataset.state = row.state;
+      before.delete(row.name);
+      return { ...row, node };
+    });
+    for (const name of before.keys()) if (!rows.some((row) => row.name === name)) this.checks.forget(name);
+    this.root.hidden = rows.length === 0;
+    this.arrange();
+    this.checks.sum();
   }
 
   header(column) {
@@ -63,21 +97,27 @@ export class LayerTable {
       const colspan = this.columns.length - 1;
       cells.push(element("td", { role: "gridcell", colspan, class: "lrx-reason" }, String(row.disabled)));
     }
-    const attributes = { "data-name": row.name, tabindex: "-1", "aria-selected": "false" };
+    if (this.checkable) cells.unshift(row.disabled ? element("td", { role: "gridcell" }) : this.checks.cell(row.name));
+    const attributes = { "data-name": row.name, "data-state": row.state, tabindex: "-1", "aria-selected": "false" };
     if (row.disabled) Object.assign(attributes, { "aria-disabled": "true", title: `${row.name}: ${row.disabled}` });
     return element("tr", attributes, ...cells);
   }
 
   select(name) {
+    this.mark(name);
+    const chosen = this.rows?.find((row) => row.name === name)?.node;
+    if (chosen) this.reveal(chosen);
+  }
+
+  // Shows which row is selected, and scrolls nothing.
+  mark(name) {
     if (!this.rows) return;
     for (const row of this.rows) {
       const selected = row.name === name;
       row.node.setAttribute("aria-selected", String(selected));
       row.node.tabIndex = selected ? 0 : -1;
     }
-    const chosen = this.rows.find((row) => row.name === name)?.node;
-    if (chosen) this.reveal(chosen);
-    else if (this.shown().length) this.shown()[0].tabIndex = 0;
+    if (!this.rows.some((row) => row.name === name) && this.shown().length) this.shown()[0].tabIndex = 0;
   }
 
   // Only the table scrolls: scrollIntoView would move the notebook too.
@@ -99,6 +139,7 @@ export class LayerTable {
       shown += !row.node.hidden;
     }
     this.count.textContent = wanted ? `${shown} of ${this.rows.length}` : `${this.rows.length}`;
+    if (this.checkable) this.checks.sum();
   }
 
   // By a column; the same column again turns the order round, a third time restores the network's order.
@@ -107,9 +148,17 @@ export class LayerTable {
     if (key === null) this.sorting = { key: null, descending: false };
     else if (key !== before) this.sorting = { key, descending: false };
     else this.sorting = descending ? { key: null, descending: false } : { key, descending: true };
+    this.arrange();
+  }
+
+  // The rows in their order; nodes that stand in it already stay, and keep the focus.
+  arrange() {
     const { key: by, descending: down } = this.sorting;
     const order = by === null ? this.rows : [...this.rows].sort((a, b) => compare(a[by], b[by]) * (down ? -1 : 1));
-    this.body.replaceChildren(...order.map((row) => row.node));
+    const nodes = order.map((row) => row.node);
+    if (nodes.length !== this.body.children.length || nodes.some((node, i) => this.body.children[i] !== node)) {
+      this.body.replaceChildren(...nodes);
+    }
     for (const cell of this.head.children) {
       cell.ariaSort = cell.dataset.key !== by ? "none" : down ? "descending" : "ascending";
     }
@@ -122,12 +171,12 @@ export class LayerTable {
 
   click(event) {
     const node = event.target.closest("tr[data-name]");
-    if (node) this.pick(node);
+    if (node && !event.target.closest(".lrx-check")) this.pick(node);
   }
 
   press(event) {
     const node = event.target.closest("tr[data-name]");
-    if (!node) return;
+    if (!node || event.target.type === "checkbox") return;
     if (event.key === "Enter" || event.key === " ") {
       this.pick(node);
       event.preventDefault();
