@@ -90,6 +90,12 @@ def _bench_certificate(options: argparse.Namespace, rest: list[str]) -> int:
     return main(rest) or 0
 
 
+def _bench_records(options: argparse.Namespace, rest: list[str]) -> int:
+    from lrexplore.bench.records import main
+
+    return main(rest) or 0
+
+
 def _train(options: argparse.Namespace, rest: list[str]) -> int:
     from lrexplore.train.__main__ import main
 
@@ -165,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         ("whitened", _bench_whitened, "errors on held-out photographs: spectral, whitened, refined"),
         ("ranks", _bench_ranks, "calibration, curves, allocation and what the factorized network still says"),
         ("certificate", _bench_certificate, "how tight and how fast the floor is, and whether it ever fails"),
+        ("records", _bench_records, "what following a live run of 100,000 logged steps costs the kernel"),
         ("explorer", _bench_explorer, "time from the rank slider to the repainted plots, in the browser"),
     ):
         # its own parser answers --help

@@ -102,18 +102,18 @@ class Notebook:
             raise RuntimeError(f"`{expression}` failed in the kernel: {reply.get('ename')}: {reply.get('evalue')}")
         return json.loads(eval(reply["data"]["text/plain"], {"__builtins__": {}}))
 
-    def wait_for_value(self, expression: str, value) -> None:
-        """Ask the kernel until a Python expression has the value; the page's own time limit ends it."""
-        self.page.wait_for_function(
-            """async ([expression, value]) => {
-                const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
-                const asked = kernel.requestExecute({code: "", silent: true, user_expressions: {value: expression}});
-                const {content} = await asked.done;
-                return content.user_expressions.value.data?.["text/plain"] === value;
-            }""",
-            arg=[expression, repr(value)],
-            polling=100,
-        )
+    def wait_for_value(self, expression: str, value, timeout_s: float = 60.0) -> None:
+        """Ask the kernel until a Python expression has the value. Raises TimeoutError with the last one."""
+        asking = """async ([code, value, limit]) => {
+            for (const end = performance.now() + limit; ; await new Promise(done => setTimeout(done, 50))) {
+                const {kernel} = jupyterapp.shell.currentWidget.sessionContext.session;
+                const {content} = await kernel.requestExecute({code: "", silent: true, user_expressions: {code}}).done;
+                const found = content.user_expressions.code.data?.["text/plain"];
+                if (found === value || performance.now() > end) return found;
+        }}"""
+        found = self.page.evaluate(asking, [expression, repr(value), 1000 * timeout_s])
+        if found != repr(value):
+            raise TimeoutError(f"`{expression}` must become {value!r} within {timeout_s} s, got {found} at last.")
 
     def set_theme(self, theme: str) -> None:
         """Switch JupyterLab to its "light" or "dark" theme and wait until it is on."""

@@ -65,14 +65,18 @@ def curve_plot(
     """
     axis = {"title": {"text": AXIS_TITLES[view.axis]}, "type": "log" if view.log_x else "linear"}
     title = quantity.label + (f" ({quantity.unit})" if quantity.unit else "")
+    empty = not any(len(line.x) for _, line in drawn)
+    waiting = "nothing recorded yet" if quantity.stream != "epochs" else "no epoch is over yet"
+    note = {"text": waiting, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}
     return {
         "id": quantity.stream if quantity.stream != "layers" else quantity.column,
-        "label": quantity.label.capitalize() + (f", {of}" if of else ""),
+        "label": _capital(quantity.label) + (f", {of}" if of else ""),
         "caption": " ".join([f"{quantity.about}.", *_explained(quantity, drawn, view)]),
         "data": curve_traces(quantity, drawn, view),
         "layout": {
             "xaxis": axis,
             "yaxis": {"title": {"text": title}, "type": "log" if log_y else "linear", "automargin": True},
+            "annotations": [note] if empty else [],
         },
         "rank_axis": False,
         "by_rank": [],
@@ -142,6 +146,7 @@ def heat_plot(quantity: Quantity, name: str, x: np.ndarray, layers: list[str], v
     trace = {
         "type": "heatmap",
         "name": name,
+        "showlegend": False,
         "x": _real(x),
         "y": layers,
         "z": shade.astype(np.float32),
@@ -154,7 +159,7 @@ def heat_plot(quantity: Quantity, name: str, x: np.ndarray, layers: list[str], v
     scale = "on a logarithmic scale" if positive else "on a linear scale"
     return {
         "id": quantity.column,
-        "label": f"{quantity.label.capitalize()}, {name}",
+        "label": f"{_capital(quantity.label)} of every layer",
         "caption": f"{quantity.about}. Every factorized layer of the run {name}, first layer on top, {scale}.",
         "data": [trace],
         "layout": {
@@ -181,6 +186,10 @@ def _explained(quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: Vi
     if any(len(line.x) and group.is_baseline for group, line in drawn):
         words.append("Dashed: baseline.")
     return words
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _real(values: np.ndarray) -> np.ndarray:

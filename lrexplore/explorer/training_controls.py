@@ -17,7 +17,7 @@ ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 16px"}
 
 
 class TrainingControls:
-    """`source`: the folder, look again, stop, go on. `box`: what is drawn, over what, and how runs are grouped."""
+    """`source`: the folder, look again, stop, go on, new run. `box`: what is drawn, over what, how runs are grouped."""
 
     def __init__(self, state: TrainingState, folders: Sequence[Path]):
         self._state = state
@@ -32,6 +32,10 @@ class TrainingControls:
         self.refresh = _button("look again", "Look for new runs now", "refresh")
         self.stop = _button("stop", "End the selected run after its present step, with a checkpoint", "stop")
         self.resume = _button("go on", "Start the selected run again from its last checkpoint", "play")
+        self.new = w.ToggleButton(
+            description="new run …", icon="plus", layout={"width": "auto"},
+            tooltip="Show or hide the choices of a run to start",
+        )  # fmt: skip
         self.step_quantity = _picker("each step", STEP_QUANTITIES, "What is drawn of every step", "205px")
         self.epoch_quantity = _picker("each epoch", EPOCH_QUANTITIES, "What is drawn of every epoch", "245px")
         self.layer = _picker("layer", (MEDIAN, EVERY_LAYER), "Whose norms and effective rate are drawn", "270px")
@@ -42,7 +46,7 @@ class TrainingControls:
         self.log_y = _box("log y", "Logarithmic y axes, where all values are above 0", "70px")
         pickers = ("step_quantity", "epoch_quantity", "layer", "grouping", "baseline", "axis", "log_x", "log_y")
         self._links = {name: link((state, name), (getattr(self, name), "value")) for name in ("folder", *pickers)}
-        self.source = w.HBox([self.folder, self.refresh, self.stop, self.resume], layout=ROW)
+        self.source = w.HBox([self.folder, self.refresh, self.stop, self.resume, self.new], layout=ROW)
         self.box = w.HBox([getattr(self, name) for name in pickers], layout=ROW)
 
     def offer(self, layers: Sequence[str], runs: Sequence[str]) -> None:

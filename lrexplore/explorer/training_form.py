@@ -45,10 +45,10 @@ class TrainingForm:
             tooltip="Coefficient of weight decay, and of Frobenius decay on the factors",
         )  # fmt: skip
         self.length = w.BoundedFloatText(
-            value=4, min=0.01, max=1e9, step=1, description="for", style=WIDE, layout={"width": "105px"},
+            value=4, min=0.01, max=1e9, step=1, description="length", style=WIDE, layout={"width": "120px"},
             tooltip="How long the run is",
         )  # fmt: skip
-        self.unit = _picker("", ("epochs", "steps"), "What its length counts", "90px")
+        self.unit = _picker("in", ("epochs", "steps"), "What its length counts", "105px")
         self.seed = w.BoundedIntText(
             value=0, min=0, max=2**31 - 1, description="seed", style=WIDE, layout={"width": "100px"},
             tooltip="Draws the network, the order of the images and their augmentation",
@@ -63,7 +63,8 @@ class TrainingForm:
             self.model, self.data, self.ranks, self.rank_scale, self.initializer, self.scheme, self.decay,
             self.strength, self.length, self.unit, self.seed, self.name, self.start, self.reason,
         )  # fmt: skip
-        self.box = w.HBox(self._fields, layout=ROW)
+        around = {"border": "1px solid var(--jp-border-color2, #ccc)", "padding": "6px 10px", "display": "none"}
+        self.box = w.HBox(self._fields, layout={**ROW, **around})
         self.model.observe(self._fit, names="value")
         self.ranks.observe(self._fit, names="value")
         self._fit()
@@ -86,6 +87,10 @@ class TrainingForm:
             length = int(length)
         found |= {self.unit.value: length, "seed": self.seed.value}
         return found | ({"name": self.name.value.strip()} if self.name.value.strip() else {})
+
+    def show(self, visible: bool) -> None:
+        """Show or hide the fields; at first they are hidden."""
+        self.box.layout.display = "flex" if visible else "none"
 
     def follow(self, initializer: str, scheme: str) -> None:
         """Take over what is chosen for the layer on screen, where a training knows it."""

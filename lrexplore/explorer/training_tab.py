@@ -53,8 +53,8 @@ class TrainingTab:
         self.panel = PlotPanel(value=self.state.smoothing)
         self.controls = TrainingControls(self.state, [Path("runs"), *([shipped] if shipped else [])])
         self.form = TrainingForm(model, by_hand=plan is not None)
-        self._fold = w.Accordion([self.form.box], titles=["Start a run"], selected_index=None)
-        self.widget = w.VBox([self.controls.source, self._fold, self.controls.box, self.panel])
+        self.widget = w.VBox([self.controls.source, self.form.box, self.controls.box, self.panel])
+        self.controls.new.observe(lambda change: self.form.show(change["new"]), names="value")
         self._ticker = Ticker(self._tick, self.show_error)
         self.panel.observe(self._on_panel, names=["checked", "layer", "value"])
         self.state.observe(self._on_folder, names="folder")
@@ -129,8 +129,8 @@ class TrainingTab:
         with self._lock:
             self.controls.close()
             self.form.close()
-            for child in (self._fold, self.panel, self.widget):
-                child.close()
+            self.panel.close()
+            self.widget.close()
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = self.widget._repr_mimebundle_(**kwargs)

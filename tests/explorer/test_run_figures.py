@@ -73,6 +73,12 @@ def test_a_baseline_is_dashed_without_a_band_and_named():
     assert "Dashed: baseline." in plot["caption"]
 
 
+def test_a_plot_without_points_says_what_it_waits_for():
+    none = Line(*[np.zeros(0)] * 3, 0, *[np.zeros(0)] * 2)
+    waiting = [curve_plot(TOP1, [(group(), drawn)], View())["layout"]["annotations"] for drawn in (none, line())]
+    assert [[note["text"] for note in notes] for notes in waiting] == [["no epoch is over yet"], []]
+
+
 def test_all_traces_of_a_curve_are_one_entry_of_the_legend():
     data = curve_plot(LOSS, [(group(), line()), (group("spectral"), line())], View())["data"]
     assert [trace["legendgroup"] for trace in data] == ["function (3 seeds)"] * 3 + ["spectral (3 seeds)"] * 3

@@ -143,7 +143,7 @@ def test_a_heat_map_shows_the_run_that_is_selected_in_the_table(tab):
     (trace,) = plot(tab, "nuclear_norm")["data"]
     assert trace["type"] == "heatmap"
     np.testing.assert_allclose(unpack(trace["customdata"]), [[6, 11, 16, 21], [7, 12, 17, 22]])
-    assert "spectral-1" in plot(tab, "nuclear_norm")["label"]
+    assert "of the run spectral-1" in plot(tab, "nuclear_norm")["caption"]
 
 
 def test_a_poll_without_news_sends_nothing(tab, sent):

@@ -1,0 +1,141 @@
+"""The training tab in a real JupyterLab: a real tiny run started by hand, watched until it is done."""
+
+import pytest
+from browser.accessibility import violations
+
+pytestmark = pytest.mark.browser
+
+START_S = 120_000
+POINTS = "id => document.querySelector(`[data-plot-id=${id}]`)?.data?.at(-1)?.x?.length ?? 0"
+CELLS = [
+    "import lrexplore as lr\nfrom explorer.recorded import record\n"
+    "for initializer in ('function', 'spectral'):\n"
+    "    for seed in (0, 1):\n"
+    "        record(lr_folder / f'{initializer}-{seed}', initializer=initializer, seed=seed)",
+    "explorer = lr.explore('resnet20', rank_scale=0.1)\nexplorer",
+    "explorer.state.tab = 'Training'\ntab = explorer.pages['Training'].tab\ntab.state.folder = str(lr_folder)",
+]
+
+
+@pytest.fixture(scope="module")
+def notebook(open_notebook, browser, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    first = f"import pathlib\nlr_folder = pathlib.Path({str(folder)!r})\n{CELLS[0]}"
+    opened = open_notebook("training", [first, *CELLS[1:]])
+    opened.run_all()
+    opened.page.wait_for_function(f"() => ({POINTS})('steps') > 0")
+    yield opened
+    assert opened.kernel_value("[tab.panel.error, explorer.panel.error]") == ["", ""]
+    assert opened.errors() == []
+    assert browser.outside == []
+    assert [line for line in browser.console if line.startswith("error")] == []
+    opened.kernel_value("explorer.close()")
+    opened.close()
+
+
+def box(page, name):
+    return page.get_by_role("checkbox", name=f"Compare {name}", exact=True)
+
+
+def names(page):
+    """Names of the curves in the first plot."""
+    return page.evaluate("() => document.querySelector('[data-plot-id=steps]').data.map(trace => trace.name)")
+
+
+def test_runs_are_compared_by_their_check_boxes(notebook):
+    page = notebook.page
+    assert box(page, "spectral-0").is_checked()
+    box(page, "spectral-0").uncheck()
+    notebook.wait_for_value("'spectral-0' in tab.state.checked", False)
+    page.wait_for_function(
+        "() => document.querySelector('[data-plot-id=steps]').data.every(trace => trace.name !== 'spectral (2 seeds)')"
+    )
+    everything = page.get_by_role("checkbox", name="Compare all runs shown")
+    assert everything.evaluate("node => node.indeterminate")
+    everything.check()
+    notebook.wait_for_value("len(tab.state.checked)", 4)
+    page.wait_for_function(
+        "() => document.querySelector('[data-plot-id=steps]').data.some(trace => trace.name === 'spectral (2 seeds)')"
+    )
+
+
+def test_the_search_box_filters_runs_and_the_box_above_checks_those_shown(notebook):
+    page = notebook.page
+    search = page.get_by_role("searchbox", name="Search runs in")
+    search.fill("function")
+    assert page.locator("tr[data-name]:visible", has=page.locator(".lrx-check")).count() == 2
+    everything = page.get_by_role("checkbox", name="Compare all runs shown")
+    everything.uncheck()
+    notebook.wait_for_value("tab.state.checked", ["spectral-0", "spectral-1"])
+    everything.check()
+    notebook.wait_for_value("len(tab.state.checked)", 4)
+    search.fill("")
+
+
+def test_one_legend_hides_a_curve_in_every_plot(notebook):
+    page = notebook.page
+    entry = page.get_by_role("button", name="spectral (2 seeds)")
+    assert entry.count() == 1
+    entry.click()
+    hidden = (
+        "() => [...document.querySelectorAll('[data-plot-id=steps], [data-plot-id=frobenius_norm]')].every(node =>"
+        " node.data.filter(trace => trace.legendgroup === 'spectral (2 seeds)').every(trace => trace.visible ==="
+        " 'legendonly'))"
+    )
+    page.wait_for_function(hidden)
+    entry.click()
+    page.wait_for_function(f"() => !({hidden})()")
+
+
+def test_the_slider_smooths_by_keyboard(notebook):
+    page = notebook.page
+    page.get_by_role("slider", name="smoothing").press("Home")
+    notebook.wait_for_value("tab.state.smoothing", 0.0)
+    page.get_by_role("button", name="0.9").click()
+    notebook.wait_for_value("tab.state.smoothing", 0.9)
+
+
+def test_a_picker_makes_a_heat_map_of_all_layers_of_the_selected_run(notebook):
+    page = notebook.page
+    page.locator("tr[data-name='spectral-1'] .lrx-name").click()
+    notebook.wait_for_value("tab.state.selected", "spectral-1")
+    page.get_by_label("layer", exact=True).select_option("every layer of the selected run")
+    page.wait_for_function("() => document.querySelector('[data-plot-id=nuclear_norm]').data[0].type === 'heatmap'")
+    page.get_by_label("layer", exact=True).select_option("median of all layers")
+    page.wait_for_function("() => document.querySelector('[data-plot-id=nuclear_norm]').data[0].type === 'scatter'")
+
+
+def test_a_run_started_here_sends_its_points_and_is_done(notebook):
+    page = notebook.page
+    page.get_by_role("button", name="new run").click()
+    page.get_by_label("in", exact=True).select_option("steps")
+    page.get_by_label("length", exact=True).fill("6")
+    page.get_by_label("length", exact=True).press("Tab")
+    page.get_by_label("seed", exact=True).fill("7")
+    page.get_by_label("seed", exact=True).press("Tab")
+    page.get_by_label("name", exact=True).fill("live")
+    page.get_by_label("name", exact=True).press("Tab")
+    notebook.wait_for_value("[tab.form.choices()[name] for name in ('steps', 'seed', 'name')]", [6, 7, "live"])
+    notebook.kernel_value("setattr(tab.state, 'grouping', 'single runs')")
+    page.get_by_role("button", name="start run").click()
+    page.wait_for_function(
+        "() => document.querySelector('[data-plot-id=steps]').data.some(trace => trace.name.includes('seed 7')"
+        " && trace.x.length === 6)",
+        timeout=START_S,
+    )
+    row = "state => document.querySelector(\"tr[data-name='live']\").dataset.state === state"
+    page.wait_for_function(row, arg="done", timeout=START_S)
+    assert notebook.kernel_value("tab.runs['live'].status['step']") == 6
+    assert notebook.kernel_value("tab.state.selected") == "live"
+    assert box(page, "live").is_checked()
+    assert page.locator("tr[data-name='live']").get_attribute("aria-selected") == "true"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_the_tab(notebook, theme):
+    notebook.set_theme(theme)
+    notebook.page.wait_for_function(
+        "() => [...document.querySelectorAll('.lrx-spoken')].at(-1).textContent.startsWith('Training')"
+    )
+    assert violations(notebook.page, ".jp-OutputArea-output:has(.lrx)") == []
+    notebook.set_theme("light")
