@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from lrexplore.explorer.board_figure import board_figure
 from lrexplore.explorer.board_patch import patch_between
 from lrexplore.explorer.panel import PlotPanel
 from lrexplore.explorer.run_board import build_board, run_table
@@ -108,6 +109,11 @@ class TrainingTab:
             run = self._watch.start(config, plan)
             self._select(run)
         return run
+
+    def figure(self, *plots: str):
+        """A plain plotly Figure of the plots on screen, or of those with these ids: "steps", "epochs", "effective_lr",
+        "frobenius_norm", "nuclear_norm", "non_orthogonality"."""
+        return board_figure(self._frame, plots)
 
     def stop(self, name: str | None = None) -> None:
         """Asks a run, by default the selected one, to end with a checkpoint."""

@@ -1,0 +1,142 @@
+"""Runs compared in pairs: the same seed twice, one choice apart. Differences with t intervals; no scipy needed."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from lrexplore.records.table import read, runs
+
+CHOICES = ("model", "data", "initializer", "rank_scale", "scheme", "decay", "decay_strength")
+
+
+def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"):
+    """A pandas DataFrame with one row a finished run: its choices, its seed, and the metric's last value.
+
+    An unfactorized run has the initializer "unfactorized", and no rank scale. Runs without the metric are left out.
+    Raises ValueError for a metric that no run has.
+    """
+    import pandas as pd
+
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    rows = read(paths, "epochs")
+    if metric not in rows.columns:
+        raise ValueError(
+            f"`metric` must be a column of the runs' epochs, got {metric!r}. Known: {', '.join(rows.columns)}."
+        )
+    last = rows.dropna(subset=[metric]).groupby("run")[metric].last()
+    described = pd.concat([runs(path) for path in paths], ignore_index=True)
+    table = described[described["run"].isin(last.index)].copy()
+    known = [name for name in ("rank_scale", "rank_ratio", "plan") if name in table.columns]
+    whole = table[known].isna().all(axis=1)
+    table.loc[whole, "initializer"] = "unfactorized"
+    table[metric] = table["run"].map(last)
+    columns = ["run", *(name for name in CHOICES if name in table.columns), "seed", metric]
+    return table[columns].sort_values(columns[1:-1], na_position="last").reset_index(drop=True)
+
+
+def summary(table, metric: str = "test_top1", by: Sequence[str] = ("initializer", "rank_scale", "decay")):
+    """Mean, standard deviation over runs (n - 1) and number of runs of every combination of choices, as a DataFrame."""
+    groups = table.groupby(list(by), dropna=False, observed=True)[metric]
+    return groups.agg(mean="mean", deviation="std", runs="count").reset_index()
+
+
+def paired_differences(table, choice: str, first, second, metric: str = "test_top1"):
+    """Metric at `choice=first` minus that at `choice=second`, for every pair of runs that agree in all else.
+
+    A pandas DataFrame with the other choices, the seed, and `difference`; `table` is that of `outcomes`.
+    Raises ValueError where no two runs make a pair, or two runs differ in nothing.
+    """
+    if choice not in table.columns:
+        raise ValueError(f"`choice` must be a column of the table, got {choice!r}. It has {', '.join(table.columns)}.")
+    others = [name for name in (*CHOICES, "seed") if name in table.columns and name != choice]
+    sides = []
+    for value in (first, second):
+        side = table[table[choice] == value]
+        if side.duplicated(others).any():
+            twin = side[side.duplicated(others, keep=False)]["run"].tolist()
+            raise ValueError(f"`table` must hold one run a choice and seed, got {', '.join(twin[:3])}. Leave one out.")
+        sides.append(side.set_index(others)[metric])
+    difference = (sides[0] - sides[1]).dropna().rename("difference").reset_index()
+    if difference.empty:
+        raise ValueError(
+            f"`{choice}` must be {first!r} and {second!r} in runs that agree in all else, got no such pair."
+            " Run both with the same seeds."
+        )
+    return difference
+
+
+def interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean, and the two ends of Student's t interval for it: what independent normal differences of equal variance
+    would be covered by in a share `level` of repetitions. Infinite ends for a single difference.
+
+    Raises ValueError for no difference, or a level outside (0, 1).
+    """
+    values = [float(value) for value in differences]
+    if not values:
+        raise ValueError("`differences` must hold at least one number, got none. Pair some runs.")
+    if not 0 < level < 1:
+        raise ValueError(f"`level` must lie in (0, 1), got {level}. Use 0.95.")
+    count, mean = len(values), sum(values) / len(values)
+    if count == 1:
+        return mean, -math.inf, math.inf
+    variance = sum((value - mean) ** 2 for value in values) / (count - 1)
+    half = student_quantile((1 + level) / 2, count - 1) * math.sqrt(variance / count)
+    return mean, mean - half, mean + half
+
+
+def intervals(
+    table, choice: str, first, second, metric: str = "test_top1", by: Sequence[str] = (), level: float = 0.95
+):
+    """`interval` of the paired differences, one row for each combination of `by`, as a pandas DataFrame.
+
+    Columns: those of `by`, `mean`, `low`, `high`, `pairs`, and `separated`: whether the interval leaves 0 out.
+    """
+    import pandas as pd
+
+    pairs = paired_differences(table, choice, first, second, metric)
+    groups = pairs.groupby(list(by), dropna=False) if by else [((), pairs)]
+    rows = []
+    for values, group in groups:
+        mean, low, high = interval(group["difference"], level)
+        found = {"mean": mean, "low": low, "high": high, "pairs": len(group), "separated": low > 0 or high < 0}
+        rows.append({**dict(zip(by, values, strict=True)), **found})
+    return pd.DataFrame(rows)
+
+
+def in_words(row: Mapping, name: str, unit: str = "points", level: float = 0.95) -> str:
+    """What a row of `intervals` says, and does not say, in one sentence."""
+    found = f"{name}: {row['mean']:+.2f} {unit} ({level:.0%} interval {row['low']:+.2f} to {row['high']:+.2f},"
+    verdict = "0 lies outside" if row["separated"] else "0 lies inside: these runs do not tell them apart"
+    return f"{found} {row['pairs']} pairs); {verdict}"
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """The value that Student's t with so many degrees of freedom stays below with this probability, to 1e-10.
+
+    Bisection on the distribution in its closed form for whole degrees of freedom (Abramowitz & Stegun 26.7.3-4).
+    """
+    low, high = -1.0, 1.0
+    while _student_below(high, freedom) < probability:
+        high *= 2
+    while _student_below(low, freedom) > probability:
+        low *= 2
+    while high - low > 1e-11 * max(1.0, abs(high)):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_below(middle, freedom) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _student_below(value: float, freedom: int) -> float:
+    angle = math.atan(value / math.sqrt(freedom))
+    sine, square = math.sin(angle), math.cos(angle) ** 2
+    if freedom % 2:
+        term, total = math.cos(angle), 0.0
+        for k in range(1, (freedom - 1) // 2 + 1):
+            total += term
+            term *= square * 2 * k / (2 * k + 1)
+        return 0.5 + (angle + sine * total) / math.pi
+    term, total = 1.0, 0.0
+    for k in range(1, freedom // 2 + 1):
+        total += term
+        term *= square * (2 * k - 1) / (2 * k)
+    return 0.5 + sine * total / 2
