@@ -176,6 +176,9 @@ def heat_plot(quantity: Quantity, name: str, x: np.ndarray, layers: list[str], v
 def _explained(quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: View) -> list[str]:
     """What was done to the recorded values on the way to the screen."""
     words = []
+    rows = sorted({run.steps_a_row for group, _ in drawn for run in group.runs} - {1})
+    if quantity.stream == "steps" and rows:
+        words.append(f"Of some runs a small copy was kept, with means of {' or '.join(map(str, rows))} steps.")
     if quantity.stream == "steps" and view.smoothing > 0:
         words.append(f"Smoothed: exponential average of weight {view.smoothing:g}, debiased; faint: as recorded.")
     means = [group for group, line in drawn if line.count > 1]

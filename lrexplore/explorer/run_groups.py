@@ -46,7 +46,9 @@ class Group:
     @property
     def label(self) -> str:
         """The name with how many runs it stands for, and whether only their seeds differ."""
-        words = f"{len(self.runs)} {'seeds' if self.varies == ('seed',) else 'runs'}" if len(self.runs) > 1 else ""
+        seeds = len({run.config.get("seed") for run in self.runs})
+        alone = self.varies == ("seed",) and seeds == len(self.runs)
+        words = f"{len(self.runs)} {'seeds' if alone else 'runs'}" if len(self.runs) > 1 else ""
         return f"{'baseline: ' if self.is_baseline else ''}{self.name}{f' ({words})' if words else ''}"
 
 

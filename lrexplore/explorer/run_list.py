@@ -15,12 +15,16 @@ _SHIPPED = ("data", "records")
 
 @dataclass
 class Listed:
-    """One run as the list knows it: its choices, and its status when it was last looked at."""
+    """One run as the list knows it: its choices, and its status when it was last looked at.
+
+    `steps_a_row`: of how many steps a recorded row is the mean, in a small copy of a run.
+    """
 
     folder: Path
     config: dict[str, Any]
     layers: list[str] = field(default_factory=list)
     started: float = 0.0
+    steps_a_row: int = 1
     status: dict[str, Any] = field(default_factory=lambda: {"state": "starting"})
     handle: Run | None = None
     seen: tuple = ()
@@ -110,6 +114,7 @@ class RunList:
             run.status = {"state": "starting"} if run.state == "unreadable" else run.status
             run.config, run.layers = described.get("config", {}), described.get("layers", [])
             run.started = described.get("started", 1.0)
+            run.steps_a_row = described.get("thinned", {}).get("steps", 1)
         self.runs[folder.name] = run
         return True
 

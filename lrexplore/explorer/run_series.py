@@ -69,7 +69,7 @@ class RunSeries:
             return step
         steps = self._columns("steps")
         if axis == "epoch":
-            per_epoch = self._steps_per_epoch(steps) or steps_per_epoch
+            per_epoch = self._steps_per_epoch(steps, steps_per_epoch)
             return step / per_epoch if per_epoch else columns.get("epoch", step)
         if "wall_s" in columns and np.isfinite(columns["wall_s"]).all():
             return columns["wall_s"]
@@ -77,11 +77,15 @@ class RunSeries:
             return np.full(len(step), np.nan)
         return np.interp(step, steps["step"], steps["wall_s"])
 
-    def _steps_per_epoch(self, steps: dict[str, np.ndarray]) -> float:
-        """Steps of the first epoch, once the second one has begun; else 0."""
-        if not self._first_epoch and len(epoch := steps.get("epoch", ())) and epoch[-1] > 1:
-            self._first_epoch = float(steps["step"][np.searchsorted(epoch, 1.5) - 1])
-        return self._first_epoch
+    def _steps_per_epoch(self, steps: dict[str, np.ndarray], told: float | None) -> float | None:
+        """Steps of an epoch: as recorded at the end of the first one, else as told, else the rows of the first one."""
+        if not self._first_epoch:
+            ends = self._columns("epochs")
+            if len(ends.get("epoch", ())) and ends["epoch"][-1] > 1:  # a run of one epoch may have ended within it
+                self._first_epoch = float(ends["step"][0])
+            elif told is None and len(epoch := steps.get("epoch", ())) and epoch[-1] > 1:
+                return float(steps["step"][np.searchsorted(epoch, 1.5) - 1])
+        return self._first_epoch or told
 
     def _columns(self, stream: str) -> dict[str, np.ndarray]:
         """The columns of a stream, kept until it has new rows."""

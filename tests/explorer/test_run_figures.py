@@ -22,7 +22,7 @@ X = np.arange(1.0, 6)
 
 
 def group(name="function", count=3, **more):
-    runs = tuple(Listed(f"runs/{name}{k}", CONFIG) for k in range(count))
+    runs = tuple(Listed(f"runs/{name}{k}", {**CONFIG, "seed": k}) for k in range(count))
     return Group(name, runs, "#D55E00", varies=("seed",) if count > 1 else (), **more)
 
 
@@ -58,6 +58,12 @@ def test_the_caption_says_what_was_done_to_the_numbers():
     plain = curve_plot(TOP1, [(group(count=1), line(1))], View(smoothing=0.9))["caption"]
     assert "Smoothed" not in plain
     assert "means" not in plain
+
+
+def test_a_small_copy_says_of_how_many_steps_its_rows_are_means():
+    copied = Group("a", (Listed("runs/a", CONFIG, steps_a_row=16),), "#D55E00")
+    assert "means of 16 steps" in curve_plot(LOSS, [(copied, line(1))], View())["caption"]
+    assert "copy" not in curve_plot(TOP1, [(copied, line(1))], View())["caption"]
 
 
 def test_a_mean_over_more_than_seeds_says_so():

@@ -49,6 +49,11 @@ def test_a_grouping_pools_runs_and_says_that_more_than_the_seed_varies():
     assert group.varies == ("rank_scale", "seed")
 
 
+def test_a_seed_that_was_run_twice_is_not_counted_as_two_seeds():
+    (group,) = group_runs([*grid(["function"]), run("again", seed=1)], "all but the seed")
+    assert group.label.endswith("(4 runs)")
+
+
 @pytest.mark.parametrize("grouping", GROUPINGS)
 def test_every_run_is_in_exactly_one_curve(grouping):
     runs = grid(scales=(0.05, 0.1), decays=("frobenius", "weight")) + [run("whole", rank_scale=None)]

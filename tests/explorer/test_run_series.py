@@ -36,6 +36,18 @@ def test_before_the_first_epoch_is_over_its_length_is_taken_as_told(tmp_path):
     np.testing.assert_array_equal(series.line("steps", "loss", "epoch")[0], 1)
 
 
+def test_records_of_which_few_steps_were_kept_count_the_same_epochs(tmp_path):
+    with Writer(tmp_path / "a", {"name": "a", "config": CONFIG, "layers": LAYERS}) as writer:
+        for step in (4, 8, 12, 16, 20):
+            writer.append("steps", {"step": step, "epoch": 1 + (step > 10), "loss": 1.0})
+        unfinished = followed(tmp_path / "a")
+        assert unfinished.line("steps", "loss", "epoch", 10)[0].tolist() == [0.4, 0.8, 1.2, 1.6, 2]
+        for epoch in (1, 2):
+            writer.append("epochs", {"step": 10 * epoch, "epoch": epoch, "held_out_loss": 1.0})
+    series = followed(tmp_path / "a")
+    assert series.line("steps", "loss", "epoch", 7)[0].tolist() == [0.4, 0.8, 1.2, 1.6, 2]
+
+
 def test_time_is_in_seconds_also_for_what_was_measured_without_a_clock(tmp_path):
     series = followed(record(tmp_path / "a"))
     np.testing.assert_allclose(series.line("steps", "loss", "time")[0], np.arange(1, 21) / 2)
