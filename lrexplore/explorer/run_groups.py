@@ -89,7 +89,7 @@ def said(key: str, value) -> str:
     if value is None:
         return ""
     if key == "decay":
-        return f"{value} decay" if value != "none" else "no decay"
+        return {"none": "no decay", "normalized": "norms kept, no decay"}.get(value, f"{value} decay")
     if key in ("model", "initializer", "data"):
         return str(value)
     return f"{key.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"

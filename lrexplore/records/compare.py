@@ -106,7 +106,7 @@ def intervals(
 def in_words(row: Mapping, name: str, unit: str = "points", level: float = 0.95) -> str:
     """What a row of `intervals` says, and does not say, in one sentence."""
     found = f"{name}: {row['mean']:+.2f} {unit} ({level:.0%} interval {row['low']:+.2f} to {row['high']:+.2f},"
-    verdict = "0 lies outside" if row["separated"] else "0 lies inside: these runs do not tell them apart"
+    verdict = "0 lies outside" if row["separated"] else "0 lies inside, not told apart"
     return f"{found} {row['pairs']} pairs); {verdict}"
 
 
