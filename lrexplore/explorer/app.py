@@ -74,11 +74,6 @@ class Explorer:
         self.panel.observe(self._on_panel, names=["layer", "rank"])
         self.panel.on_cancel(self._on_cancel)
 
-    @property
-    def pages(self) -> dict:
-        """The pages of the other tabs that have been opened so far, by title."""
-        return self._tabs.pages
-
     def table(self):
         """DataFrame of the curves on screen: layer, scheme, initializer, rank, both errors, costs as ratios."""
         with self._lock:
@@ -135,7 +130,7 @@ class Explorer:
         return self.page("Network").plan()
 
     def page(self, title: str):
-        """The page of a tab, made if it is not yet; that of "Network" has a `state` with its own traits."""
+        """The page of a tab, made if it is not yet; that of "Network" has a `state`, that of "Training" a `tab`."""
         return self._tabs.page(title)
 
     def wait(self, timeout_s: float | None = None) -> bool:

@@ -20,14 +20,19 @@ class Page(Protocol):
         """End what the page runs and close its widgets."""
 
 
-def training(explorer) -> Page:
-    """The page of training runs."""
+def _network(explorer) -> Page:
+    from lrexplore.explorer.network_tab import NetworkTab
+
+    return NetworkTab(explorer.state, explorer.network, explorer.origin)
+
+
+def _training(explorer) -> Page:
     from lrexplore.explorer.training_page import TrainingPage
 
     return TrainingPage(explorer)
 
 
-PAGES: dict[str, Callable[..., Page]] = {"Training": training}
+PAGES: dict[str, Callable[..., Page]] = {"Network": _network, "Training": _training}
 """Title of a tab -> function of an `Explorer` that makes its page. A page imports what it needs when it is made."""
 
 

@@ -16,6 +16,7 @@ class TrainingPage:
         model = explorer.network.name.split(" · ")[0]
         self.tab = TrainingTab(model=model, plan=self._plan)
         self.tab.form.rank_scale.value = explorer.network.rank_scale
+        self.tab.show(explorer.state.tab == TITLE)
         self.widget = self.tab.widget
         self._on_choice()
         explorer.state.observe(self._on_choice, names=list(FOLLOWED))

@@ -13,7 +13,7 @@ CELLS = [
     "    for seed in (0, 1):\n"
     "        record(lr_folder / f'{initializer}-{seed}', initializer=initializer, seed=seed)",
     "explorer = lr.explore('resnet20', rank_scale=0.1)\nexplorer",
-    "explorer.state.tab = 'Training'\ntab = explorer.pages['Training'].tab\ntab.state.folder = str(lr_folder)",
+    "explorer.state.tab = 'Training'\ntab = explorer.page('Training').tab\ntab.state.folder = str(lr_folder)",
 ]
 
 

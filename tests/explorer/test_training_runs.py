@@ -114,7 +114,7 @@ def test_ranks_set_layer_by_layer_are_those_that_are_trained(tmp_path, no_floor)
     explorer.state.rank = 5
     explorer.state.initializer, explorer.state.scheme = "spectral", "spatial"
     explorer.state.tab = "Training"
-    tab = explorer.pages["Training"].tab
+    tab = explorer.page("Training").tab
     tab.state.folder = str(tmp_path)
     form = tab.form
     assert (form.initializer.value, form.scheme.value, form.rank_scale.value) == ("spectral", "spatial", 0.1)
