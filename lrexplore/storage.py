@@ -1,6 +1,5 @@
 """A factorized network in one file, and back in one line."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from lrexplore.linalg import Factors, matrix_shape
 from lrexplore.nn import FACTORIZED, FactorizedConv2d, FactorizedLinear
 from lrexplore.nn.skeleton import skeleton
+from lrexplore.nn.tensor_file import read_tensors, write_tensors
 
 _FORMAT = "lrexplore network 1"
 
@@ -21,8 +21,6 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     known architecture is saved too; `load` then needs the unfactorized module.
     Raises ValueError for an architecture whose tensors are others.
     """
-    from safetensors.torch import save_file
-
     from lrexplore.models.checkpoint import compare, recognize
 
     factorized = {name: module for name, module in model.named_modules() if isinstance(module, FACTORIZED)}
@@ -49,7 +47,7 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
         "plan": None if plan is None else plan.to_json(),
     }
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    save_file(tensors, path, metadata={"lrexplore": json.dumps(about)})
+    write_tensors(path, tensors, about)
 
 
 def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
@@ -59,16 +57,7 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     is not changed. The plan it was saved with is its `rank_plan`.
     Raises ValueError for a file of another kind or a `model` that does not fit.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("lrexplore", "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"`path` must be a safetensors file, got {path}: {error}. Save it again.") from None
-    if about.get("format") != _FORMAT:
-        raise ValueError(f"`path` must be a file written by `lr.save`, got {path}. Use `lr.load_model` for others.")
+    tensors, about = read_tensors(path, _FORMAT, "lr.save", "Use `lr.load_model` for others.")
     if model is None:
         model = _build(about, path)
     network = skeleton(model)

@@ -1,6 +1,5 @@
 """The record of a pass over real inputs, one entry a layer; saved and loaded as safetensors."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -9,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lrexplore.linalg.inputs import LayerInputs
+from lrexplore.nn.tensor_file import read_tensors, write_tensors
 
 _FORMAT = "lrexplore calibration 1"
 
@@ -53,8 +53,6 @@ class Calibration(Mapping):
 
     def save(self, path: str | Path) -> None:
         """Writes everything to one safetensors file."""
-        from safetensors.torch import save_file
-
         tensors, numbers = {}, {}
         for name, entries in self._entries.items():
             for group, entry in enumerate(entries):
@@ -67,23 +65,12 @@ class Calibration(Mapping):
                     else:
                         numbers[key][field.name] = value
         about = {"format": _FORMAT, "num_inputs": self.num_inputs, "entries": numbers}
-        save_file(tensors, path, metadata={"lrexplore": json.dumps(about)})
+        write_tensors(path, tensors, about)
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":
         """The calibration in a file that `save` wrote. Raises ValueError for any other file."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get("lrexplore", "{}"))
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"`path` must be a safetensors file, got {path}: {error}. Save it again.") from None
-        if about.get("format") != _FORMAT:
-            raise ValueError(
-                f"`path` must be a file written by `Calibration.save`, got {path}. Give the path of one."
-            )
+        tensors, about = read_tensors(path, _FORMAT, "Calibration.save", "Give the path of one.")
         grouped = {}
         for key, tensor in tensors.items():
             entry, _, field = key.rpartition("|")
