@@ -36,10 +36,21 @@ def lab_command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "jupyterlab", *options, *arguments]
 
 
+def lab_environment() -> dict[str, str]:
+    """The variables that kernels get in addition: torch's threads do not spin while they wait for one another.
+
+    Kernel and browser share the cores; a thread that spins keeps the one it waits for from running. Nothing, where
+    any of these waits is set already.
+    """
+    if any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")):
+        return {}
+    return {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
 def _lab(options: argparse.Namespace, rest: list[str]) -> int:
     command = lab_command(rest)
     sys.stdout.flush()
-    os.execv(command[0], command)
+    os.execve(command[0], command, {**os.environ, **lab_environment()})
 
 
 def _doctor(options: argparse.Namespace, rest: list[str]) -> int:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lrexplore import __version__
-from lrexplore.cli import lab_command, main
+from lrexplore.cli import lab_command, lab_environment, main
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,6 +52,16 @@ def test_bench_answers_help_with_its_own_options(what):
     done = _run("bench", what, "--help")
     assert done.returncode == 0, done.stderr
     assert "--" in done.stdout
+
+
+def test_lab_has_the_threads_of_kernels_wait_without_spinning_unless_the_person_says_otherwise(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    assert lab_environment() == {"OMP_WAIT_POLICY": "PASSIVE"}
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        with monkeypatch.context() as own:
+            own.setenv(name, "ACTIVE" if name == "OMP_WAIT_POLICY" else "100")
+            assert lab_environment() == {}
 
 
 def test_lab_hands_its_arguments_on_to_jupyterlab():

@@ -97,6 +97,7 @@ class Explorer:
                     for _ in study.fill(initializer, self.network.rank(name, choice.scheme), lambda: False):
                         pass
             frames[name] = compact(self._screen.frame(choice, self.state.initializer))
+        self._screen.complete_table(lambda: False)
         state = {"table": self.panel.table, "layer": self.state.layer, "rank": self.state.rank}
         state["frame"] = frames[self.state.layer]
         return export.to_html(state, path, f"lrexplore · {self.network.summary()}", frames=frames)

@@ -1,17 +1,15 @@
 """The long work behind a frame: exact numbers of the rank on screen, then the curves that need every rank run anew."""
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-
-import torch
 
 from lrexplore.explorer.compute import Stopped
 from lrexplore.explorer.frame import key_of
 from lrexplore.explorer.network import Choice
 from lrexplore.explorer.screen import Screen
 from lrexplore.explorer.state import State
+from lrexplore.explorer.threads import spare_cores
 from lrexplore.explorer.worker import Token
 from lrexplore.init import NESTED
 
@@ -38,26 +36,35 @@ class Completion:
         self._stopped = ""
 
     def _complete(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # of this thread: the page needs the other cores
-        stopped = key_of(choice, initializer) == self._stopped
-        if not (stopped and initializer == "sampled"):  # one rank of it is long work already
-            study = self._screen.study(choice)
-            if initializer == "sampled" and study.errors_at(initializer, rank) is None:
-                self._state.tell(f"sampled: rank {rank}", 0.0)
-            try:
-                for name in ("spectral", initializer):
-                    study.add(name, rank, token.cancelled)
-            except Stopped:
+        with spare_cores():
+            stopped = key_of(choice, initializer) == self._stopped
+            if not (stopped and initializer == "sampled"):  # one rank of it is long work already
+                try:
+                    self._exact(choice, initializer, rank, token)
+                except Stopped:
+                    return
+            if stopped:
                 return
-            self._screen.amend(choice, initializer, initializer)
-            self._screen.send_row(choice, initializer, rank)
-        if stopped:
-            return
-        for name in dict.fromkeys((initializer, "function")):
-            if name not in NESTED:
-                self._fill(choice, initializer, name, rank, token)
-        if not token.cancelled():
-            self._raise_floor(choice, initializer, rank, token)
+            token.waive_grace()
+            for name in dict.fromkeys((initializer, "function")):
+                if name not in NESTED:
+                    self._fill(choice, initializer, name, rank, token)
+            # What follows nobody waits for: it begins once the person does nothing else.
+            if token.cancelled() or token.pause():
+                return
+            self._screen.complete_table(token.cancelled)
+            if not token.cancelled():
+                self._raise_floor(choice, initializer, rank, token)
+
+    def _exact(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
+        """The numbers of exactly this rank: the neurons at once, for they are what is waited for."""
+        study = self._screen.study(choice)
+        if initializer == "sampled" and study.errors_at(initializer, rank) is None:
+            self._state.tell(f"sampled: rank {rank}", 0.0)
+        for name in ("spectral", initializer):
+            study.add(name, rank, token.cancelled)
+        self._screen.send_row(choice, initializer, rank)
+        self._screen.amend(choice, initializer, initializer)
 
     def _fill(self, choice: Choice, drawn: str, name: str, rank: int, token: Token) -> None:
         study = self._screen.study(choice)
@@ -73,6 +80,8 @@ class Completion:
 
     def _raise_floor(self, choice: Choice, drawn: str, rank: int, token: Token) -> None:
         floor = self._screen.study(choice).floor
+        if not floor.missing(rank):
+            return
 
         def tell() -> str:
             self._screen.raise_floor(choice, drawn)

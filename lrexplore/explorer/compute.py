@@ -168,6 +168,11 @@ class Study:
             image = self._image(factors.product()) if self.has_pictures else None
             self._store(initializer, single_errors(self.problem, factors, rank), image)
 
+    def num_known(self, initializer: str) -> int:
+        """How many ranks of an initializer are known."""
+        with self._lock:
+            return len(self._points.get(initializer, {}))
+
     def fill(self, initializer: str, first: int, stopped: Callable[[], bool]) -> Iterator[float]:
         """Adds the missing ranks one by one and yields the share that is done, until `stopped()`."""
         missing = self.missing(initializer, first)

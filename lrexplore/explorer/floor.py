@@ -26,6 +26,12 @@ class Floor:
             known = sorted(self._bounds.items())
         return np.array([rank for rank, _ in known]), np.array([bound for _, bound in known])
 
+    @property
+    def num_known(self) -> int:
+        """At how many ranks a bound is known."""
+        with self._lock:
+            return len(self._bounds)
+
     def at_every_rank(self) -> np.ndarray:
         """A valid bound at ranks 1..max_rank: what no larger rank can do, no smaller one can."""
         ranks, bounds = self.points()
@@ -35,14 +41,18 @@ class Floor:
         """Whether a bound of its own is known at ranks 1..max_rank."""
         return np.isin(np.arange(1, self._problem.max_rank + 1), self.points()[0])
 
+    def missing(self, first: int) -> list[int]:
+        """Ranks that `fill` would add, `first` before all."""
+        wanted = dict.fromkeys([first, *rank_grid(self._problem.max_rank, FLOOR_RANKS)])
+        with self._lock:
+            return [rank for rank in wanted if rank not in self._bounds]
+
     def fill(self, first: int, stopped: Callable[[], bool]) -> Iterator[float]:
         """Adds bounds that are missing, that of rank `first` before all; yields the share that is done.
 
         Ends after some 10 s: a bound that was not tightened to its end still holds, and a next call adds more.
         """
-        wanted = [first, *rank_grid(self._problem.max_rank, FLOOR_RANKS)]
-        with self._lock:
-            missing = [rank for rank in dict.fromkeys(wanted) if rank not in self._bounds]
+        missing = self.missing(first)
         own = missing[:1] == [first]
         done = 0
         for part, limit_s in ((missing[:own], FIRST_S), (missing[own:], REST_S)):

@@ -1,5 +1,6 @@
 """The network under study: its factorizable layers, their weights, and the rank chosen for each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -33,6 +34,7 @@ class Network:
     rank_scale: float = 0.25
     layers: dict[str, Layer] = field(init=False)
     ranks: dict[str, int] = field(default_factory=dict)
+    _stable_ranks: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self):
         rank_from_scale((1, 1), self.rank_scale)
@@ -113,7 +115,10 @@ class Network:
         )
 
     def table(self, scheme: str = "channel") -> dict:
-        """The layer table as the panel takes it: rows of display values, skipped layers with their reason."""
+        """The layer table as the panel takes it: rows of display values, skipped layers with their reason.
+
+        Stable ranks that `add_stable_ranks` has not found yet are three dots.
+        """
         columns = [
             {"key": "name", "label": "layer", "align": "left"},
             {"key": "shape", "label": "out x in", "align": "right"},
@@ -124,7 +129,8 @@ class Network:
         rows = []
         for layer in self.layers.values():
             shape = layer.matrix_shape() if layer.kind in ("linear", "conv") else layer.weight_shape
-            stable = f"{self._stable_rank(layer):.0f}" if layer.skip_reason is None else "–"
+            known = self._stable_ranks.get(layer.name)
+            stable = "–" if layer.skip_reason else "…" if known is None else f"{known:.0f}"
             rows.append(
                 {
                     "name": layer.name,
@@ -136,6 +142,19 @@ class Network:
                 }
             )
         return {"label": f"layers of {self.name}", "columns": columns, "rows": rows}
+
+    def add_stable_ranks(self, stopped: Callable[[], bool]) -> bool:
+        """Whether stable ranks were missing and all are known now; looks at `stopped` between layers, small ones first.
+
+        |W|_F^2 / |W|_2^2 of the channel matricization; of a grouped layer, of its first group's.
+        """
+        missing = [self.layers[name] for name in self.names if name not in self._stable_ranks]
+        for layer in sorted(missing, key=lambda layer: layer.num_parameters * min(layer.matrix_shape())):
+            if stopped():
+                return False
+            with torch.inference_mode():
+                self._stable_ranks[layer.name] = self._stable_rank(layer)
+        return bool(missing)
 
     def _stable_rank(self, layer: Layer) -> float:
         matrix = weights_of(self.model, layer)[0].flatten(1)

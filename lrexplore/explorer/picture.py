@@ -13,7 +13,10 @@ def draw_png(frame: dict, rank: int) -> bytes:
     from matplotlib.figure import Figure
 
     plots = [plot for plot in frame["plots"] if plot.get("kind") != "images"]
-    figure = Figure(figsize=(5 * len(plots), 3.6), dpi=80, layout="constrained")
+    width, height = 5 * len(plots), 3.6
+    figure = Figure(figsize=(width, height), dpi=80)
+    # Fixed margins in inches: matplotlib's own layouts draw everything twice, and the widget waits for the picture.
+    figure.subplots_adjust(0.65 / width, 0.5 / height, 1 - 0.65 / width, 1 - 0.4 / height, wspace=0.36)
     figure.suptitle(f"{frame['title']} · rank {rank}", fontsize=10)
     for place, plot in enumerate(plots, 1):
         axes = figure.add_subplot(1, len(plots), place)

@@ -1,6 +1,7 @@
 """What is drawn: the frame of one choice on the panel, its patches and exact rows, and the studies behind them."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import RLock
 
 import torch
@@ -9,6 +10,8 @@ from lrexplore.explorer.compute import Study
 from lrexplore.explorer.frame import build_floor_patch, build_frame, build_patch, compact, key_of
 from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.panel import PlotPanel
+from lrexplore.explorer.threads import spare_cores
+from lrexplore.init import INITIALIZERS, NESTED
 
 MAX_STUDIES = 16
 
@@ -21,11 +24,12 @@ class Screen:
         self.panel = PlotPanel(table=network.table())
         self.lock = RLock()
         self.drawn = ""
+        self._shown: dict[str, int] = {}  # how much of each curve, and of the floor, the browser has
         self._studies: OrderedDict[Choice, Study] = OrderedDict()
 
     def study(self, choice: Choice) -> Study:
         """The study of a choice; the latest ones are kept."""
-        with self.lock:
+        with self.lock, spare_cores():
             if choice not in self._studies:
                 layer = self.network.layers[choice.layer]
                 with torch.inference_mode():
@@ -37,13 +41,16 @@ class Screen:
 
     def frame(self, choice: Choice, initializer: str) -> dict:
         """The frame of a choice as far as it is known, numpy arrays inside."""
-        with self.lock:
+        with self.lock, spare_cores():
             return build_frame(self.network, self.study(choice), choice, initializer)
 
     def show(self, choice: Choice, initializer: str, rank: int) -> None:
         """Put another frame on the panel."""
         with self.lock:
+            study = self.study(choice)
+            before = {name: study.num_known(name) for name in INITIALIZERS} | {"floor": study.floor.num_known}
             frame = compact(self.frame(choice, initializer))
+            self._shown = before | {name: study.num_known(name) for name in NESTED}
             self.drawn = frame["key"]
             self.panel.show(frame, layer=choice.layer, rank=rank)
 
@@ -54,22 +61,34 @@ class Screen:
                 self.panel.show(compact(self.frame(choice, initializer)))
 
     def amend(self, choice: Choice, initializer: str, changed: str) -> None:
-        """Send what became known of the initializer `changed`, if the frame still is the one on screen."""
+        """Send what became known of the initializer `changed`, if anything did and the frame still is on screen."""
         with self.lock:
-            if key_of(choice, initializer) == self.drawn:
-                self.panel.amend(build_patch(self.study(choice), choice, initializer, changed))
+            study = self.study(choice)
+            known = study.num_known(changed)
+            if key_of(choice, initializer) == self.drawn and known != self._shown.get(changed):
+                self._shown[changed] = known
+                self.panel.amend(build_patch(study, choice, initializer, changed))
 
     def raise_floor(self, choice: Choice, initializer: str) -> None:
-        """Send the floor as far as it is known, if the frame still is the one on screen."""
+        """Send the floor as far as it is known, if that is news and the frame still is on screen."""
         with self.lock:
-            if key_of(choice, initializer) == self.drawn:
-                self.panel.amend(build_floor_patch(self.study(choice), choice, initializer))
+            study = self.study(choice)
+            known = study.floor.num_known
+            if key_of(choice, initializer) == self.drawn and known != self._shown.get("floor"):
+                self._shown["floor"] = known
+                self.panel.amend(build_floor_patch(study, choice, initializer))
 
     def send_row(self, choice: Choice, initializer: str, rank: int) -> None:
         """Send the neurons at exactly this rank."""
         study = self.study(choice)
         rows = [values for name in dict.fromkeys(("spectral", initializer)) for values in study.row(name, rank)]
         self.panel.send_row(rank, {"neurons": rows}, key=key_of(choice, initializer))
+
+    def complete_table(self, stopped: Callable[[], bool]) -> None:
+        """Find the stable ranks that the layer table lacks, and send it again once it has all of them."""
+        if self.network.add_stable_ranks(stopped):
+            with self.lock:
+                self.panel.table = self.network.table()
 
     def close(self) -> None:
         """Close the panel and forget the studies."""

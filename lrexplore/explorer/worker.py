@@ -8,31 +8,47 @@ from collections.abc import Callable
 
 
 class Token:
-    """Tells a running job whether it should stop."""
+    """Tells a running job whether it should stop. `pause_s` is how long its `pause` lasts."""
 
-    def __init__(self):
+    def __init__(self, pause_s: float = 0.0):
         self.started = time.monotonic()
-        self._until = math.inf
+        self._until, self._pause_s = math.inf, pause_s
+        self._asked, self._has_grace = threading.Event(), True
 
     def cancel(self, age_s: float = 0.0) -> None:
-        """Ask the job to stop at its first look after it is `age_s` old."""
+        """Ask the job to stop at its first look after it is `age_s` old, or has waived its grace."""
         self._until = min(self._until, self.started + age_s)
+        self._asked.set()
+
+    def waive_grace(self) -> None:
+        """The job has shown what could not wait: from now on it stops as soon as it is asked to."""
+        self._has_grace = False
 
     def cancelled(self) -> bool:
         """Whether the job should stop."""
-        return time.monotonic() >= self._until
+        return time.monotonic() >= self._until or (self._asked.is_set() and not self._has_grace)
+
+    def pause(self) -> bool:
+        """Wait a while, before work that should not begin as long as a person is at it; whether to stop instead."""
+        return self._asked.wait(self._pause_s)
 
 
 class Worker:
     """Runs one job at a time on a daemon thread; a new job takes the place of a waiting one and stops a running one.
 
     A job may become `grace_s` old before it is stopped, else a held key would cancel every job before it shows
-    anything. A job starts once no other has come for `rest_s`, so that nothing competes with a slider that moves.
-    What a job raises goes to `on_error`.
+    anything. A job starts once no other has come for `rest_s`, so that nothing competes with a slider that moves; it
+    may pause for `pause_s` in the middle. What a job raises goes to `on_error`.
     """
 
-    def __init__(self, on_error: Callable[[BaseException], None], grace_s: float = 0.3, rest_s: float = 0.05):
-        self._on_error, self._grace_s, self._rest_s = on_error, grace_s, rest_s
+    def __init__(
+        self,
+        on_error: Callable[[BaseException], None],
+        grace_s: float = 0.3,
+        rest_s: float = 0.05,
+        pause_s: float = 0.5,
+    ):
+        self._on_error, self._grace_s, self._rest_s, self._pause_s = on_error, grace_s, rest_s, pause_s
         self._changed = threading.Condition()
         self._waiting: Callable[[Token], None] | None = None
         self._running: Token | None = None
@@ -91,7 +107,7 @@ class Worker:
                 if job is None or self._closed:
                     continue
                 self._waiting = None
-                token = self._running = Token()
+                token = self._running = Token(self._pause_s)
             try:
                 job(token)
             except Exception as error:  # whatever a job raises is shown, and the thread lives on

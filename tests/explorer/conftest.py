@@ -11,6 +11,7 @@ from explorer.networks import small_network
 
 from lrexplore.explorer.app import Explorer, explore
 from lrexplore.explorer.floor import Floor
+from lrexplore.explorer.worker import Token
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ def own_cache(curve_folder, monkeypatch) -> None:
 
 @pytest.fixture
 def no_floor(monkeypatch) -> None:
-    """Explorers without the proofs of the floor, which take seconds a layer."""
-    monkeypatch.setattr(Floor, "fill", lambda *arguments: iter(()))
+    """Explorers without the proofs of the floor, which take seconds a layer, and without a pause before them."""
+    monkeypatch.setattr(Floor, "missing", lambda *arguments: [])
+    monkeypatch.setattr(Token, "pause", Token.cancelled)
 
 
 @pytest.fixture

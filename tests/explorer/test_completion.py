@@ -4,9 +4,13 @@ import threading
 
 import numpy as np
 import pytest
-from explorer.networks import HEAD, WIDE
+from explorer.networks import HEAD, STEM, WIDE, linear_network
 from explorer.on_screen import curve_on_screen
 from torch import nn
+
+from lrexplore.explorer.app import explore
+from lrexplore.explorer.floor import Floor
+from lrexplore.explorer.worker import Token
 
 
 def block(explorer, monkeypatch):
@@ -132,3 +136,53 @@ def test_what_a_handler_raises_is_shown_and_the_explorer_goes_on(sent, open_expl
     explorer.panel.set_state({"layer": HEAD})
     assert explorer.panel.error == ""
     assert explorer.panel.frame["title"].startswith("head ·")
+
+
+def test_the_exact_neurons_of_a_rank_come_before_the_curves(sent, open_explorer):
+    explorer = open_explorer(nn.Linear(80, 70))
+    assert explorer.wait(60)
+    rank = min(set(range(1, 71)) - set(explorer._study().table_ranks.tolist()))
+    sent.clear()
+    explorer.panel.set_state({"rank": rank})
+    assert explorer.wait(60)
+    own = [item for item in sent.messages if item.widget == explorer.panel.model_id]
+    row = next(i for i, item in enumerate(own) if item.method == "custom")
+    assert next(i for i, item in enumerate(own) if "patch" in item.names) > row
+
+
+def test_a_layer_seen_before_is_one_frame_and_one_row(explorer, sent):
+    explorer.state.layer = WIDE
+    assert explorer.wait(60)
+    explorer.state.layer = STEM
+    assert explorer.wait(60)
+    sent.clear()
+    explorer.state.layer = WIDE
+    assert explorer.wait(60)
+    own = [item for item in sent.messages if item.widget == explorer.panel.model_id]
+    assert len([item for item in own if "frame" in item.names]) == 1
+    assert len([item for item in own if item.method == "custom"]) == 1
+    assert len([item for item in own if "patch" in item.names and "frame" not in item.names]) == 0
+
+
+def test_stable_ranks_come_after_the_curves_in_one_message(sent, open_explorer):
+    explorer = open_explorer()
+    assert explorer.panel.table["rows"][0]["stable_rank"] == "…"
+    assert explorer.wait(60)
+    own = [item for item in sent.messages if item.widget == explorer.panel.model_id and item.method == "update"]
+    assert [i for i, item in enumerate(own) if "table" in item.names] == [len(own) - 1]
+    assert "…" not in [row["stable_rank"] for row in explorer.panel.table["rows"]]
+    explorer.state.layer = HEAD
+    assert explorer.wait(60)
+    assert len([item for item in sent.to(explorer.panel) if "table" in item.names]) == 1
+
+
+def test_proofs_begin_only_after_a_pause_in_which_nothing_is_asked_for(sent, monkeypatch):
+    pauses, proofs = [], []
+    monkeypatch.setattr(Token, "pause", lambda token: pauses.append(1) or len(pauses) < 3)
+    monkeypatch.setattr(Floor, "fill", lambda *arguments: proofs.append(len(pauses)) or iter(()))
+    explorer = explore(linear_network())
+    for rank in (3, 4, 5):
+        explorer.state.rank = rank
+        assert explorer.wait(60)
+    explorer.close()
+    assert proofs == list(range(3, len(pauses) + 1))

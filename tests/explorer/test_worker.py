@@ -91,6 +91,37 @@ def test_a_young_job_goes_on_until_its_grace_is_over_and_no_longer(open_worker):
     assert worker.wait(30)
 
 
+def test_a_young_job_that_waived_its_grace_stops_as_soon_as_it_is_asked_to(open_worker):
+    young = Stubborn()
+    worker = open_worker(grace_s=1000)
+    worker.submit(young)
+    assert young.started.wait(30)
+    young.token.waive_grace()
+    assert not young.token.cancelled()
+    worker.submit(lambda token: None)
+    assert young.token.cancelled()
+    young.released.set()
+    assert worker.wait(30)
+
+
+def test_a_pause_ends_at_once_when_another_job_comes_and_lasts_otherwise(open_worker):
+    paused, started = [], threading.Event()
+
+    def pausing(token):
+        started.set()
+        paused.append(token.pause())
+
+    worker = open_worker(grace_s=1000, pause_s=1000)
+    worker.submit(pausing)
+    assert started.wait(30)
+    worker.submit(lambda token: None)
+    assert worker.wait(30)
+    worker = open_worker(pause_s=0.01)
+    worker.submit(pausing)
+    assert worker.wait(30)
+    assert paused == [True, False]
+
+
 def test_what_a_job_raises_is_handed_on_and_the_next_job_runs(open_worker, errors):
     def failing(token):
         raise ArithmeticError("lost")

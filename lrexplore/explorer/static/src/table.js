@@ -41,8 +41,8 @@ export class LayerTable {
 
   fill(table) {
     const { columns = [], rows = [], label = "layers", checks = false } = table ?? {};
-    const form = JSON.stringify([columns, label]);
-    if (checks && form === this.form) {
+    const form = JSON.stringify([label, columns, checks]);
+    if (form === this.form) {
       this.update(rows);
       return;
     }
@@ -59,14 +59,20 @@ export class LayerTable {
     this.root.hidden = rows.length === 0;
   }
 
-  // New values in the rows that are there, new rows after them, gone ones away.
+  // New values in the rows that are there, new rows after them, gone ones away. Where none comes or goes, focus, order
+  // and place stay.
   update(rows) {
     const before = new Map(this.rows.map((row) => [row.name, row]));
+    const first = this.checkable ? 1 : 0;
+    let same = rows.length === before.size;
     this.rows = rows.map((row) => {
       const { node } = before.get(row.name) ?? {};
-      if (!node || Boolean(before.get(row.name).disabled) !== Boolean(row.disabled)) return { ...row, node: this.row(row) };
+      if (!node || Boolean(before.get(row.name).disabled) !== Boolean(row.disabled)) {
+        same = false;
+        return { ...row, node: this.row(row) };
+      }
       this.columns.forEach(({ key }, place) => {
-        const cell = node.children[place + 1];
+        const cell = node.children[place + first];
         const text = String(row[key] ?? "");
         if (!row.disabled && cell.textContent !== text) cell.textContent = cell.title = text;
       });
@@ -76,8 +82,8 @@ export class LayerTable {
     });
     for (const name of before.keys()) if (!rows.some((row) => row.name === name)) this.checks.forget(name);
     this.root.hidden = rows.length === 0;
-    this.arrange();
-    this.checks.sum();
+    if (same) this.filter();
+    else this.arrange();
   }
 
   header(column) {
