@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 NUM_NODES = 64
+_FEW = 2048
 
 
 def node_rho(like: Tensor, largest_angle: float = pi) -> Tensor:
@@ -29,9 +30,20 @@ class AngleTable:
         self._coefficients = values @ basis.mT
 
     def __call__(self, rho: Tensor) -> Tensor:
-        """Values at `rho` (neurons, ...), by Clenshaw's recurrence."""
+        """Values at `rho` (neurons, ...)."""
         angle = torch.arccos(rho.clamp(-1, 1)).clamp_max(self._largest_angle)
         x = angle * (2 / self._largest_angle) - 1
+        return self._by_cosines(x) if x.numel() <= _FEW else self._by_recurrence(x)
+
+    def _by_cosines(self, x: Tensor) -> Tensor:
+        """sum_j c_j cos(j arccos x): all terms at once, which a power step with its one rho a neuron lives on."""
+        terms = torch.cos(torch.arccos(x.clamp(-1, 1))[..., None] * torch.arange(NUM_NODES).to(x))
+        if len(self._coefficients) == 1:
+            return terms @ self._coefficients[0]
+        return torch.einsum("i...j,ij->i...", terms, self._coefficients)
+
+    def _by_recurrence(self, x: Tensor) -> Tensor:
+        """The same by Clenshaw's recurrence, which holds no more than three arrays like `x`."""
         later, last = torch.zeros_like(x), torch.zeros_like(x)
         for j in range(NUM_NODES - 1, 0, -1):
             later, last = 2 * x * later - last + wide(self._coefficients[:, j], x), later

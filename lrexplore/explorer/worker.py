@@ -37,8 +37,8 @@ class Worker:
     """Runs one job at a time on a daemon thread; a new job takes the place of a waiting one and stops a running one.
 
     A job may become `grace_s` old before it is stopped, else a held key would cancel every job before it shows
-    anything. A job starts once no other has come for `rest_s`, so that nothing competes with a slider that moves; it
-    may pause for `pause_s` in the middle. What a job raises goes to `on_error`.
+    anything. A job that comes after `quiet_s` without any starts at once, others once none has come for `rest_s`, so
+    that nothing competes with a slider that moves. A job may pause, for `pause_s`. What it raises goes to `on_error`.
     """
 
     def __init__(
@@ -46,9 +46,11 @@ class Worker:
         on_error: Callable[[BaseException], None],
         grace_s: float = 0.3,
         rest_s: float = 0.05,
+        quiet_s: float = 0.15,
         pause_s: float = 0.5,
     ):
         self._on_error, self._grace_s, self._rest_s, self._pause_s = on_error, grace_s, rest_s, pause_s
+        self._quiet_s, self._submitted, self._is_rush = quiet_s, -math.inf, False
         self._changed = threading.Condition()
         self._waiting: Callable[[Token], None] | None = None
         self._running: Token | None = None
@@ -64,6 +66,8 @@ class Worker:
             if self._closed:
                 return
             self._waiting = job
+            now = time.monotonic()
+            self._is_rush, self._submitted = now - self._submitted < self._quiet_s, now
             if self._running:
                 self._running.cancel(self._grace_s)
             self._changed.notify_all()
@@ -102,7 +106,9 @@ class Worker:
                 if self._closed:
                     return
                 job = self._waiting
-                while self._changed.wait_for(lambda job=job: self._waiting is not job, self._rest_s):
+                while self._changed.wait_for(
+                    lambda job=job: self._waiting is not job, self._rest_s if self._is_rush else 0
+                ):
                     job = self._waiting
                 if job is None or self._closed:
                     continue

@@ -122,6 +122,19 @@ def test_a_pause_ends_at_once_when_another_job_comes_and_lasts_otherwise(open_wo
     assert paused == [True, False]
 
 
+def test_a_job_after_a_quiet_time_starts_at_once_and_those_of_a_rush_wait(open_worker):
+    ran = []
+    worker = open_worker(rest_s=1000, quiet_s=0)
+    for name in "ab":
+        worker.submit(lambda token, name=name: ran.append(name))
+        assert worker.wait(30)
+    worker = open_worker(rest_s=1000, quiet_s=1000)
+    for name in "cde":
+        worker.submit(lambda token, name=name: ran.append(name))
+        worker.wait(0 if ran[-1] == "c" else 30)
+    assert ran == ["a", "b", "c"]
+
+
 def test_what_a_job_raises_is_handed_on_and_the_next_job_runs(open_worker, errors):
     def failing(token):
         raise ArithmeticError("lost")
