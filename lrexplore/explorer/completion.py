@@ -71,8 +71,9 @@ class Completion:
         before, total = len(study.missing(name, rank)), len(study.table_ranks)
 
         def tell() -> str:
-            self._screen.amend(choice, drawn, name)
-            return f"{name}: {total - len(study.missing(name, rank))} of {total} ranks, others interpolated"
+            missing = len(study.missing(name, rank))
+            self._screen.amend(choice, drawn, name, tables=not missing)
+            return f"{name}: {total - missing} of {total} ranks, others interpolated"
 
         done = self._follow(study.fill(name, rank, token.cancelled), tell, token)
         if done and before and name == drawn and study.has_pictures:

@@ -113,8 +113,11 @@ def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> 
     }
 
 
-def build_patch(study: Study, choice: Choice, drawn: str, changed: str) -> dict:
-    """What long work on the initializer `changed` adds to the frame drawn for the initializer `drawn`."""
+def build_patch(study: Study, choice: Choice, drawn: str, changed: str, *, tables: bool = True) -> dict:
+    """What long work on the initializer `changed` adds to the frame drawn for the initializer `drawn`.
+
+    Without `tables` the neurons at every rank are left out: they are nine tenths of its bytes.
+    """
     curves = known_curves(study)
     gains = gain_updates({name: curves[name] for name in ("spectral", changed)})
     patch = {
@@ -124,6 +127,7 @@ def build_patch(study: Study, choice: Choice, drawn: str, changed: str) -> dict:
     if changed == drawn:
         errors = error_readouts(study, drawn, curves)
         patch["readouts"] = {name: values.astype(np.float32) for name, values in errors.items()}
+    if changed == drawn and tables:
         place = 2 if drawn != "spectral" else 0
         rho, loss = study.neuron_table(drawn)
         patch["by_rank"] = {"neurons": {str(place): pack(rho, "uint16"), str(place + 1): pack(loss, "uint16")}}

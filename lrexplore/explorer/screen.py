@@ -48,9 +48,11 @@ class Screen:
         """Put another frame on the panel."""
         with self.lock:
             study = self.study(choice)
-            before = {name: study.num_known(name) for name in INITIALIZERS} | {"floor": study.floor.num_known}
+            before = {name: study.num_known(name) for name in INITIALIZERS}
+            floor = study.floor.num_known
             frame = compact(self.frame(choice, initializer))
-            self._shown = before | {name: study.num_known(name) for name in NESTED}
+            before |= {name: study.num_known(name) for name in NESTED}
+            self._shown = {"floor": floor} | before | {f"{name} tables": known for name, known in before.items()}
             self.drawn = frame["key"]
             self.panel.show(frame, layer=choice.layer, rank=rank)
 
@@ -60,14 +62,18 @@ class Screen:
             if key_of(choice, initializer) == self.drawn:
                 self.panel.show(compact(self.frame(choice, initializer)))
 
-    def amend(self, choice: Choice, initializer: str, changed: str) -> None:
-        """Send what became known of the initializer `changed`, if anything did and the frame still is on screen."""
+    def amend(self, choice: Choice, initializer: str, changed: str, *, tables: bool = True) -> None:
+        """Send what became known of the initializer `changed`, if anything did and the frame still is on screen.
+
+        Without `tables` only the curves: the neurons at every rank can wait until all are known.
+        """
         with self.lock:
             study = self.study(choice)
             known = study.num_known(changed)
-            if key_of(choice, initializer) == self.drawn and known != self._shown.get(changed):
-                self._shown[changed] = known
-                self.panel.amend(build_patch(study, choice, initializer, changed))
+            parts = [changed, f"{changed} tables"] if tables else [changed]
+            if key_of(choice, initializer) == self.drawn and any(self._shown.get(part) != known for part in parts):
+                self._shown |= dict.fromkeys(parts, known)
+                self.panel.amend(build_patch(study, choice, initializer, changed, tables=tables))
 
     def raise_floor(self, choice: Choice, initializer: str) -> None:
         """Send the floor as far as it is known, if that is news and the frame still is on screen."""

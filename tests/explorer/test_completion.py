@@ -186,3 +186,16 @@ def test_proofs_begin_only_after_a_pause_in_which_nothing_is_asked_for(sent, mon
         assert explorer.wait(60)
     explorer.close()
     assert proofs == list(range(3, len(pauses) + 1))
+
+
+def test_the_neurons_of_all_ranks_are_sent_at_most_twice_for_a_new_layer(sent, open_explorer, monkeypatch):
+    clock = iter(np.arange(0, 1000, 0.05))
+    monkeypatch.setattr("lrexplore.explorer.completion.time.monotonic", lambda: next(clock))
+    patches, explorer = [], open_explorer(nn.Linear(80, 70))
+    explorer.panel.observe(lambda change: patches.append(change["new"]), names="patch")
+    explorer.state.activation = "relu"
+    assert explorer.wait(60)
+    curves = [patch for patch in patches if "error" in patch.get("plots", {})]
+    assert len(curves) > 6
+    assert 1 <= len([patch for patch in curves if "by_rank" in patch]) <= 2
+    assert "by_rank" in curves[-1]

@@ -132,6 +132,17 @@ def test_a_patched_frame_is_the_frame_built_afresh(network, drawn):
     panel.close()
 
 
+def test_a_patch_without_tables_has_the_curves_and_no_neurons(network):
+    choice, study = choose(network, WIDE)
+    fill(study)
+    whole = build_patch(study, choice, "function", "function")
+    small = build_patch(study, choice, "function", "function", tables=False)
+    assert "by_rank" in whole
+    assert set(whole) - set(small) == {"by_rank"}
+    for name, change in whole["plots"]["error"]["data"].items():
+        np.testing.assert_array_equal(small["plots"]["error"]["data"][name]["y"], change["y"])
+
+
 def test_two_bytes_a_number_keep_four_digits(network):
     choice, study = choose(network, WIDE)
     fill(study)
