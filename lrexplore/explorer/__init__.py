@@ -1,4 +1,5 @@
 """The interactive explorer for JupyterLab."""
 
-from lrexplore.explorer.app import Explorer, explore
+from lrexplore.explorer.app import Explorer
+from lrexplore.explorer.explore import explore
 from lrexplore.explorer.training_tab import watch

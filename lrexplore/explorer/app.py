@@ -2,12 +2,15 @@
 
 import base64
 import sys
+import time
+from dataclasses import replace
 from functools import partial
 
 import ipywidgets
-from torch import nn
+from torch import Tensor, nn
 
 from lrexplore.explorer import export
+from lrexplore.explorer.calibrating import Calibrating
 from lrexplore.explorer.completion import Completion
 from lrexplore.explorer.compute import Study
 from lrexplore.explorer.controls import Controls
@@ -16,29 +19,19 @@ from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.outputs import curve_table, plotly_figure
 from lrexplore.explorer.pages import PAGES, Tabs
 from lrexplore.explorer.picture import draw_png
+from lrexplore.explorer.real_inputs import RealInputs
 from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.screen import Screen
 from lrexplore.explorer.shown import error_text, shown
 from lrexplore.explorer.state import LAYER, State
 from lrexplore.explorer.worker import Token, Worker
-from lrexplore.init import NESTED
+from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import Factors
 from lrexplore.models import load_model
 from lrexplore.nn import factorize
 from lrexplore.ranks import RankPlan
 
-
-def explore(model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None) -> "Explorer":
-    """The explorer of a network: leave it last in a notebook cell to see it.
-
-    `model` is a torchvision name, a checkpoint path or an nn.Module, `weights` as `lr.load_model` takes them.
-    Every layer starts at `rank_scale`, in (0, 1]. `device` is where the mathematics runs; None leaves the model where
-    it is. `loader`, any iterable of inputs or (input, label) pairs, has what the Network tab calibrates on and judges
-    by; without it that is crops of scikit-learn's photographs.
-
-    Raises ValueError for an unknown name, a model without factorizable layers, and weights that are not finite.
-    """
-    return Explorer(model, weights=weights, rank_scale=rank_scale, device=device, loader=loader)
+OBSERVED = ("layer", "rank", "initializer", "scheme", "activation", "batch_norm", "inputs", "calibrated")
 
 
 class Explorer:
@@ -47,7 +40,9 @@ class Explorer:
     `explorer.state.tab = "Network"` opens a tab as a click on it does.
     """
 
-    def __init__(self, model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None):
+    def __init__(
+        self, model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None
+    ):
         name = model if isinstance(model, str) else type(model).__name__
         loaded = load_model(model, weights=weights)
         if device is not None and isinstance(model, nn.Module):
@@ -58,6 +53,7 @@ class Explorer:
         origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
         self.network = Network(loaded, f"{name} · {origin}", rank_scale)
         self.origin = Origin(model if isinstance(model, str) else None, weights, loader)
+        self.network.real = RealInputs(loaded, self.origin, calibration)
         self.state = State(self.network, tabs=(LAYER, *PAGES))
         self._screen = Screen(self.network)
         self.panel, self._lock = self._screen.panel, self._screen.lock
@@ -69,7 +65,8 @@ class Explorer:
         self._tabs = Tabs(self.state, self._layer_page, makers, self.show_error)
         self.widget = ipywidgets.VBox([self.controls.title, self._tabs.widget])
         self._draw()
-        self.state.observe(self._on_state, names=["layer", "rank", "initializer", "scheme", "activation", "batch_norm"])
+        self._calibrating = Calibrating(self._screen, self.state, self.network.real, self._on_failure)
+        self.state.observe(self._on_state, names=OBSERVED)
         self.state.observe(self._on_progress, names=["status", "progress"])
         self.panel.observe(self._on_panel, names=["layer", "rank"])
         self.panel.on_cancel(self._on_cancel)
@@ -92,10 +89,9 @@ class Explorer:
         for name in dict.fromkeys([self.state.layer, *(layers or ())]):
             choice = self._choice_of(name)
             study = self._study(choice)
-            for initializer in dict.fromkeys(("function", self.state.initializer)):
-                if initializer not in NESTED:
-                    for _ in study.fill(initializer, self.network.rank(name, choice.scheme), lambda: False):
-                        pass
+            for initializer in study.to_fill(self.state.initializer):
+                for _ in study.fill(initializer, self.network.rank(name, choice.scheme), lambda: False):
+                    pass
             frames[name] = compact(self._screen.frame(choice, self.state.initializer))
         self._screen.complete_table(lambda: False)
         state = {"table": self.panel.table, "layer": self.state.layer, "rank": self.state.rank}
@@ -103,10 +99,14 @@ class Explorer:
         return export.to_html(state, path, f"lrexplore · {self.network.summary()}", frames=frames)
 
     def factors(self) -> Factors:
-        """The factors on screen: the chosen initializer at the chosen rank; of a grouped layer, its first group's."""
+        """The factors on screen: the chosen initializer at the chosen rank; of a grouped layer, its first group's.
+
+        Those for real inputs come with the `bias` that is to be added to the layer's output.
+        """
         with self._lock:
             found = self._study().factors(self.state.initializer, self.state.rank)
-        return Factors(found.left.clone(), found.right.clone())  # autograd refuses tensors made in inference mode
+        # Clones: autograd refuses tensors made in inference mode.
+        return replace(found, **{name: x.clone() for name, x in vars(found).items() if isinstance(x, Tensor)})
 
     def ranks(self) -> dict[str, int]:
         """The rank chosen for each layer: as set by hand, else by the rank scale where that saves parameters."""
@@ -122,9 +122,12 @@ class Explorer:
 
         For the Network tab's plan: `lr.factorize(model, plan=explorer.network_plan())`.
         """
+        initializer = self.state.initializer
+        calibration = self.network.real.calibration if initializer in REAL_INPUTS else None
         return factorize(
-            self.network.model, ranks=self.ranks(), initializer=self.state.initializer, scheme=self.state.scheme
-        )
+            self.network.model, ranks=self.ranks(), initializer=initializer, scheme=self.state.scheme,
+            calibration=calibration,
+        )  # fmt: skip
 
     def network_plan(self) -> RankPlan:
         """The `RankPlan` of the Network tab; the curves of all layers are computed first where they are not there."""
@@ -135,13 +138,16 @@ class Explorer:
         return self._tabs.page(title)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block until the curves on screen are complete; whether that came about in time."""
-        return self._worker.wait(timeout_s)
+        """Block until the inputs are calibrated and the curves on screen complete; whether that came about in time."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        done = self._calibrating.wait(timeout_s)
+        return self._worker.wait(None if until is None else max(until - time.monotonic(), 0)) and done
 
     def close(self) -> None:
         """Stop the worker and close the widgets."""
         self._worker.close()
         self._tabs.close()
+        self._calibrating.close()
         self.controls.close()
         self._screen.close()
         self._layer_page.close()
@@ -163,7 +169,8 @@ class Explorer:
                 f"`layers` must name layers that can be factorized, got {name!r}. Choose from `explorer.ranks()`."
             )
         found = self.network.layers[name].follows
-        return Choice(name, self.state.scheme, found.activation, found.batch_norm is not None)
+        inputs = self.network.inputs(name, self.state.inputs)
+        return Choice(name, self.state.scheme, found.activation, found.batch_norm is not None, inputs)
 
     def _study(self, choice: Choice | None = None) -> Study:
         return self._screen.study(choice or self.state.choice)
@@ -213,6 +220,7 @@ class Explorer:
         with self._lock:
             self._completion.stop()
             self._worker.cancel()
+            self._calibrating.cancel()
             self.state.tell("cancelled: the curves stay as far as they are", 1.0)
 
     def _on_failure(self, error: BaseException) -> None:

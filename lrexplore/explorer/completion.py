@@ -11,9 +11,9 @@ from lrexplore.explorer.screen import Screen
 from lrexplore.explorer.state import State
 from lrexplore.explorer.threads import spare_cores
 from lrexplore.explorer.worker import Token
-from lrexplore.init import NESTED
 
 UPDATE_S = 0.12
+SLOW = ("sampled", "refined")  # one rank of these is long work already
 
 
 class Completion:
@@ -38,7 +38,7 @@ class Completion:
     def _complete(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
         with spare_cores():
             stopped = key_of(choice, initializer) == self._stopped
-            if not (stopped and initializer == "sampled"):  # one rank of it is long work already
+            if not (stopped and initializer in SLOW):
                 try:
                     self._exact(choice, initializer, rank, token)
                 except Stopped:
@@ -46,9 +46,8 @@ class Completion:
             if stopped:
                 return
             token.waive_grace()
-            for name in dict.fromkeys((initializer, "function")):
-                if name not in NESTED:
-                    self._fill(choice, initializer, name, rank, token)
+            for name in self._screen.study(choice).to_fill(initializer):
+                self._fill(choice, initializer, name, rank, token)
             # What follows nobody waits for: it begins once the person does nothing else.
             if token.cancelled() or token.pause():
                 return
@@ -59,10 +58,13 @@ class Completion:
     def _exact(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
         """The numbers of exactly this rank: the neurons at once, for they are what is waited for."""
         study = self._screen.study(choice)
-        if initializer == "sampled" and study.errors_at(initializer, rank) is None:
-            self._state.tell(f"sampled: rank {rank}", 0.0)
+        is_new = not study.num_known(initializer) and not study.nested
+        if initializer in SLOW and study.errors_at(initializer, rank) is None:
+            self._state.tell(f"{initializer}: rank {rank}", 0.0)
         for name in ("spectral", initializer):
             study.add(name, rank, token.cancelled)
+        if is_new:
+            self._screen.show_again(choice, initializer)
         self._screen.send_row(choice, initializer, rank)
         self._screen.amend(choice, initializer, initializer)
 
@@ -76,12 +78,12 @@ class Completion:
             return f"{name}: {total - missing} of {total} ranks, others interpolated"
 
         done = self._follow(study.fill(name, rank, token.cancelled), tell, token)
-        if done and before and name == drawn and study.has_pictures:
+        if done and before and name == drawn and (study.has_pictures or not study.nested):
             self._screen.show_again(choice, drawn)
 
     def _raise_floor(self, choice: Choice, drawn: str, rank: int, token: Token) -> None:
         floor = self._screen.study(choice).floor
-        if not floor.missing(rank):
+        if floor is None or not floor.missing(rank):
             return
 
         def tell() -> str:

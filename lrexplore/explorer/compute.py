@@ -8,6 +8,8 @@ from threading import RLock
 import numpy as np
 import torch
 
+from lrexplore.explorer.curve import Curve, interpolate
+from lrexplore.explorer.filter_sheet import filter_sheet
 from lrexplore.explorer.floor import Floor
 from lrexplore.init import (
     INITIALIZERS,
@@ -23,21 +25,11 @@ from lrexplore.linalg import Factors, dematricize, effective_rank, energy, march
 MAX_NEURONS = 500
 TABLE_RANKS = 64
 CURVE_RANKS = 128
-MAX_FILTERS = 36
 LOOKS = {"steps_per_epoch": 8, "num_epochs": 96}  # the same 768 steps of a sampled fit, interrupted more often
 
 
 class Stopped(Exception):
     """Work was asked to stop before it had a result."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Both relative errors of one initializer at the ranks where they are known, ascending."""
-
-    ranks: np.ndarray
-    function_error: np.ndarray
-    frobenius_error: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,18 +44,26 @@ class _Point:
 class Study:
     """Errors, spectrum and neurons of one layer, filled as they are computed; safe to read while a worker adds.
 
-    `table_ranks` are the ranks at which the panel gets every neuron, `curve_ranks` those of the curves.
+    `table_ranks` are the ranks at which the panel gets every neuron, `curve_ranks` those of the curves. `inputs` says
+    which inputs the function errors are of, `initializers` what can be studied; those in `nested` are computed for
+    all ranks on the way, those in `compared` are always drawn.
     """
+
+    inputs = "Gaussian inputs"
+    initializers = tuple(INITIALIZERS)
+    nested = NESTED
+    compared = (*NESTED, "function")
+    num_table_ranks = TABLE_RANKS
 
     def __init__(self, problem: Problem, kernel_shape: tuple[int, ...]):
         self.problem = problem
         self.max_rank = problem.max_rank
-        self.table_ranks = np.array(rank_grid(self.max_rank, TABLE_RANKS))
+        self.table_ranks = np.array(rank_grid(self.max_rank, self.num_table_ranks))
         self.curve_ranks = np.array(sorted({*rank_grid(self.max_rank, CURVE_RANKS), *self.table_ranks.tolist()}))
         self._kernel_shape = kernel_shape
         self._points: dict[str, dict[int, _Point]] = {}
         self._lock = RLock()
-        self.floor = Floor(problem)
+        self.floor: Floor | None = Floor(problem)
         decomposition = problem.decomposition(self.max_rank)
         values = decomposition.values.double()
         self.singular_values = values.cpu().numpy()
@@ -93,7 +93,7 @@ class Study:
 
     def curve(self, initializer: str) -> Curve | None:
         """The errors known so far; None where there are none yet. Nested initializers are computed on the way."""
-        if initializer in NESTED:
+        if initializer in self.nested:
             self._add_nested(initializer)
         with self._lock:
             points = dict(sorted(self._points.get(initializer, {}).items()))
@@ -118,7 +118,7 @@ class Study:
         tables = []
         for name in ("rho", "loss"):
             values = np.stack([getattr(point, name) for point in known.values()])
-            tables.append(_interpolate(self.table_ranks, ranks, values))
+            tables.append(interpolate(self.table_ranks, ranks, values))
         return tuple(tables)
 
     def images(self, initializer: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -132,7 +132,7 @@ class Study:
         known = self._known(initializer)
         after = []
         for rank in self.table_ranks.tolist():
-            if initializer in NESTED:
+            if initializer in self.nested:
                 after.append(self._image(self.factors(initializer, rank).product()))
             else:
                 after.append(known[rank].image if rank in known else np.full_like(before, 128))
@@ -161,12 +161,16 @@ class Study:
             if rank in self._points.get(initializer, {}):
                 return
         with torch.inference_mode():
-            if initializer in NESTED:
+            if initializer in self.nested:
                 self._store(initializer, nested_errors(self.problem, initializer, [rank]))
                 return
             factors = self.factors(initializer, rank, stopped)
             image = self._image(factors.product()) if self.has_pictures else None
-            self._store(initializer, single_errors(self.problem, factors, rank), image)
+            self._store(initializer, self._errors(factors, rank), image)
+
+    def to_fill(self, initializer: str) -> list[str]:
+        """The initializers whose curves a frame of `initializer` needs and that take long, itself first."""
+        return [name for name in dict.fromkeys((initializer, *self.compared)) if name not in self.nested]
 
     def num_known(self, initializer: str) -> int:
         """How many ranks of an initializer are known."""
@@ -198,8 +202,11 @@ class Study:
             point = self._points[initializer][rank]
         return point.rho, point.loss
 
+    def _errors(self, factors: Factors, rank: int) -> RankErrors:
+        return single_errors(self.problem, factors, rank)
+
     def _known(self, initializer: str) -> dict[int, _Point]:
-        if initializer in NESTED:
+        if initializer in self.nested:
             self._add_nested(initializer)
         with self._lock:
             return dict(sorted(self._points.get(initializer, {}).items()))
@@ -223,32 +230,12 @@ class Study:
                 points[rank] = _Point(function[i], frobenius[i], rho[:, i], loss[:, i], image)
 
     def _image(self, matrix: torch.Tensor) -> np.ndarray:
-        """A sheet of the first filters (H, W, 3) uint8, gray level 128 for zero, one scale for all."""
+        """The filters of a matrix as a sheet (H, W, 3) uint8."""
         scheme = "spatial" if self.problem.rows > 1 else "channel"
         kernel = dematricize(matrix, self._kernel_shape, scheme).float().cpu().numpy()
-        reach = float(self.problem.matrix.abs().max()) or 1.0
-        tiles = np.clip(kernel / reach * 127 + 128, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
-        tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3))[:MAX_FILTERS]
-        columns = int(np.ceil(len(tiles) ** 0.5))
-        rows = -(-len(tiles) // columns)
-        height, width = tiles.shape[1:3]
-        sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, 3), 128, dtype=np.uint8)
-        for i, tile in enumerate(tiles):
-            top, left = 1 + i // columns * (height + 1), 1 + i % columns * (width + 1)
-            sheet[top : top + height, left : left + width] = tile
-        return sheet
+        return filter_sheet(kernel, float(self.problem.matrix.abs().max()) or 1.0)
 
 
 def _look(stopped: Callable[[], bool], epoch: int, factors: Factors) -> None:
     if stopped():
         raise Stopped
-
-
-def _interpolate(wanted: np.ndarray, ranks: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Rows of `values` (ranks, ...) at `wanted`, linear between known ranks, constant outside."""
-    at = np.clip(np.searchsorted(ranks, wanted), 1, max(len(ranks) - 1, 1))
-    if len(ranks) == 1:
-        return np.repeat(values, len(wanted), axis=0)
-    low, high = ranks[at - 1], ranks[at]
-    share = np.clip((wanted - low) / (high - low), 0, 1)[:, None].astype(np.float32)
-    return values[at - 1] * (1 - share) + values[at] * share

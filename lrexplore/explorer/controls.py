@@ -5,20 +5,21 @@ from traitlets import link
 
 from lrexplore.dual import ACTIVATIONS
 from lrexplore.explorer.network import Network
+from lrexplore.explorer.real_inputs import INPUTS, YOURS
 from lrexplore.explorer.state import State
-from lrexplore.init import INITIALIZERS
+from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg import SCHEMES
 
 WIDE = {"description_width": "initial"}
 
 
 class Controls:
-    """A row of pickers in `box`: initializer, scheme, activation, batch norm; `title` says what network it is."""
+    """A row of pickers in `box`: initializer, scheme, activation, batch norm, inputs; `title` says which network."""
 
     def __init__(self, state: State, network: Network):
         self._network = network
         self.initializer = w.Dropdown(
-            options=list(INITIALIZERS),
+            options=tuple(INITIALIZERS),
             description="initializer",
             tooltip="How the factors are made; plots and readouts follow",
             style=WIDE,
@@ -44,19 +45,38 @@ class Controls:
             indent=False,
             layout={"width": "150px"},
         )
+        self.inputs = w.Dropdown(
+            options=list(INPUTS),
+            description="inputs",
+            tooltip="What the layer is given: N(0, I), or what real inputs become on their way to it",
+            style=WIDE,
+            layout={"width": "150px"},
+        )
+        self._state = state
         self._links = [
             link((state, name), (getattr(self, name), "value"))
-            for name in ("initializer", "scheme", "activation", "batch_norm")
+            for name in ("scheme", "activation", "batch_norm", "inputs")
         ]
-        state.observe(lambda change: self._fit(change["new"]), names="layer")
-        self._fit(state.layer)
+        self._links.append(link((state, "initializer"), (self.initializer, "value")))
+        state.observe(lambda change: self._fit(), names=["layer", "inputs", "calibrated"])
+        self._fit()
         self.title = w.HTML(f"<b>lrexplore</b>&ensp;{_escape(network.summary())}")
-        pickers = [self.initializer, self.scheme, self.activation, self.batch_norm]
+        pickers = [self.initializer, self.scheme, self.activation, self.batch_norm, self.inputs]
         self.box = w.HBox(pickers, layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 16px"})
 
-    def _fit(self, name: str) -> None:
-        """Both schemes are one where the kernel is 1 x 1 or there is none."""
-        self.scheme.disabled = self._network.layers[name].kernel_size == (1, 1)
+    def _fit(self) -> None:
+        """Offer what there is a choice of for this layer and these inputs."""
+        choice = self._state.choice
+        real = choice.inputs == YOURS
+        # Both schemes are one where the kernel is 1 x 1 or there is none; real inputs meet the model's own batch norm.
+        self.scheme.disabled = self._network.layers[choice.layer].kernel_size == (1, 1)
+        self.batch_norm.disabled = real
+        names = (*INITIALIZERS, *REAL_INPUTS) if real else tuple(INITIALIZERS)
+        if self.initializer.options != names:
+            # New options reset the picker, which the state is not to follow.
+            self._links.pop().unlink()
+            self.initializer.options = names
+            self._links.append(link((self._state, "initializer"), (self.initializer, "value")))
 
     def close(self) -> None:
         """Unbind and close the widgets."""

@@ -1,12 +1,13 @@
 """Plots as plain descriptions: plotly traces of numpy arrays, which traces follow the rank, one sentence each.
 
-One color, dash and marker means one initializer in every plot. The palette is Okabe and Ito's, told apart by
-color-blind readers; Frobenius errors are dashed.
+One color and marker means one initializer in every plot. The seven of the palette that are drawn side by side are
+told apart by color-blind readers (Okabe and Ito's, and a gray); Frobenius errors are dashed. The variants of
+`whitened` have its star in other shades and shapes.
 """
 
 import numpy as np
 
-from lrexplore.explorer.compute import Curve
+from lrexplore.explorer.curve import Curve
 
 STYLES = {
     "independent": ("#7f7f7f", "x"),
@@ -14,36 +15,44 @@ STYLES = {
     "rescaled": ("#E69F00", "triangle-up"),
     "function": ("#D55E00", "circle"),
     "sampled": ("#CC79A7", "diamond"),
+    "whitened": ("#009E73", "star"),
+    "refined": ("#56B4E9", "cross"),
+    "whitened_function": ("#7F6BD6", "triangle-down"),
+    "whitened_centred": ("#44AA99", "pentagon"),
+    "whitened_plain": ("#999933", "hexagon"),
 }
 
-GAINS = ("rescaled", "function", "sampled")
+NO_GAIN = ("independent", "spectral")
 
 
 def error_plot(
     curves: dict[str, Curve],
+    names: tuple[str, ...],
     drawn: tuple[str, ...],
     max_rank: int,
     inputs: str,
-    floor: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0)),
+    floor: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict:
     """Both errors against rank, a pair of traces an initializer: function error solid, Frobenius error dashed.
 
-    `drawn` names the initializers whose curves are there or will come; `floor` is ranks and bounds.
+    `names` are the initializers that may ever be drawn, `drawn` those whose curves are there or will come; `floor` is
+    ranks and bounds, or None where nothing is proved for these inputs.
     """
     data = []
-    for name in STYLES:
+    for name in names:
         curve = curves.get(name)
         x = curve.ranks if curve else np.zeros(0)
         for quantity, dash in (("function", "solid"), ("Frobenius", "dash")):
             y = getattr(curve, f"{quantity.lower()}_error") if curve else np.zeros(0)
             data.append(_error_trace(name, quantity, dash, x, y) | {"visible": name in drawn})
-    data.append(_floor_trace(*floor))
+    if floor is not None:
+        data.append(_floor_trace(*floor))
+    proved = "Below the gray step no factorization of that rank can come as a function: proved, not searched. "
     return {
         "id": "error",
         "label": "Error against rank",
         "caption": f"What the layer loses at each rank: solid as a function ({inputs}), dashed as a matrix "
-        "(Frobenius). Below the gray step no factorization of that rank can come as a function: proved, not searched. "
-        "Click to set the rank.",
+        f"(Frobenius; no inputs). {proved if floor is not None else ''}Click to set the rank.",
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": "rank"}, "range": [0, max_rank + 0.5]},
@@ -54,10 +63,12 @@ def error_plot(
     }
 
 
-def gain_plot(curves: dict[str, Curve], drawn: tuple[str, ...], max_rank: int, inputs: str) -> dict:
+def gain_plot(
+    curves: dict[str, Curve], names: tuple[str, ...], drawn: tuple[str, ...], max_rank: int, inputs: str, remark: str
+) -> dict:
     """Function error minus that of spectral, a trace an initializer, in percent of the layer's output energy."""
     data = []
-    for name in GAINS:
+    for name in _with_gain(names):
         x, y = _difference(curves, name)
         trace = _error_trace(name, "function", "solid", x, y)
         trace["hovertemplate"] = f"{name}<br>rank %{{x}}<br>%{{y:+.2f}} % of the output energy<extra></extra>"
@@ -66,7 +77,7 @@ def gain_plot(curves: dict[str, Curve], drawn: tuple[str, ...], max_rank: int, i
         "id": "gain",
         "label": "Function error against spectral",
         "caption": f"How much less (below 0) or more the layer loses as a function than with spectral, at the same "
-        f"cost ({inputs}). Without batch norm the ceiling for ReLU is 1/π², 10.1 % of the output energy.",
+        f"cost ({inputs}). {remark}",
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": "rank"}, "range": [0, max_rank + 0.5]},
@@ -77,30 +88,33 @@ def gain_plot(curves: dict[str, Curve], drawn: tuple[str, ...], max_rank: int, i
     }
 
 
+def _with_gain(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name not in NO_GAIN]
+
+
 def _difference(curves: dict[str, Curve], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Ranks, and function error minus spectral's in percent, where both are known."""
-    if name not in curves:
+    if not {name, "spectral"} <= curves.keys():
         return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
     curve, spectral = curves[name], curves["spectral"]
-    both = np.isin(curve.ranks, spectral.ranks)
-    at = np.searchsorted(spectral.ranks, curve.ranks[both])
-    change = 100 * (curve.function_error[both] - spectral.function_error[at])
-    return curve.ranks[both].astype(np.float32), change.astype(np.float32)
+    ranks, mine, theirs = np.intersect1d(curve.ranks, spectral.ranks, return_indices=True)
+    change = 100 * (curve.function_error[mine] - spectral.function_error[theirs])
+    return ranks.astype(np.float32), change.astype(np.float32)
 
 
-def gain_updates(curves: dict[str, Curve]) -> dict[str, dict]:
-    """The x and y of the gain plot's traces, by trace index, for the initializers given beside spectral."""
+def gain_updates(curves: dict[str, Curve], names: tuple[str, ...], changed: str) -> dict[str, dict]:
+    """The x and y of the gain plot's traces that `changed` moves, by trace index: all, where that is spectral."""
     updates = {}
-    for place, name in enumerate(GAINS):
-        if name in curves:
+    for place, name in enumerate(_with_gain(names)):
+        if name in curves and changed in (name, "spectral"):
             x, y = _difference(curves, name)
             updates[str(place)] = {"x": x, "y": y}
     return updates
 
 
-def floor_update(ranks: np.ndarray, bounds: np.ndarray) -> dict[str, dict]:
+def floor_update(names: tuple[str, ...], ranks: np.ndarray, bounds: np.ndarray) -> dict[str, dict]:
     """The x and y of the error plot's floor, by trace index."""
-    return {str(2 * len(STYLES)): {"x": ranks.astype(np.float32), "y": bounds.astype(np.float32)}}
+    return {str(2 * len(names)): {"x": ranks.astype(np.float32), "y": bounds.astype(np.float32)}}
 
 
 def _floor_trace(ranks: np.ndarray, bounds: np.ndarray) -> dict:
@@ -119,15 +133,14 @@ def _floor_trace(ranks: np.ndarray, bounds: np.ndarray) -> dict:
     }
 
 
-def error_updates(curves: dict[str, Curve]) -> dict[str, dict]:
-    """The x and y of the error plot's traces, by trace index, for the initializers given."""
-    updates = {}
-    for place, name in enumerate(STYLES):
-        if name in curves:
-            curve = curves[name]
-            updates[str(2 * place)] = {"x": curve.ranks.astype(np.float32), "y": curve.function_error}
-            updates[str(2 * place + 1)] = {"x": curve.ranks.astype(np.float32), "y": curve.frobenius_error}
-    return updates
+def error_updates(curves: dict[str, Curve], names: tuple[str, ...], changed: str) -> dict[str, dict]:
+    """The x and y of the error plot's traces of the initializer `changed`, by trace index."""
+    curve, place = curves[changed], 2 * names.index(changed)
+    x = curve.ranks.astype(np.float32)
+    return {
+        str(place): {"x": x, "y": curve.function_error},
+        str(place + 1): {"x": x, "y": curve.frobenius_error},
+    }
 
 
 def _error_trace(name: str, quantity: str, dash: str, x: np.ndarray, y: np.ndarray) -> dict:

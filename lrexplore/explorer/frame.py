@@ -3,41 +3,45 @@
 import numpy as np
 
 from lrexplore.explorer.arrays import pack
-from lrexplore.explorer.compute import Curve, Study
+from lrexplore.explorer.compute import Study
+from lrexplore.explorer.curve import Curve
 from lrexplore.explorer.figures import error_plot, error_updates, floor_update, gain_plot, gain_updates
 from lrexplore.explorer.layer_plots import filter_plot, neuron_plot, spectrum_plot
 from lrexplore.explorer.network import Choice, Network
 
-CURVES = ("independent", "spectral", "rescaled", "function", "sampled")
-
+CEILING = "Without batch norm the ceiling for ReLU is 1/π², 10.1 % of the output energy."
+LOW_RHO = "Low ρ is where function wins."
 ERRORS = ("function_error", "frobenius_error", "above_floor", "saved")
 
 
 def known_curves(study: Study) -> dict[str, Curve]:
     """The curves that can be drawn now: nested initializers whole, the others as far as they are."""
-    curves = {name: study.curve(name) for name in CURVES}
+    curves = {name: study.curve(name) for name in study.initializers}
     return {name: curve for name, curve in curves.items() if curve is not None}
 
 
 def key_of(choice: Choice, initializer: str) -> str:
     """What tells one frame from another."""
-    return "|".join([choice.layer, choice.scheme, choice.activation, str(choice.batch_norm), initializer])
+    parts = [choice.layer, choice.scheme, choice.activation, str(choice.batch_norm), choice.inputs, initializer]
+    return "|".join(parts)
 
 
 def build_frame(network: Network, study: Study, choice: Choice, initializer: str) -> dict:
     """The whole frame for the panel. What is not known yet of the chosen initializer is NaN."""
-    inputs = "Gaussian inputs"
     curves = known_curves(study)
-    drawn = (*curves, "function", initializer)
+    names, inputs = study.initializers, study.inputs
+    drawn = (*curves, *study.compared, initializer)
     layer = network.layers[choice.layer]
+    floor = study.floor.points() if study.floor else None
+    ceiling, low_rho = (CEILING, LOW_RHO) if study.floor else ("", "")
     plots = [
-        error_plot(curves, drawn, study.max_rank, inputs, study.floor.points()),
-        gain_plot(curves, drawn, study.max_rank, inputs),
+        error_plot(curves, names, drawn, study.max_rank, inputs, floor),
+        gain_plot(curves, names, drawn, study.max_rank, inputs, ceiling),
         spectrum_plot(
             study.singular_values, study.energy, study.random_values, study.is_random_draw, study.stable_rank
         ),
         neuron_plot(
-            study.norms, study.neurons, neuron_tables(study, initializer), len(study.problem.norms), inputs
+            study.norms, study.neurons, neuron_tables(study, initializer), len(study.problem.norms), inputs, low_rho
         ),
     ]
     images = study.images(initializer)
@@ -48,7 +52,7 @@ def build_frame(network: Network, study: Study, choice: Choice, initializer: str
         "key": key_of(choice, initializer),
         "max_rank": study.max_rank,
         "ranks": study.table_ranks.astype(np.int32),
-        "title": network.title(choice),
+        "title": f"{network.title(choice)} · {inputs}",
         "marks": [{"rank": break_even, "label": "break-even"}] if break_even else [],
         "readouts": readouts(network, study, choice, initializer, curves),
         "plots": plots,
@@ -67,16 +71,15 @@ def readouts(
 ) -> list[dict]:
     """The numbers beside the slider, each with a value for every rank."""
     ranks = np.arange(1, study.max_rank + 1)
-    follows = network.follows(choice)
+    follows, inputs = network.follows(choice), study.inputs
     errors = error_readouts(study, initializer, curves)
     per_rank, flops_per_rank = network.costs(choice.layer, choice.scheme)
     layer = network.layers[choice.layer]
     weights = int(np.prod(layer.weight_shape))
     listed = [
-        ("function_error", "function error", "3g", errors["function_error"], f"{initializer}; Gaussian, {follows}"),
+        ("function_error", "function error", "3g", errors["function_error"], f"{initializer}; {inputs}, {follows}"),
         ("frobenius_error", "Frobenius error", "3g", errors["frobenius_error"], f"{initializer}; the matrix alone"),
-        ("above_floor", "above the floor", "pct", errors["above_floor"], "proved: no more than this above the best"),
-        ("saved", "against spectral", "pct", errors["saved"], "change of the function error; below 0 is better"),
+        ("saved", "against spectral", "pct", errors["saved"], f"{inputs}; function error, below 0 is better"),
         ("parameters", "parameters", "3g", per_rank * ranks, f"× the layer's {weights:,} weights; below 1 saves"),
     ]
     if flops_per_rank is not None:
@@ -85,6 +88,9 @@ def readouts(
             ("flops", "multiply-adds", "3g", flops_per_rank * ranks, f"× the layer's {size:.3g} M; {layer.measured}")
         )
     listed.append(("energy", "energy kept", "pct", study.energy, "share of |W|² in the top singular values"))
+    if study.floor:
+        note = f"{inputs}; at most this above the best"
+        listed.insert(2, ("above_floor", "above the floor", "pct", errors["above_floor"], note))
     return [
         {"id": id, "label": label, "format": format, "values": np.asarray(values, dtype=np.float32), "note": note}
         for id, label, format, values, note in listed
@@ -94,23 +100,31 @@ def readouts(
 def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> dict[str, np.ndarray]:
     """Both errors of an initializer and its gain on spectral, (max_rank,); interpolated between known ranks."""
     ranks = np.arange(1, study.max_rank + 1)
-    curve, spectral = curves.get(initializer), curves["spectral"]
+    unknown = np.full(len(ranks), np.nan)
+    curve, spectral = curves.get(initializer), curves.get("spectral")
     if curve is None:
-        return dict.fromkeys(ERRORS, np.full(len(ranks), np.nan))
+        return dict.fromkeys(_error_names(study), unknown)
     function = np.interp(ranks, curve.ranks, curve.function_error)
-    reference = np.interp(ranks, spectral.ranks, spectral.function_error)
-    saved = np.where(reference > 1e-6, function / np.maximum(reference, 1e-12) - 1, 0)
-    if initializer not in ("independent", "spectral", "rescaled"):
+    reference = unknown if spectral is None else np.interp(ranks, spectral.ranks, spectral.function_error)
+    saved = np.where(reference > 1e-6, function / np.maximum(reference, 1e-12) - 1, 0 * reference)
+    if initializer not in study.nested:
         # Between coarse ranks a straight line lies above a convex curve: show no change that is not known.
         known = np.isin(ranks, curve.ranks) if len(curve.ranks) < len(study.table_ranks) else np.full(len(ranks), True)
         saved = np.where(known, saved, np.nan)
-    bound = np.where(study.floor.is_exact(), study.floor.at_every_rank(), np.nan)
-    return {
-        "above_floor": np.where(bound > 1e-6, np.maximum(function / np.maximum(bound, 1e-12) - 1, 0), np.nan),
+    errors = {
         "function_error": function,
         "frobenius_error": np.interp(ranks, curve.ranks, curve.frobenius_error),
         "saved": saved,
     }
+    if study.floor:
+        bound = np.where(study.floor.is_exact(), study.floor.at_every_rank(), np.nan)
+        above = np.maximum(function / np.maximum(bound, 1e-12) - 1, 0)
+        errors["above_floor"] = np.where(bound > 1e-6, above, np.nan)
+    return errors
+
+
+def _error_names(study: Study) -> list[str]:
+    return [name for name in ERRORS if study.floor or name != "above_floor"]
 
 
 def build_patch(study: Study, choice: Choice, drawn: str, changed: str, *, tables: bool = True) -> dict:
@@ -118,18 +132,24 @@ def build_patch(study: Study, choice: Choice, drawn: str, changed: str, *, table
 
     Without `tables` the neurons at every rank are left out: they are nine tenths of its bytes.
     """
-    curves = known_curves(study)
-    gains = gain_updates({name: curves[name] for name in ("spectral", changed)})
+    curves, names = known_curves(study), study.initializers
     patch = {
         "key": key_of(choice, drawn),
-        "plots": {"error": {"data": error_updates({changed: curves[changed]})}, "gain": {"data": gains}},
+        "plots": {
+            "error": {"data": error_updates(curves, names, changed)},
+            "gain": {"data": gain_updates(curves, names, changed)},
+        },
     }
+    if changed == "spectral" != drawn:
+        errors = error_readouts(study, drawn, curves)
+        patch["readouts"] = {"saved": errors["saved"].astype(np.float32)}
     if changed == drawn:
         errors = error_readouts(study, drawn, curves)
         patch["readouts"] = {name: values.astype(np.float32) for name, values in errors.items()}
-    if changed == drawn and tables:
-        place = 2 if drawn != "spectral" else 0
-        rho, loss = study.neuron_table(drawn)
+    shown = list(dict.fromkeys(("spectral", drawn)))
+    if changed in shown and tables:
+        place = 2 * shown.index(changed)
+        rho, loss = study.neuron_table(changed)
         patch["by_rank"] = {"neurons": {str(place): pack(rho, "uint16"), str(place + 1): pack(loss, "uint16")}}
     return patch
 
@@ -139,7 +159,7 @@ def build_floor_patch(study: Study, choice: Choice, drawn: str) -> dict:
     errors = error_readouts(study, drawn, known_curves(study))
     return {
         "key": key_of(choice, drawn),
-        "plots": {"error": {"data": floor_update(*study.floor.points())}},
+        "plots": {"error": {"data": floor_update(study.initializers, *study.floor.points())}},
         "readouts": {"above_floor": errors["above_floor"].astype(np.float32)},
     }
 

@@ -22,7 +22,7 @@ def spectrum_plot(values: np.ndarray, energy: np.ndarray, law: np.ndarray, fits:
         "data": [
             _line("singular values", ranks, shown, "#0072B2", "solid", "singular value %{y:.3g}"),
             law_trace,
-            {**_line("energy kept", ranks, energy, "#009E73", "dash", "energy %{y:.1%}"), "yaxis": "y2"},
+            {**_line("energy kept", ranks, energy, "#8C6D31", "dash", "energy %{y:.1%}"), "yaxis": "y2"},
         ],
         "layout": {
             "margin": {"r": 58},
@@ -61,7 +61,12 @@ def _line(name: str, x: np.ndarray, y: np.ndarray, color: str, dash: str, hover:
 
 
 def neuron_plot(
-    norms: np.ndarray, neurons: np.ndarray, tables: dict[str, tuple[np.ndarray, np.ndarray]], count: int, inputs: str
+    norms: np.ndarray,
+    neurons: np.ndarray,
+    tables: dict[str, tuple[np.ndarray, np.ndarray]],
+    count: int,
+    inputs: str,
+    remark: str = "",
 ) -> dict:
     """Neurons by norm and by how well the subspace holds them (rho); area is what each loses.
 
@@ -103,8 +108,8 @@ def neuron_plot(
     return {
         "id": "neurons",
         "label": "Neurons: rho against norm",
-        "caption": f"{part}ρ: cosine between a neuron and its low-rank replacement. Area: what it loses ({inputs}), in "
-        "units of a mean neuron's output energy; rings: what spectral loses. Low ρ is where function wins.",
+        "caption": f"{part}ρ: cosine between a neuron and its low-rank replacement (no inputs). Area: what it loses "
+        f"({inputs}), in units of a mean neuron's output energy; rings: what spectral loses. {remark}",
         "data": data,
         "layout": {
             "xaxis": {

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lrexplore.dual import BatchNorm
+from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
 from lrexplore.init import Problem
 from lrexplore.linalg import SCHEMES, check_finite, rank_from_scale, spectral_norm
 from lrexplore.nn import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
@@ -14,17 +15,18 @@ from lrexplore.nn import Layer, batch_norm_of, factorized_flops, find_layers, we
 
 @dataclass(frozen=True)
 class Choice:
-    """What a study is of: a layer, its matricization, and what is taken to follow it."""
+    """What a study is of: a layer, its matricization, what is taken to follow it, and which inputs it is given."""
 
     layer: str
     scheme: str
     activation: str
     batch_norm: bool
+    inputs: str = GAUSSIAN
 
 
 @dataclass
 class Network:
-    """A model in eval mode with its layers by name; `ranks` holds the ranks that a person set.
+    """A model in eval mode with its layers by name; `ranks` holds the ranks that a person set, `real` its real inputs.
 
     Raises ValueError where no layer can be factorized or a weight is not finite, naming the layer.
     """
@@ -34,6 +36,7 @@ class Network:
     rank_scale: float = 0.25
     layers: dict[str, Layer] = field(init=False)
     ranks: dict[str, int] = field(default_factory=dict)
+    real: RealInputs | None = None
     _stable_ranks: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self):
@@ -68,6 +71,10 @@ class Network:
             )
             norm = BatchNorm(*(part[: len(weight)] for part in norm))
         return Problem.of(weight, choice.scheme, choice.activation, norm)
+
+    def inputs(self, name: str, wanted: str) -> str:
+        """The inputs that a layer can be studied on: those wanted, or Gaussian ones where these are not known."""
+        return wanted if wanted == YOURS and self.real is not None and self.real.covers(name) else GAUSSIAN
 
     def rank(self, name: str, scheme: str) -> int:
         """The rank chosen for a layer: as set, or by the rank scale."""

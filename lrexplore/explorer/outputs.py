@@ -5,9 +5,11 @@ from lrexplore.explorer.figures import at_rank
 from lrexplore.explorer.frame import known_curves
 from lrexplore.explorer.network import Choice, Network
 
+COLUMNS = ("initializer", "rank", "function_error", "frobenius_error", "parameter_ratio", "flop_ratio")
+
 
 def curve_table(network: Network, study: Study, choice: Choice):
-    """DataFrame of all curves known so far, one row an initializer and rank; `attrs` says for which inputs."""
+    """DataFrame of all curves known so far, one row an initializer and rank; `inputs` are the function error's."""
     import pandas as pd
 
     per_rank, flops_per_rank = network.costs(choice.layer, choice.scheme)
@@ -19,10 +21,13 @@ def curve_table(network: Network, study: Study, choice: Choice):
         part["flop_ratio"] = float("nan") if flops_per_rank is None else flops_per_rank * part["rank"]
         part.insert(0, "initializer", name)
         parts.append(part)
+    if not parts:
+        parts.append(pd.DataFrame({name: [] for name in COLUMNS}))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "scheme", choice.scheme)
     table.insert(0, "layer", choice.layer)
-    table.attrs = {"inputs": "Gaussian, N(0, I)", "follows": network.follows(choice)}
+    table["inputs"] = study.inputs
+    table.attrs = {"inputs": study.inputs, "follows": network.follows(choice)}
     return table
 
 

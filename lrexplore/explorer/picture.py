@@ -5,7 +5,10 @@ from io import BytesIO
 from lrexplore.explorer.figures import at_rank
 
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
-MARKERS = {"x": "x", "square": "s", "triangle-up": "^", "circle": "o", "diamond": "D"}
+MARKERS = {
+    **{"x": "x", "square": "s", "triangle-up": "^", "circle": "o", "diamond": "D"},
+    **{"star": "*", "cross": "P", "triangle-down": "v", "pentagon": "p", "hexagon": "h"},
+}
 
 
 def draw_png(frame: dict, rank: int) -> bytes:

@@ -10,8 +10,9 @@ from lrexplore.explorer.compute import Study
 from lrexplore.explorer.frame import build_floor_patch, build_frame, build_patch, compact, key_of
 from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.panel import PlotPanel
+from lrexplore.explorer.real_inputs import YOURS
+from lrexplore.explorer.real_study import RealStudy
 from lrexplore.explorer.threads import spare_cores
-from lrexplore.init import INITIALIZERS, NESTED
 
 MAX_STUDIES = 16
 
@@ -33,7 +34,12 @@ class Screen:
             if choice not in self._studies:
                 layer = self.network.layers[choice.layer]
                 with torch.inference_mode():
-                    self._studies[choice] = Study(self.network.problem(choice), layer.group_shape)
+                    problem, real = self.network.problem(choice), self.network.real
+                    if choice.inputs == YOURS:
+                        entry = real.calibration[choice.layer]
+                        self._studies[choice] = RealStudy(problem, layer.group_shape, entry, real.source)
+                    else:
+                        self._studies[choice] = Study(problem, layer.group_shape)
                 if len(self._studies) > MAX_STUDIES:
                     self._studies.popitem(last=False)
             self._studies.move_to_end(choice)
@@ -47,20 +53,25 @@ class Screen:
     def show(self, choice: Choice, initializer: str, rank: int) -> None:
         """Put another frame on the panel."""
         with self.lock:
-            study = self.study(choice)
-            before = {name: study.num_known(name) for name in INITIALIZERS}
-            floor = study.floor.num_known
-            frame = compact(self.frame(choice, initializer))
-            before |= {name: study.num_known(name) for name in NESTED}
-            self._shown = {"floor": floor} | before | {f"{name} tables": known for name, known in before.items()}
+            frame = self._build(choice, initializer)
             self.drawn = frame["key"]
             self.panel.show(frame, layer=choice.layer, rank=rank)
 
     def show_again(self, choice: Choice, initializer: str) -> None:
-        """The whole frame once more, if it still is the one on screen: pictures do not come in parts."""
+        """The whole frame once more, if it still is the one on screen: pictures and scales do not come in parts."""
         with self.lock:
             if key_of(choice, initializer) == self.drawn:
-                self.panel.show(compact(self.frame(choice, initializer)))
+                self.panel.show(self._build(choice, initializer))
+
+    def _build(self, choice: Choice, initializer: str) -> dict:
+        """The frame as it is sent; notes how much of each curve, and of the floor, the browser then has at least."""
+        study = self.study(choice)
+        before = {name: study.num_known(name) for name in study.initializers}
+        floor = study.floor.num_known if study.floor else 0
+        frame = compact(self.frame(choice, initializer))
+        before |= {name: study.num_known(name) for name in study.nested}
+        self._shown = {"floor": floor} | before | {f"{name} tables": known for name, known in before.items()}
+        return frame
 
     def amend(self, choice: Choice, initializer: str, changed: str, *, tables: bool = True) -> None:
         """Send what became known of the initializer `changed`, if anything did and the frame still is on screen.

@@ -4,26 +4,31 @@ import traitlets as t
 
 from lrexplore.dual import ACTIVATIONS
 from lrexplore.explorer.network import Choice, Network
-from lrexplore.init import INITIALIZERS
+from lrexplore.explorer.real_inputs import GAUSSIAN, INPUTS, YOURS
+from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg import SCHEMES
 
 LAYER = "Layer"
 
 
 class State(t.HasTraits):
-    """`layer`, `rank`, `initializer`, `scheme`, `activation`, `batch_norm`, `tab`; read-only `status` and `progress`.
+    """`layer`, `rank`, `initializer`, `scheme`, `activation`, `batch_norm`, `inputs`, `tab`; read-only `calibrated`,
+    `status` and `progress`.
 
-    Setting `layer` also sets what follows it, as detected, and the rank chosen for it. A value outside its range
-    raises TraitError and changes nothing.
+    Setting `layer` also sets what follows it, as detected, and the rank chosen for it. `inputs` "yours" are on screen
+    once the read-only `calibrated` is true; until then, and for layers that a calibration lacks, Gaussian ones are. A
+    value outside its range raises TraitError and changes nothing.
     """
 
     layer = t.Unicode()
     rank = t.Int()
-    initializer = t.Enum(tuple(INITIALIZERS), "function")
+    initializer = t.Enum((*INITIALIZERS, *REAL_INPUTS), "function")
     scheme = t.Enum(SCHEMES, "channel")
     activation = t.Enum(tuple(ACTIVATIONS), "relu")
     batch_norm = t.Bool(False)
     tab = t.Unicode(LAYER)
+    inputs = t.Enum(INPUTS, GAUSSIAN)
+    calibrated = t.Bool(False, read_only=True)
     status = t.Unicode(read_only=True)
     progress = t.Float(1.0, read_only=True)
 
@@ -36,8 +41,9 @@ class State(t.HasTraits):
 
     @property
     def choice(self) -> Choice:
-        """The layer, its scheme and what is taken to follow it."""
-        return Choice(self.layer, self.scheme, self.activation, self.batch_norm)
+        """The layer, its scheme, what is taken to follow it, and the inputs that are on screen."""
+        inputs = self._network.inputs(self.layer, self.inputs)
+        return Choice(self.layer, self.scheme, self.activation, self.batch_norm, inputs)
 
     @property
     def max_rank(self) -> int:
@@ -76,8 +82,40 @@ class State(t.HasTraits):
             )
         return proposal["value"]
 
+    @t.validate("initializer")
+    def _check_initializer(self, proposal):
+        name = proposal["value"]
+        if name in REAL_INPUTS and self.choice.inputs != YOURS:
+            raise t.TraitError(
+                f"`initializer` must be one for Gaussian inputs ({', '.join(INITIALIZERS)}) while these are on screen, "
+                f"got {name!r}. Set `explorer.state.inputs = 'yours'` first and let `explorer.wait()` return."
+            )
+        return name
+
+    @t.validate("batch_norm")
+    def _check_batch_norm(self, proposal):
+        if self.choice.inputs == YOURS and proposal["value"] != self._has_batch_norm:
+            raise t.TraitError(
+                f"`batch_norm` must be {self._has_batch_norm} on real inputs, as in the model, got "
+                f"{proposal['value']}. Set `explorer.state.inputs = 'Gaussian'` to ask what it would change."
+            )
+        return proposal["value"]
+
+    @property
+    def _has_batch_norm(self) -> bool:
+        return self._network.layers[self.layer].follows.batch_norm is not None
+
+    @t.observe("inputs", "calibrated")
+    def _follow_inputs(self, change):
+        if self.choice.inputs == YOURS:
+            self.batch_norm = self._has_batch_norm
+        elif self.initializer in REAL_INPUTS:
+            self.initializer = "function"
+
     @t.observe("layer")
     def _follow_layer(self, change):
+        if self.initializer in REAL_INPUTS and self._network.inputs(change["new"], self.inputs) != YOURS:
+            self.initializer = "function"
         found = self._network.layers[change["new"]].follows
         with self.hold_trait_notifications():
             self.activation = found.activation

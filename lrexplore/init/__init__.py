@@ -12,6 +12,7 @@ from lrexplore.init.curves import (
     single_errors,
 )
 from lrexplore.init.initialize import INITIALIZERS, REAL_INPUTS, find_initializer, initialize
+from lrexplore.init.input_comparison import CLOSED, closed_form_comparisons, input_comparison
 from lrexplore.init.input_curves import input_errors
 from lrexplore.init.problem import Problem
 from lrexplore.init.provable import ProvenFactors, provable

@@ -1,6 +1,6 @@
 """Errors of one layer on its real inputs at many ranks; all ranks of a nested initializer share their products."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from lrexplore.init.real_problem import RealProblem
 from lrexplore.init.whitened import Whitening
 from lrexplore.linalg.inputs import LayerInputs
 
-_WHITENINGS = {
+WHITENINGS = {
     "whitened": {},
     "whitened_centred": {"weighted": False},
     "whitened_plain": {"centred": False, "weighted": False},
@@ -37,8 +37,8 @@ def input_errors(
     real = RealProblem(problem, calibration)
     if initializer == "spectral":
         return _spectral_errors(real, ranks)
-    if initializer in _WHITENINGS:
-        whitening = Whitening(real, **_WHITENINGS[initializer])
+    if initializer in WHITENINGS:
+        whitening = Whitening(real, **WHITENINGS[initializer])
         own = _nested_errors(real, whitening, ranks) if real.rows == 1 else _each(real, whitening, ranks)
         return torch.minimum(own, _spectral_errors(real, ranks))
     make = find_initializer(initializer)
@@ -66,18 +66,29 @@ def _nested_errors(real: RealProblem, whitening: Whitening, ranks: list[int]) ->
 
 def _cumulative(real: RealProblem, left: Tensor, right: Tensor, ranks: list[int], mean: Tensor | None) -> Tensor:
     """Errors of the first r columns and rows of the factors, for each r; with `mean`, outputs keep their mean."""
+    found = {rank: real.relative_loss(z) for rank, z in cumulative_outputs(real, left, right, ranks, mean)}
+    return torch.tensor([found[rank] for rank in ranks], dtype=torch.float64)
+
+
+def cumulative_outputs(
+    real: RealProblem, left: Tensor, right: Tensor, ranks: Iterable[int], mean: Tensor | None
+) -> Iterator[tuple[int, Tensor]]:
+    """Pairs (rank, z) at rising ranks: z (h, neurons), the outputs on `held_out` of the first r columns and rows.
+
+    With `mean`, the mean input, outputs keep their mean. z is the same tensor each time, changed in place.
+    """
     vectors = real.held_out
     z = vectors.new_zeros(len(vectors), len(real.neurons))
     if mean is not None:
         vectors, z = vectors - mean.to(vectors), z + (real.neurons @ mean).to(vectors)
     hidden = vectors.view(len(vectors), real.rows, -1) @ right.mT.to(vectors)
     left = left.view(len(real.neurons), real.rows, -1).to(vectors)
-    found, done = {}, 0
+    done = 0
     for rank in sorted(set(ranks)):
         # Past the last direction nothing is added.
         z += hidden[..., done:rank].flatten(1) @ left[..., done:rank].flatten(1).mT
-        found[rank], done = real.relative_loss(z), rank
-    return torch.tensor([found[rank] for rank in ranks], dtype=torch.float64)
+        done = rank
+        yield rank, z
 
 
 def _each(real: RealProblem, whitening: Whitening, ranks: list[int]) -> Tensor:

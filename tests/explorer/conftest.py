@@ -9,7 +9,8 @@ import pytest
 from comm.base_comm import BaseComm
 from explorer.networks import small_network
 
-from lrexplore.explorer.app import Explorer, explore
+from lrexplore.explorer.app import Explorer
+from lrexplore.explorer.explore import explore
 from lrexplore.explorer.floor import Floor
 from lrexplore.explorer.worker import Token
 

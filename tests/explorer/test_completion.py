@@ -8,7 +8,7 @@ from explorer.networks import HEAD, STEM, WIDE, linear_network
 from explorer.on_screen import curve_on_screen
 from torch import nn
 
-from lrexplore.explorer.app import explore
+from lrexplore.explorer.explore import explore
 from lrexplore.explorer.floor import Floor
 from lrexplore.explorer.worker import Token
 

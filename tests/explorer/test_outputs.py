@@ -45,7 +45,7 @@ def test_the_table_says_layer_scheme_costs_and_for_which_inputs(network, study):
     expected = [parameter_ratio((16, 360), rank) for rank in table["rank"]]
     np.testing.assert_allclose(table.parameter_ratio, expected)
     assert table.flop_ratio.between(0, 10).all()
-    assert table.attrs == {"inputs": "Gaussian, N(0, I)", "follows": "then SiLU"}
+    assert table.attrs == {"inputs": "Gaussian inputs", "follows": "then SiLU"}
 
 
 def test_the_figure_is_a_plain_one_with_every_trace_and_the_rank(network, study):

@@ -5,8 +5,8 @@ import threading
 import pytest
 import torch
 
-from lrexplore.explorer.app import explore
 from lrexplore.explorer.arrays import unpack
+from lrexplore.explorer.explore import explore
 from lrexplore.explorer.training_tab import TrainingTab
 from lrexplore.models.catalogue import OWN
 from lrexplore.ranks import RankPlan
