@@ -19,6 +19,7 @@ from lrexplore.bench.latency import (
     slider_latencies,
     summary,
 )
+from lrexplore.cli import lab_environment
 
 MODEL = "resnet50"
 LAYER = "layer3.2.conv2"
@@ -72,7 +73,8 @@ def measure(folder: Path, num_steps: int) -> list[Measure]:
     _write_notebook(folder / "bench.ipynb", cells)
     package = Path(__file__).resolve().parents[2]
     search = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
-    with jupyter_lab(folder, environment={"PYTHONPATH": search}) as lab, chromium() as browser:
+    environment = {"PYTHONPATH": search, **lab_environment()}
+    with jupyter_lab(folder, environment=environment) as lab, chromium() as browser:
         notebook, shown = _first_display(lab, browser)
         measures = [*shown, *_slider(notebook, num_steps), *_kernel(notebook, num_steps), *_layers(notebook, num_steps)]
         measures += _network(notebook, num_steps)
