@@ -124,12 +124,14 @@ class Study:
     def images(self, initializer: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The filters before (H, W, 3) and after (table ranks, H, W, 3), uint8; None where there are none to show.
 
-        Gray stands for ranks that are not known yet.
+        Gray stands for ranks that are not known yet; while none is, `after` is one gray picture (H, W, 3).
         """
         if not self.has_pictures:
             return None
         before = self._image(self.problem.matrix)
         known = self._known(initializer)
+        if not known:
+            return before, np.full_like(before, 128)
         after = []
         for rank in self.table_ranks.tolist():
             if initializer in self.nested:

@@ -124,11 +124,17 @@ def neuron_plot(
 
 
 def filter_plot(before: np.ndarray, after: np.ndarray, initializer: str) -> dict:
-    """The filters of a first convolution before (H, W, 3) and after (ranks, H, W, 3) as pictures."""
+    """The filters of a first convolution before (H, W, 3) and after (ranks, H, W, 3) as pictures.
+
+    `after` (H, W, 3) is one picture for all ranks: nothing is known yet, and nothing should be sent for it.
+    """
     return {
         "id": "filters",
         "kind": "images",
         "label": "Filters before and after",
         "caption": f"Filters (36 at most) and what {initializer} makes of them at this rank. Gray: zero.",
-        "images": [{"label": "before", "values": before}, {"label": "after", "by_rank": after}],
+        "images": [
+            {"label": "before", "values": before},
+            {"label": "after", ("by_rank" if after.ndim == 4 else "values"): after},
+        ],
     }

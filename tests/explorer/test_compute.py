@@ -205,6 +205,9 @@ def test_filters_at_full_rank_look_as_before(network, initializer):
 
 def test_filters_of_a_rank_not_known_are_gray(network):
     study = study_of(network, STEM)
+    before, after = study.images("function")
+    assert after.shape == before.shape, "one picture for all ranks while none is known"
+    assert (after == 128).all()
     study.add("function", 2)
     before, after = study.images("function")
     assert (after[4] == 128).all()

@@ -88,3 +88,6 @@ def test_filters_are_one_picture_before_and_one_a_rank_after():
     assert plot["images"][0]["values"] is before
     assert plot["images"][1]["by_rank"] is after
     assert "function" in plot["caption"]
+    plot = filter_plot(before, after[0], "function")
+    assert (plot["images"][1]["values"] == after[0]).all()
+    assert "by_rank" not in plot["images"][1]

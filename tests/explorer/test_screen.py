@@ -86,5 +86,5 @@ def test_resnet50_comes_on_screen_within_two_megabytes(sent, open_explorer):
     explorer._on_cancel()
     bundle = explorer._repr_mimebundle_()
     picture = sum(len(json.dumps(value)) for value in bundle.values())
-    assert sent.num_bytes + picture <= 2_000_000
+    assert sent.num_bytes + picture <= 1_000_000
     assert len(explorer.network.names) == 54
