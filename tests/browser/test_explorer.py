@@ -88,6 +88,31 @@ def test_a_layer_is_chosen_by_keyboard_alone(shown):
     search.fill("")
 
 
+def test_stable_ranks_that_come_later_leave_focus_order_and_search_alone(shown):
+    page = shown.page
+    page.get_by_role("searchbox", name="Search layers").fill("layer2.0")
+    page.get_by_role("button", name="params").click()
+    order = "() => [...document.querySelectorAll('.lrx-layers tbody tr:not([hidden])')].map((row) => row.dataset.name)"
+    before = page.evaluate(order)
+    row(page, LAYER).focus()
+    cell = row(page, LAYER).locator("td").nth(3)
+    assert cell.inner_text().isdigit()
+    shown.kernel_value(
+        "setattr(explorer.panel, 'table', {**explorer.panel.table, 'rows': "
+        "[{**row, 'stable_rank': '…'} for row in explorer.panel.table['rows']]})"
+    )
+    page.wait_for_function(
+        "name => document.querySelector(`tr[data-name='${name}'] td:nth-child(4)`).textContent === '…'", arg=LAYER
+    )
+    assert page.evaluate("document.activeElement.dataset.name") == LAYER
+    assert page.evaluate(order) == before
+    shown.kernel_value("setattr(explorer.panel, 'table', explorer.network.table())")
+    page.wait_for_function(
+        "name => document.querySelector(`tr[data-name='${name}'] td:nth-child(4)`).textContent !== '…'", arg=LAYER
+    )
+    page.get_by_role("searchbox", name="Search layers").fill("")
+
+
 def test_an_arrow_key_moves_rank_plots_readouts_and_kernel(shown):
     page = shown.page
     before, cost = page.evaluate(NEURONS), readout(page, "parameters")
