@@ -24,6 +24,7 @@ from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.screen import Screen
 from lrexplore.explorer.shown import error_text, shown
 from lrexplore.explorer.state import LAYER, State
+from lrexplore.explorer.threads import spare_cores
 from lrexplore.explorer.worker import Token, Worker
 from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import Factors
@@ -43,15 +44,16 @@ class Explorer:
     def __init__(
         self, model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None
     ):
-        name = model if isinstance(model, str) else type(model).__name__
-        loaded = load_model(model, weights=weights)
         if device is not None and isinstance(model, nn.Module):
             raise ValueError(
                 f"`device` must be None for your own module, got {device!r}. Move it with `model.to(device)` first."
             )
-        loaded = loaded if device is None else loaded.to(device)
+        name = model if isinstance(model, str) else type(model).__name__
         origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
-        self.network = Network(loaded, f"{name} · {origin}", rank_scale)
+        with spare_cores():
+            loaded = load_model(model, weights=weights)
+            loaded = loaded if device is None else loaded.to(device)
+            self.network = Network(loaded, f"{name} · {origin}", rank_scale)
         self.origin = Origin(model if isinstance(model, str) else None, weights, loader)
         self.network.real = RealInputs(loaded, self.origin, calibration)
         self.state = State(self.network, tabs=(LAYER, *PAGES))
