@@ -8,6 +8,7 @@ import comm
 import pytest
 from comm.base_comm import BaseComm
 from explorer.networks import small_network
+from explorer.whole_network import batches
 
 from lrexplore.explorer.app import Explorer
 from lrexplore.explorer.explore import explore
@@ -102,3 +103,22 @@ def explorer(sent, open_explorer) -> Explorer:
     assert opened.wait(60)
     sent.clear()
     return opened
+
+
+@pytest.fixture
+def network_explorer(sent, open_explorer):
+    """The small network's explorer with the Network tab open and complete; what it sent so far is forgotten."""
+    explorer = open_explorer(loader=batches())
+    explorer.state.tab = "Network"
+    assert explorer.page("Network").wait(120)
+    sent.clear()
+    return explorer
+
+
+@pytest.fixture
+def page(network_explorer):
+    """The open page; its error area is empty at the end, unless a test read and emptied it."""
+    opened = network_explorer.page("Network")
+    yield opened
+    opened.wait(60)
+    assert opened.panel.error == ""

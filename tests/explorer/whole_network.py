@@ -1,9 +1,12 @@
 """Inputs and origins for tests of the Network tab."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lrexplore.explorer.allocation import Allocation
+from lrexplore.explorer.arrays import unpack
+from lrexplore.explorer.network_figures import STATES
 from lrexplore.explorer.samples import Origin
 
 
@@ -22,3 +25,30 @@ def prepared(model, wish) -> Allocation:
     allocation = Allocation(model, Origin(loader=batches()))
     allocation.prepare(wish, silent)
     return allocation
+
+
+def plot(page, plot_id: str) -> dict:
+    """A plot as the browser has it."""
+    return next(plot for plot in page.panel.frame["plots"] if plot["id"] == plot_id)
+
+
+def readout(page, name: str) -> dict:
+    """A readout as the browser has it."""
+    return next(readout for readout in page.panel.frame["readouts"] if readout["id"] == name)
+
+
+def shares_on_screen(page):
+    """Height of every bar, whichever of the traces shows it, and the name of that trace."""
+    heights = np.stack([unpack(trace["y"]) for trace in plot(page, "ranks")["data"]])
+    return heights.max(0), [STATES[place][0] for place in heights.argmax(0)]
+
+
+def receive(page, **content) -> None:
+    """A click or a drag that the browser sends."""
+    page.panel._handle_custom_msg({"type": "point", "trace": 0, "step": None, **content}, [])
+
+
+def take_error(page) -> str:
+    """What the error area says; it is emptied."""
+    message, page.panel.error = page.panel.error, ""
+    return message
