@@ -16,7 +16,7 @@ from lrexplore.nn.latency import paired_latency_ms
 from lrexplore.ranks import YOURS, RankPlan, factorize
 from lrexplore.ranks.allocate import Network as Allocator
 
-QUICK_STATES, THOROUGH_STATES, MAX_PLANS, MAX_NETWORKS = 200, 2000, 400, 3
+QUICK_STATES, THOROUGH_STATES, MAX_PLANS, MAX_NETWORKS = 40, 2000, 400, 3
 SHARES = np.arange(1, 41) / 40
 FRONT_RATIOS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
