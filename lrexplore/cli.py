@@ -1,14 +1,29 @@
-"""The command `lrexplore`: lab, doctor, train, sweep, bench."""
+"""The command `lrexplore`: lab, doctor, train, sweep, allocate, factorize, bench."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from lrexplore import __version__
 
 _NOTEBOOK = Path("notebooks", "01-explorer.ipynb")
+_TRAIN = "train a network, low-rank or not, and record how it goes"
+_ALLOCATE = "choose the rank of every layer of a network under a budget"
+_FACTORIZE = "factorize a network, compare it with the original, save it"
+_BENCHES = {
+    "init": "cost of each initializer on a whole network against full SVDs",
+    "decay": "cost of Frobenius decay in a training step",
+    "step": "a training step and a prediction, low-rank and not: time, memory, multiply-adds",
+    "pipeline": "reading and cutting JPEG images, beside the rate of a training step",
+    "whitened": "errors on held-out photographs: spectral, whitened, refined",
+    "ranks": "calibration, curves, allocation and what the factorized network still says",
+    "certificate": "how tight and how fast the floor is, and whether it ever fails",
+    "records": "what following a live run of 100,000 logged steps costs the kernel",
+    "explorer": "time from the rank slider to the repainted plots, in the browser",
+}
 
 
 def lab_command(arguments: Sequence[str]) -> list[str]:
@@ -59,82 +74,13 @@ def _doctor(options: argparse.Namespace, rest: list[str]) -> int:
     return main(as_json=options.json)
 
 
-def _allocate(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.cli_ranks import allocate
+def _elsewhere(module: str, function: str = "main", **options) -> Callable[[argparse.Namespace, list[str]], int]:
+    """A command whose arguments go on to a function of another module, which is imported when it runs."""
 
-    return allocate(rest)
+    def run(_: argparse.Namespace, rest: list[str]) -> int:
+        return getattr(import_module(module), function)(rest, **options) or 0
 
-
-def _factorize(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.cli_ranks import factorize
-
-    return factorize(rest)
-
-
-def _bench_init(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.init import main
-
-    return main(rest) or 0
-
-
-def _bench_ranks(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.ranks import main
-
-    return main(rest) or 0
-
-
-def _bench_whitened(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.whitened import main
-
-    return main(rest) or 0
-
-
-def _bench_explorer(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.explorer import main
-
-    return main(rest) or 0
-
-
-def _bench_certificate(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.certificate import main
-
-    return main(rest) or 0
-
-
-def _bench_records(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.records import main
-
-    return main(rest) or 0
-
-
-def _train(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.train.__main__ import main
-
-    return main(rest, program="lrexplore train")
-
-
-def _sweep(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.train.sweep import main
-
-    return main(rest)
-
-
-def _bench_decay(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.decay import main
-
-    return main(rest) or 0
-
-
-def _bench_step(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.step import main
-
-    return main(rest) or 0
-
-
-def _bench_pipeline(options: argparse.Namespace, rest: list[str]) -> int:
-    from lrexplore.bench.pipeline import main
-
-    return main(rest) or 0
+    return run
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,39 +103,23 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.set_defaults(run=_doctor, passes_on=False)
     for name, run, about in (
-        ("train", _train, "train a network, low-rank or not, and record how it goes"),
-        ("sweep", _sweep, "train a grid of runs, and skip what is done"),
+        ("train", _elsewhere("lrexplore.train.__main__", program="lrexplore train"), _TRAIN),
+        ("sweep", _elsewhere("lrexplore.train.sweep"), "train a grid of runs, and skip what is done"),
+        ("allocate", _elsewhere("lrexplore.cli_ranks", "allocate"), _ALLOCATE),
+        ("factorize", _elsewhere("lrexplore.cli_ranks", "factorize"), _FACTORIZE),
     ):
-        # its own parser answers --help
-        commands.add_parser(name, help=about, add_help=False, allow_abbrev=False).set_defaults(
-            run=run, passes_on=True
-        )
-    for name, run, about in (
-        ("allocate", _allocate, "choose the rank of every layer of a network under a budget"),
-        ("factorize", _factorize, "factorize a network, compare it with the original, save it"),
-    ):
-        # its own parser answers --help
-        commands.add_parser(name, help=about, add_help=False, allow_abbrev=False).set_defaults(
-            run=run, passes_on=True
-        )
+        _pass_on(commands, name, run, about)
     bench = commands.add_parser("bench", help="measure on this machine")
     benches = bench.add_subparsers(required=True, metavar="what")
-    for name, run, about in (
-        ("init", _bench_init, "cost of each initializer on a whole network against full SVDs"),
-        ("decay", _bench_decay, "cost of Frobenius decay in a training step"),
-        ("step", _bench_step, "a training step and a prediction, low-rank and not: time, memory, multiply-adds"),
-        ("pipeline", _bench_pipeline, "reading and cutting JPEG images, beside the rate of a training step"),
-        ("whitened", _bench_whitened, "errors on held-out photographs: spectral, whitened, refined"),
-        ("ranks", _bench_ranks, "calibration, curves, allocation and what the factorized network still says"),
-        ("certificate", _bench_certificate, "how tight and how fast the floor is, and whether it ever fails"),
-        ("records", _bench_records, "what following a live run of 100,000 logged steps costs the kernel"),
-        ("explorer", _bench_explorer, "time from the rank slider to the repainted plots, in the browser"),
-    ):
-        # its own parser answers --help
-        benches.add_parser(name, help=about, add_help=False, allow_abbrev=False).set_defaults(
-            run=run, passes_on=True
-        )
+    for name, about in _BENCHES.items():
+        _pass_on(benches, name, _elsewhere(f"lrexplore.bench.{name}"), about)
     return parser
+
+
+def _pass_on(commands, name: str, run: Callable, about: str) -> None:
+    """A command whose own parser answers --help."""
+    made = commands.add_parser(name, help=about, add_help=False, allow_abbrev=False)
+    made.set_defaults(run=run, passes_on=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
