@@ -47,7 +47,7 @@ def test_arguments_that_make_no_sense_end_with_status_2(arguments, capsys):
     assert "usage: lrexplore" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("what", ["init", "certificate", "explorer"])
+@pytest.mark.parametrize("what", ["init", "decay", "step", "pipeline", "certificate", "explorer"])
 def test_bench_answers_help_with_its_own_options(what):
     done = _run("bench", what, "--help")
     assert done.returncode == 0, done.stderr

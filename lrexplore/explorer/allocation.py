@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lrexplore.calibration import Calibration, calibrate
+from lrexplore.calibration import Calibration
 from lrexplore.explorer.network_state import Wish
 from lrexplore.explorer.samples import Origin, Samples
 from lrexplore.nn.latency import paired_latency_ms
@@ -43,7 +43,6 @@ class Allocation:
         self._plans: OrderedDict[tuple, RankPlan] = OrderedDict()
         self._networks: OrderedDict[RankPlan, nn.Module] = OrderedDict()
         self._latencies: dict[RankPlan, float] = {}
-        self._calibration: Calibration | None = None
         self._timed: set[str] = set()
         self._lock = RLock()
 
@@ -124,7 +123,7 @@ class Allocation:
         if plan not in self._networks:
             real = wish.inputs == YOURS
             made = factorize(
-                self.model, plan=plan, calibration=self._calibration if real else None,
+                self.model, plan=plan, calibration=self._calibrated(progress) if real else None,
                 loader=self.samples.fit if real else None,
                 progress=lambda done, total, name: progress(done, total, f"factorizing {name}"),
             )  # fmt: skip
@@ -150,14 +149,11 @@ class Allocation:
         return self._allocators[wish.curves].with_pins(dict(wish.pins))
 
     def _calibrated(self, progress: Progress) -> Calibration:
-        if self._calibration is None:
-            samples = self.samples
-            total = sum(len(batch) for batch in samples.fit)
-            self._calibration = calibrate(
-                self.model, samples.fit,
-                progress=lambda done, name: progress(done, total, f"calibrating on {samples.source}"),
-            )  # fmt: skip
-        return self._calibration
+        samples = self.samples
+        total = sum(len(batch) for batch in samples.fit)
+        return self.origin.calibrated(
+            self.model, lambda done, unit: progress(done, total, f"calibrating on {samples.source}")
+        )
 
     def _time_layers(self, allocator: Allocator, progress: Progress) -> None:
         layers = [layer for layer in allocator.layers if layer.kind in ("linear", "conv")]

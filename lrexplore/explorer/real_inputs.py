@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from lrexplore.calibration import Calibration, calibrate
+from lrexplore.calibration import Calibration
 from lrexplore.explorer.samples import PHOTOGRAPHS, Origin
 
 GAUSSIAN, YOURS = INPUTS = ("Gaussian", "yours")
@@ -33,7 +33,9 @@ class RealInputs:
         return self.calibration is not None and layer in self.calibration
 
     def calibrate(self, progress: Callable[[int, int, str], None]) -> None:
-        """Make the calibration from one pass over the samples; `progress(done, total, words)` may raise to stop it.
+        """Have the calibration on the samples, by one pass over them unless another tab has made it.
+
+        `progress(done, total, words)` may raise to stop it.
 
         Raises ValueError where there are no samples that the model takes, and as `lr.calibrate`.
         """
@@ -47,5 +49,5 @@ class RealInputs:
             progress(done, total, f"calibrating on {source}: {done} of {total}")
 
         tell(0, "inputs")
-        self.calibration = calibrate(self._model, samples.fit, progress=tell)
+        self.calibration = self._origin.calibrated(self._model, tell)
         self.source = source

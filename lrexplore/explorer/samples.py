@@ -3,7 +3,7 @@
 Some are for calibration, others for judging: no input is both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrexplore.calibration import first_inputs, run_model
+from lrexplore.calibration import Calibration, calibrate, first_inputs, run_model
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
 from lrexplore.models import available_weights, categories, names, preprocess
@@ -48,6 +48,7 @@ class Origin:
     weights: object = None
     loader: Iterable | None = None
     _samples: Samples | None = field(default=None, repr=False)
+    _calibration: Calibration | None = field(default=None, repr=False)
 
     @property
     def architecture(self) -> str | None:
@@ -71,6 +72,12 @@ class Origin:
                 self._check(model, found)
             self._samples = found
         return self._samples
+
+    def calibrated(self, model: nn.Module, progress: Callable[[int, str], None]) -> Calibration:
+        """The calibration of this model on `samples(model).fit`, made once; `progress` as `lr.calibrate` calls it."""
+        if self._calibration is None:
+            self._calibration = calibrate(model, self.samples(model).fit, progress=progress)
+        return self._calibration
 
     def class_names(self) -> list[str] | None:
         """The names of the classes, in the order of the logits; None where they are not known."""

@@ -8,6 +8,7 @@ import torch
 from explorer.networks import linear_network, small_network
 from explorer.whole_network import batches
 
+from lrexplore.explorer.real_inputs import RealInputs
 from lrexplore.explorer.samples import PHOTOGRAPHS, YOUR_LOADER, Origin
 
 
@@ -80,3 +81,12 @@ def test_weights_of_ones_own_module_are_not_called_random():
     assert Origin("resnet50").is_random
     assert not Origin("resnet50", "DEFAULT").is_random
     assert not Origin().is_random
+
+
+def test_both_tabs_share_one_pass_over_the_inputs():
+    model, origin, told = small_network(), Origin(loader=batches()), []
+    real = RealInputs(model, origin)
+    real.calibrate(lambda *done: None)
+    assert origin.calibrated(model, lambda *done: told.append(done)) is real.calibration
+    assert told == []
+    assert real.source == "your loader (18 inputs)"
