@@ -16,10 +16,10 @@ GROUPINGS = {
 """What a person chooses -> the choice that the runs of a curve share; None: every choice but the seed."""
 
 UNFACTORIZED = "unfactorized"
-RUN_STYLES = {**STYLES, "spectral-matched": ("#56B4E9", "square-open"), UNFACTORIZED: ("#44AA99", "circle-open")}
+RUN_STYLES = {**STYLES, "spectral-matched": ("#77AADD", "square-open"), UNFACTORIZED: ("#AA3377", "circle-open")}
 BASELINE = ("currentColor", "dash")  # the panel draws it in the color of its text
 # Of Paul Tol's muted palette what is seen on white and on black, and is no initializer's color.
-COLORS = ("#44AA99", "#CC6677", "#999933", "#AA4499", "#88CCEE", "#DDCC77")
+COLORS = ("#6699CC", "#CC6677", "#997700", "#AA4499", "#88CCEE", "#DDCC77")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "circle-open", "diamond-open", "square-open")
 DASHES = ("solid", "dot", "dashdot", "longdash", "longdashdot")
 

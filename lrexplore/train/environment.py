@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from lrexplore import __version__
 from lrexplore.train.processes import Processes
 
 
@@ -16,7 +15,7 @@ def environment(processes: Processes) -> dict[str, str | int]:
     kind = processes.device.type
     device = torch.cuda.get_device_name(processes.device) if kind == "cuda" else platform.processor() or "CPU"
     return {
-        "lrexplore": __version__, "torch": torch.__version__, "torchvision": _version("torchvision"),
+        "lrexplore": _version("lrexplore"), "torch": torch.__version__, "torchvision": _version("torchvision"),
         "cuda": torch.version.cuda or "", "python": platform.python_version(), "system": platform.platform(),
         "device_name": device, "num_processes": processes.count, "num_threads": torch.get_num_threads(),
         "num_cpus": os.cpu_count() or 0, "command": " ".join(sys.argv),
