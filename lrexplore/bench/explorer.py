@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,24 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 once everything is measured and printed, whatever the numbers are."""
     parser = argparse.ArgumentParser("lrexplore bench explorer", description=__doc__)
     parser.add_argument("--steps", type=int, default=100, help="presses of an arrow key a measurement (100)")
+    parser.add_argument("--tab", choices=["layer", "network"], help="measure this tab alone (both)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
     options = parser.parse_args(arguments)
-    before = os.getloadavg()
-    with tempfile.TemporaryDirectory(prefix="lrexplore-bench-") as folder:
-        measures = measure(Path(folder), options.steps)
+    before, measures = os.getloadavg(), []
     print(f"{MODEL} in JupyterLab, headless Chromium, {os.cpu_count()} CPU cores, {platform.machine()}")
-    print(f"load average (1 min) {before[0]:.2f} before, {os.getloadavg()[0]:.2f} after; what else runs counts in")
+    print(f"load average (1 min) {before[0]:.2f} before; what else runs counts in")
     print(f"\n{'':<58}{'measured':>12} {'':<9}{'bar':>12}")
-    for item in measures:
-        print(item.line)
+    with tempfile.TemporaryDirectory(prefix="lrexplore-bench-") as folder:
+        for item in measure(Path(folder), options.steps, options.tab):
+            measures.append(item)
+            print(item.line, flush=True)
+    print(f"load average (1 min) {os.getloadavg()[0]:.2f} after")
     if options.json:
         found = {"load_before": before, "load_after": os.getloadavg(), "measures": [asdict(item) for item in measures]}
         options.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
     return 0
 
 
-def measure(folder: Path, num_steps: int) -> list[Measure]:
-    """All measures, from one notebook that is opened in `folder`."""
+def measure(folder: Path, num_steps: int, tab: str | None = None) -> Iterator[Measure]:
+    """The measures as they come, of both tabs or of one, from one notebook that is opened in `folder`."""
     cells = ["import torch, lrexplore as lr", f"explorer = lr.explore({MODEL!r})\nexplorer"]
     _write_notebook(folder / "bench.ipynb", cells)
     package = Path(__file__).resolve().parents[2]
@@ -76,14 +78,15 @@ def measure(folder: Path, num_steps: int) -> list[Measure]:
     environment = {"PYTHONPATH": search, **lab_environment()}
     with jupyter_lab(folder, environment=environment) as lab, chromium() as browser:
         notebook, shown = _first_display(lab, browser)
-        measures = [*shown, *_slider(notebook, num_steps), *_kernel(notebook, num_steps), *_layers(notebook, num_steps)]
-        measures += _network(notebook, num_steps)
-        measures.append(Measure("requests to anywhere else", len(browser.outside), "requests", 0))
-        error = notebook.kernel_value("explorer.panel.error or explorer.page('Network').panel.error")
+        yield from shown
+        for part in {"layer": (_slider, _kernel, _layers), "network": (_network,)}.get(tab, _ALL):
+            yield from part(notebook, num_steps)
+        yield Measure("requests to anywhere else", len(browser.outside), "requests", 0)
+        pages = "" if tab == "layer" else " or explorer.page('Network').panel.error"
+        error = notebook.kernel_value(f"explorer.panel.error{pages}")
         if error:
             raise RuntimeError(f"The explorer's error areas must stay empty, got: {error}")
         notebook.page.close()
-    return measures
 
 
 def _write_notebook(path: Path, cells: list[str]) -> None:
@@ -191,3 +194,6 @@ def _network(notebook: Notebook, num_steps: int) -> list[Measure]:
         Measure("budget key to repainted bars, p95", found["p95_ms"], "ms", 150),
         Measure("received a budget step", num_bytes, "bytes"),
     ]
+
+
+_ALL = (_slider, _kernel, _layers, _network)
