@@ -44,9 +44,9 @@ class AngleTable:
 
     def _by_recurrence(self, x: Tensor) -> Tensor:
         """The same by Clenshaw's recurrence, which holds no more than three arrays like `x`."""
-        later, last = torch.zeros_like(x), torch.zeros_like(x)
+        later, last, twice = torch.zeros_like(x), torch.zeros_like(x), 2 * x
         for j in range(NUM_NODES - 1, 0, -1):
-            later, last = 2 * x * later - last + wide(self._coefficients[:, j], x), later
+            later, last = torch.addcmul(wide(self._coefficients[:, j], x) - last, twice, later), later
         return x * later - last + wide(self._coefficients[:, 0], x)
 
 
