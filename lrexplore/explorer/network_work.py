@@ -1,6 +1,5 @@
 """The Network tab's long work: whatever is missing for what is on screen, in the order in which a person needs it."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,6 +12,7 @@ from lrexplore.explorer.compute import Stopped
 from lrexplore.explorer.judge import Judge
 from lrexplore.explorer.network_board import Board
 from lrexplore.explorer.network_state import NetworkState, Wish
+from lrexplore.explorer.threads import spare_cores
 from lrexplore.explorer.worker import Token
 from lrexplore.ranks import METHODS
 
@@ -65,7 +65,6 @@ class Work:
 
     def job(self, token: Token) -> None:
         """Everything that is missing; returns early once the token is cancelled."""
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # of this thread: the page needs the other cores
         sent = 0.0
 
         def progress(done: int, total: int, what: str) -> None:
@@ -78,7 +77,7 @@ class Work:
                     self._tell(f"{what}: {done} of {total}", min(max(done / max(total, 1), 0.001), 0.999))
 
         try:
-            with torch.no_grad():
+            with spare_cores(), torch.no_grad():
                 self._run(self._state.wish, progress)
         except Stopped:
             if self._request and not self._request.kept:
