@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lrexplore.init.many_starts import climb_together
+from lrexplore.init.many_starts import climb_together, cosines, step_weights
 from lrexplore.init.problem import Problem
 from lrexplore.init.rescaled import rescale, rescaled
 from lrexplore.init.spectral import spectral
@@ -135,7 +135,9 @@ def _climb(
     total = float(problem.response.energy.sum())
     gain = _gain(problem, subspace.coordinates)
     for _ in range(max_steps):
-        weighted = problem.spread(_slopes(problem, subspace.coordinates)) * subspace.coordinates
+        coordinates = subspace.coordinates
+        rho = cosines(problem, coordinates[None])
+        weighted = step_weights(problem, rho, coordinates.dtype)[0] * coordinates
         if subspace.mixing is not None:
             following = _orthonormal_on_rows(problem, weighted.shape[1], weighted)
         else:
@@ -151,22 +153,6 @@ def _climb(
     return subspace, gain
 
 
-def _rho(problem: Problem, coordinates: Tensor) -> Tensor:
-    """Cosine between each neuron and the subspace, (neurons,) float64; 0 for a dead neuron."""
-    norms = problem.norms
-    squares = coordinates.square().sum(1).double().view(len(norms), -1).sum(1)
-    return torch.where(norms > 0, squares.sqrt() / norms, 0).clamp(0, 1)
-
-
 def _gain(problem: Problem, coordinates: Tensor) -> float:
     """The energy kept, F."""
-    return float(problem.response.gain(_rho(problem, coordinates)).sum())
-
-
-def _slopes(problem: Problem, coordinates: Tensor) -> Tensor:
-    """The weights g of the neurons, (neurons,), scaled to mean one (only the span matters)."""
-    rho, norms = _rho(problem, coordinates), problem.norms
-    floor = torch.finfo(coordinates.dtype).eps
-    slopes = problem.response.gain_slope(rho) / (rho.clamp_min(floor) * norms**2)
-    slopes = torch.where(norms > 0, slopes, 0)
-    return slopes / slopes.mean()
+    return float(problem.response.gain(cosines(problem, coordinates[None])).sum())

@@ -15,14 +15,14 @@ def climb_together(problem: Problem, bases: Tensor, max_steps: int, tolerance: f
     total = float(problem.response.energy.sum())
     bases = torch.linalg.qr(bases).Q
     coordinates = problem.matrix @ bases
-    rho = _rho(problem, coordinates)
+    rho = cosines(problem, coordinates)
     gains = problem.response.gain(rho).sum(0)
     moving = torch.ones_like(gains, dtype=torch.bool)
     for _ in range(max_steps):
-        weighted = _slopes(problem, rho, coordinates.dtype) * coordinates
+        weighted = step_weights(problem, rho, coordinates.dtype) * coordinates
         next_bases = torch.linalg.qr(problem.matrix.mT @ weighted).Q
         next_coordinates = problem.matrix @ next_bases
-        next_rho = _rho(problem, next_coordinates)
+        next_rho = cosines(problem, next_coordinates)
         next_gains = problem.response.gain(next_rho).sum(0)
         better = moving & (next_gains > gains)
         moving = better & (next_gains - gains > tolerance * (total - next_gains).clamp_min(0))
@@ -35,14 +35,14 @@ def climb_together(problem: Problem, bases: Tensor, max_steps: int, tolerance: f
     return bases[best], float(gains[best])
 
 
-def _rho(problem: Problem, coordinates: Tensor) -> Tensor:
+def cosines(problem: Problem, coordinates: Tensor) -> Tensor:
     """Cosine between each neuron and each subspace, (neurons, starts) float64; 0 for a dead neuron."""
     norms = problem.norms[:, None]
     squares = coordinates.square().sum(2).double().view(len(coordinates), len(norms), -1).sum(2)
     return torch.where(norms > 0, squares.mT.sqrt() / norms, 0).clamp(0, 1)
 
 
-def _slopes(problem: Problem, rho: Tensor, dtype: torch.dtype) -> Tensor:
+def step_weights(problem: Problem, rho: Tensor, dtype: torch.dtype) -> Tensor:
     """The weights g of the neurons, one for every row of the matrix, (starts, m, 1), scaled to mean one."""
     norms = problem.norms[:, None]
     slopes = problem.response.gain_slope(rho) / (rho.clamp_min(torch.finfo(dtype).eps) * norms**2)
