@@ -19,6 +19,8 @@ _HOMES = {
     "layers": "lrexplore.nn",
     "factorize": "lrexplore.ranks",
     "collapse": "lrexplore.nn",
+    "choose_execution": "lrexplore.nn",
+    "set_execution": "lrexplore.nn",
     "load_model": "lrexplore.models",
     "REAL_INPUTS": "lrexplore.init",
     "input_error": "lrexplore.init",

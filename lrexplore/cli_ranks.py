@@ -23,6 +23,9 @@ def allocate(arguments: Sequence[str]) -> int:
         budget.add_argument(f"--{name}-ratio", type=float, metavar="X", help=f"{name}s after / before, such as 0.5")
     parser.add_argument("--method", choices=METHODS, default="optimal", help="(default: %(default)s)")
     parser.add_argument("--scheme", choices=("channel", "spatial", "best"), default="channel")
+    parser.add_argument(
+        "--rank-multiple", type=int, default=1, metavar="N", help="only multiples of it, such as 8 for tensor cores"
+    )
     parser.add_argument("--pin", action="append", default=[], metavar="LAYER=RANK", help="RANK may be 'keep'")
     parser.add_argument("--out", type=Path, default=Path("plan.json"), help="(default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -30,7 +33,8 @@ def allocate(arguments: Sequence[str]) -> int:
     plan = allocate_ranks(
         model, parameter_ratio=options.parameter_ratio, flop_ratio=options.flop_ratio,
         latency_ratio=options.latency_ratio, initializer=options.initializer, scheme=options.scheme, loader=loader,
-        pinned=dict(map(_pin, options.pin)), method=options.method, progress=_progress,
+        pinned=dict(map(_pin, options.pin)), method=options.method, rank_multiple=options.rank_multiple,
+        progress=_progress,
     )  # fmt: skip
     columns = ["name", "rank", "scheme", "error", "parameters_before", "parameters_after", "reason"]
     print(plan.table()[columns].to_string(index=False))
@@ -54,14 +58,15 @@ def factorize(arguments: Sequence[str]) -> int:
     ranks = parser.add_mutually_exclusive_group(required=True)
     ranks.add_argument("--plan", type=Path, help="a plan that `lrexplore allocate` saved")
     ranks.add_argument("--rank-scale", type=float, metavar="X", help="one rank scale for all layers")
+    parser.add_argument("--rank-multiple", type=int, default=1, metavar="N", help="round the ranks of a scale to it")
     parser.add_argument("--out", type=Path, default=Path("factorized.safetensors"), help="(default: %(default)s)")
     parser.add_argument("--export", type=Path, metavar="FILE", help="also as .pt2 (torch.export) or .onnx")
     options = parser.parse_args(arguments)
     model, loader = _model(options), _loader(options)
     plan = RankPlan.load(options.plan) if options.plan else None
     small = factorize_model(
-        model, plan=plan, rank_scale=options.rank_scale, initializer=options.initializer, loader=loader,
-        progress=_progress,
+        model, plan=plan, rank_scale=options.rank_scale, rank_multiple=options.rank_multiple,
+        initializer=options.initializer, loader=loader, progress=_progress,
     )  # fmt: skip
     if loader is not None:
         judged = _loader(options, part="held_out")

@@ -3,11 +3,9 @@
 import argparse
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import torch
 from torch import nn
@@ -15,8 +13,9 @@ from torch.nn import functional as F
 
 from lrexplore.bench.init import pinned, processor
 from lrexplore.models import load_model
-from lrexplore.nn import factorize, find_layers
+from lrexplore.nn import EXECUTIONS, choose_execution, factorize, factorized_layers, find_layers, set_execution
 from lrexplore.nn.costs import factorized_flops
+from lrexplore.nn.latency import paired_latency_ms
 from lrexplore.optim import FrobeniusDecay, parameter_groups
 
 _STRENGTH = 1e-4
@@ -29,22 +28,33 @@ class Variant:
     scheme: str | None = None
     rank_scale: float | None = None
     compiled: bool = False
+    execution: str = "factors"
+    rank_multiple: int = 1
 
     def build(self, model: nn.Module) -> nn.Module:
         """The network, its weights independent of the device."""
         if self.rank_scale is None:
             return model
-        return factorize(model, rank_scale=self.rank_scale, initializer="independent", scheme=self.scheme)
+        chosen = {"rank_scale": self.rank_scale, "rank_multiple": self.rank_multiple, "scheme": self.scheme}
+        return factorize(model, initializer="independent", **chosen)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one variant. Times are medians of single steps; the memory is the largest allocated."""
+    """What was measured of one variant. Times are medians of single steps; the memory is the largest allocated.
+
+    `num_by_product` of the `num_layers` factorized layers compute by the product of their factors. `flop_ratio` is
+    that of the factors, whatever the execution.
+    """
 
     model: str
     scheme: str | None
     rank_scale: float | None
     compiled: bool
+    execution: str
+    rank_multiple: int
+    num_layers: int
+    num_by_product: int
     parameter_ratio: float
     flop_ratio: float
     step_ms: float
@@ -66,36 +76,13 @@ def flop_ratio(model: nn.Module, small: nn.Module) -> float:
     return after / before
 
 
-class Timer:
-    """Medians of single calls on one device, the device's work waited for."""
-
-    def __init__(self, device: torch.device, repeats: int, warm_up: int):
-        self.device, self.repeats, self.warm_up = device, repeats, warm_up
-
-    def ms(self, run: Callable[[], object]) -> float:
-        """Milliseconds of one call: the median after `warm_up` calls that do not count."""
-        times = []
-        for number in range(self.warm_up + self.repeats):
-            self._wait()
-            start = perf_counter()
-            run()
-            self._wait()
-            if number >= self.warm_up:
-                times.append(1e3 * (perf_counter() - start))
-        return median(times)
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-
-def training_ms(model: nn.Module, images, timer: Timer, *, compiled: bool, half: bool, decay: str) -> float:
+def training_ms(model: nn.Module, images, timing: dict[str, int], *, compiled: bool, half: bool, decay: str) -> float:
     """Milliseconds of a step of momentum SGD: forward, backward, decay, update."""
     groups = parameter_groups(model, decay=decay, decay_strength=_STRENGTH, decay_norms=True)
     optimizer = torch.optim.SGD(groups, lr=1e-3, momentum=0.9)
     if decay == "frobenius":
         FrobeniusDecay(model, _STRENGTH).attach(optimizer)
-    labels = torch.randint(1000, (len(images),), device=images.device)
+    labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
     forward = torch.compile(model) if compiled else model
 
     def step():
@@ -106,10 +93,12 @@ def training_ms(model: nn.Module, images, timer: Timer, *, compiled: bool, half:
         optimizer.step()
 
     model.train()
-    return timer.ms(step)
+    return paired_latency_ms([step], images.device, **timing, gradients=True)[0]
 
 
-def latencies_ms(model: nn.Module, images, timer: Timer, sizes, *, compiled: bool, half: bool) -> dict[int, float]:
+def latencies_ms(
+    model: nn.Module, images, timing: dict[str, int], sizes, *, compiled: bool, half: bool
+) -> dict[int, float]:
     """Milliseconds of one prediction, by batch size."""
     forward = torch.compile(model) if compiled else model
     model.eval()
@@ -117,7 +106,7 @@ def latencies_ms(model: nn.Module, images, timer: Timer, sizes, *, compiled: boo
     with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         for size in sizes:
             part = images[:size]
-            found[size] = timer.ms(lambda part=part: forward(part))
+            [found[size]] = paired_latency_ms([lambda part=part: forward(part)], images.device, **timing)
     return found
 
 
@@ -134,23 +123,35 @@ def measure(name: str, variant: Variant, options: argparse.Namespace, device: to
     small = small.to(device, memory_format=torch.channels_last)
     size = options.image_size
     images = torch.randn(options.batch_size, 3, size, size, device=device).to(memory_format=torch.channels_last)
-    timer = Timer(device, options.repeats, 5 if gpu else 1)
+    timing = {"num_rounds": options.repeats, "warm_up": 5 if gpu else 1}
+    by_product = _settle(small, variant.execution, images, half)
     chosen = {"compiled": variant.compiled, "half": half}
     if gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    step_ms = training_ms(small, images, timer, decay="weight", **chosen)
+    step_ms = training_ms(small, images, timing, decay="weight", **chosen)
     peak = torch.cuda.max_memory_allocated() / 2**20 if gpu else None
     frobenius = None
     if variant.rank_scale is not None:
-        frobenius = training_ms(small, images, timer, decay="frobenius", **chosen)
+        frobenius = training_ms(small, images, timing, decay="frobenius", **chosen)
     for parameter in small.parameters():
         parameter.grad = None
     return Row(
-        model=name, scheme=variant.scheme, rank_scale=variant.rank_scale, compiled=variant.compiled, **ratios,
+        model=name, **asdict(variant), **ratios,
+        num_layers=len(factorized_layers(small)), num_by_product=by_product,
         step_ms=step_ms, frobenius_step_ms=frobenius, images_per_s=1e3 * len(images) / step_ms, peak_mib=peak,
-        latency_ms=latencies_ms(small, images, timer, options.latency_batch, **chosen),
+        latency_ms=latencies_ms(small, images, timing, options.latency_batch, **chosen),
     )  # fmt: skip
+
+
+def _settle(model: nn.Module, execution: str, images, half: bool) -> int:
+    """Sets how the factorized layers compute; how many do so by their product."""
+    if execution == "fastest":
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+            choose_execution(model.train(), images)
+    else:
+        set_execution(model, execution)
+    return sum(layer.execution == "product" for layer in factorized_layers(model).values())
 
 
 def share_of_saving(row: Row, reference: Row) -> float:
@@ -167,7 +168,12 @@ def variants(options: argparse.Namespace) -> list[Variant]:
         for compiled in modes
         for variant in (
             Variant(compiled=compiled),
-            *(Variant(scheme, scale, compiled) for scheme in options.scheme for scale in options.rank_scale),
+            *(
+                Variant(scheme, scale, compiled, execution, options.rank_multiple)
+                for scheme in options.scheme
+                for scale in options.rank_scale
+                for execution in options.execution
+            ),
         )
     ]
 
@@ -178,6 +184,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", nargs="+", default=["resnet50", "efficientnet_b0"], help="names for lr.load_model")
     parser.add_argument("--scheme", nargs="+", choices=["channel", "spatial"], default=["channel", "spatial"])
     parser.add_argument("--rank-scale", type=float, nargs="+", default=[0.05, 0.1, 0.25, 0.5], help="in (0, 1]")
+    parser.add_argument("--rank-multiple", type=int, default=1, help="round ranks to multiples of it (1)")
+    parser.add_argument(
+        "--execution", nargs="+", choices=[*EXECUTIONS, "fastest"], default=["factors", "fastest"],
+        help="how factorized layers compute: see lr.choose_execution (factors and fastest)",
+    )  # fmt: skip
     parser.add_argument("--mode", choices=["eager", "compiled", "both"], default="eager", help="torch.compile or not")
     parser.add_argument("--batch-size", type=int, default=256 if gpu else 8, help="images of a step (256; 8 on a CPU)")
     parser.add_argument("--latency-batch", type=int, nargs="+", default=[1, 64] if gpu else [1], help="of a prediction")
@@ -206,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{load}time saved: of a step, over the saving in multiply-adds\n")
     latency = "".join(f"{f'batch {size} ms':>13}" for size in options.latency_batch)
     heads = "".join(f"{head:>10}" for head in ("FLOPs", "step ms", "+Frob ms", "images/s", "peak MiB", "saved"))
-    print(f"{'model':<16}{'':<9}{'scheme':<9}{'scale':>6}{heads}{latency}")
+    print(f"{'model':<16}{'':<9}{'scheme':<9}{'scale':>6}  {'by product':<12}{heads}{latency}")
     rows: list[Row] = []
     with pinned(options.threads):
         for name in options.model:
@@ -229,5 +240,7 @@ def _line(row: Row, reference: Row) -> str:
     cells = (f"{row.flop_ratio:.3f}", f"{row.step_ms:.1f}", frobenius, f"{row.images_per_s:,.0f}", peak, saved)
     mode, scheme = "compiled" if row.compiled else "eager", row.scheme or "none"
     scale = "" if row.rank_scale is None else f"{row.rank_scale:g}"
+    by_product = f"{row.num_by_product} of {row.num_layers}" if row.num_layers else ""
     latency = "".join(f"{value:>13.2f}" for value in row.latency_ms.values())
-    return f"{row.model:<16}{mode:<9}{scheme:<9}{scale:>6}" + "".join(f"{cell:>10}" for cell in cells) + latency
+    head = f"{row.model:<16}{mode:<9}{scheme:<9}{scale:>6}  {by_product:<12}"
+    return head + "".join(f"{cell:>10}" for cell in cells) + latency

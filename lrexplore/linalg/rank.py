@@ -4,13 +4,26 @@ from math import floor
 from numbers import Real
 
 
-def rank_from_scale(shape: tuple[int, int], rank_scale: float) -> int:
-    """The rank max(1, round(rank_scale * min(m, n))) of a matrix of shape (m, n)."""
+def rank_from_scale(shape: tuple[int, int], rank_scale: float, multiple: int = 1) -> int:
+    """The rank max(1, round(rank_scale * min(m, n))) of a matrix of shape (m, n).
+
+    With a `multiple` the nearest one of it instead, at least one time it and at most min(m, n).
+    """
     if not 0 < rank_scale <= 1:
         raise ValueError(
             f"`rank_scale` must lie in (0, 1], got {rank_scale}. Use an explicit rank for anything larger."
         )
-    return max(1, floor(rank_scale * min(shape) + 0.5))
+    check_multiple(multiple)
+    return min(max(1, floor(rank_scale * min(shape) / multiple + 0.5)) * multiple, min(shape))
+
+
+def check_multiple(multiple: int) -> int:
+    """The number that ranks are to be multiples of, when it is a whole number >= 1. Raises ValueError otherwise."""
+    if isinstance(multiple, bool) or not isinstance(multiple, int) or multiple < 1:
+        raise ValueError(
+            f"`rank_multiple` must be a whole number >= 1, got {multiple!r}. Use 8 for what tensor cores take at once."
+        )
+    return multiple
 
 
 def check_rank(rank: int, shape: tuple[int, int]) -> int:

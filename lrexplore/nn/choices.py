@@ -17,7 +17,7 @@ def scheme_for(layer: Layer, scheme: str | dict[str, str]) -> str:
 
 
 def choose_rank(
-    layer: Layer, scheme: str, rank_scale: float | None, ranks: dict[str, int] | None
+    layer: Layer, scheme: str, rank_scale: float | None, ranks: dict[str, int] | None, rank_multiple: int = 1
 ) -> int | str:
     """The layer's rank, or the reason why it stays as it is."""
     if layer.skip_reason:
@@ -25,7 +25,7 @@ def choose_rank(
     if ranks is not None:
         return int(ranks[layer.name]) if layer.name in ranks else "not chosen"
     (m, n), largest = layer.matrix_shape(scheme), layer.break_even_rank(scheme)
-    rank = rank_from_scale((m, n), rank_scale)
+    rank = rank_from_scale((m, n), rank_scale, rank_multiple)
     if rank > largest:
         return f"rank {rank} is past break-even: a {m} x {n} matrix saves parameters up to rank {largest}"
     return rank

@@ -26,8 +26,12 @@ class FactorizedConv2d(nn.Module):
     scheme. Under `spatial` m counts (channel, kernel row) pairs: `left` has c_out k_h rows.
     `weight` is the kernel they multiply to, formed anew at every read; assign to the factors, not to it.
     `padding="same"` is also allowed with stride > 1: the output then has ceil(input / stride) pixels.
+    `execution` says how the same output is computed: by the two "factors", or by their "product", formed at every
+    call (see `lrexplore.nn.execution`).
     Raises ValueError when the rank is not in 1..min(m, n).
     """
+
+    execution = "factors"
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size, rank: int, *, scheme: str = "channel",
@@ -105,6 +109,8 @@ class FactorizedConv2d(nn.Module):
         return adopt_weight(layer, self, self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.execution == "product":
+            return self._conv(x, self.weight, self.bias, (True, True))
         k_h, k_w = self.kernel_size
         c_in = self.in_channels // self.groups
         # With k_h = 1 both schemes are one matrix, and the channel halves drop the skipped rows earlier.
@@ -142,7 +148,7 @@ class FactorizedConv2d(nn.Module):
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, rank={self.rank}, "
             f"scheme={self.scheme!r}, stride={self.stride}"
         )
-        defaults = {"padding": (0, 0), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros"}
+        defaults = {"padding": (0, 0), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros", "execution": "factors"}
         changed = {name: getattr(self, name) for name in defaults if getattr(self, name) != defaults[name]}
         if self.bias is None:
             changed["bias"] = False

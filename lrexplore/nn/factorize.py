@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lrexplore.dual import BatchNorm
 from lrexplore.init import REAL_INPUTS, initialize
+from lrexplore.linalg.rank import check_multiple
 from lrexplore.nn.choices import check_choices, check_finite, choose_rank, scheme_for
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.costs import factorized_parameters
@@ -37,6 +38,7 @@ def factorize(
     model: nn.Module,
     *,
     rank_scale: float | None = None,
+    rank_multiple: int = 1,
     ranks: dict[str, int] | None = None,
     initializer: str = "function",
     scheme: str | dict[str, str] = "channel",
@@ -47,7 +49,8 @@ def factorize(
     """A copy of `model` with low-rank layers; `model` itself is untouched.
 
     Give `rank_scale` (every layer whose rank saves parameters) or `ranks` (layer name -> rank of each group;
-    only these layers, and past break-even too). `scheme` is one name, or layer name -> name with "channel"
+    only these layers, and past break-even too). `rank_multiple` rounds the ranks of a scale to multiples of it, such as
+    the 8 numbers that tensor cores take at once. `scheme` is one name, or layer name -> name with "channel"
     for the others. Each layer is initialized for the activation and the batch norm that `find_layers` reads
     after it; those of `lrexplore.init.REAL_INPUTS` also need `calibration`, what `lr.calibrate` recorded of this
     model, and may correct the layer's bias (where it has none, the running mean of the batch norm that follows, or a
@@ -58,10 +61,13 @@ def factorize(
     ValueError, before anything is computed, for unknown names, ranks out of range, and NaN or inf weights.
     """
     layers = find_layers(model)
+    check_multiple(rank_multiple)
     check_choices(layers, rank_scale, ranks, initializer, scheme, calibration)
     schemes = {layer.name: scheme_for(layer, scheme) for layer in layers}
     # A rank, or the reason why the layer stays as it is.
-    choices = {layer.name: choose_rank(layer, schemes[layer.name], rank_scale, ranks) for layer in layers}
+    choices = {
+        layer.name: choose_rank(layer, schemes[layer.name], rank_scale, ranks, rank_multiple) for layer in layers
+    }
     chosen = [layer for layer in layers if isinstance(choices[layer.name], int)]
     for layer in chosen:
         check_finite(model, layer)

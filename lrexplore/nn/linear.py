@@ -13,8 +13,12 @@ class FactorizedLinear(nn.Module):
 
     Parameters: `left` (out_features, rank), `right` (rank, in_features), `bias` (out_features,) or None.
     `weight` is their product, formed anew at every read; assign to the factors, not to it.
+    `execution` says how the same output is computed: by the two "factors", or by their "product", formed at every
+    call (see `lrexplore.nn.execution`).
     Raises ValueError when the rank is not in 1..min(out_features, in_features).
     """
+
+    execution = "factors"
 
     def __init__(
         self, in_features: int, out_features: int, rank: int, bias: bool = True, device=None, dtype=None
@@ -62,12 +66,15 @@ class FactorizedLinear(nn.Module):
         return adopt_weight(layer, self, self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.execution == "product":
+            return F.linear(x, self.weight, self.bias)
         return F.linear(F.linear(x, self.right), self.left, self.bias)
 
     def extra_repr(self) -> str:
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, rank={self.rank}, "
             f"bias={self.bias is not None}"
+            + (f", execution={self.execution!r}" if self.execution != "factors" else "")
         )
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from lrexplore.calibration import calibrate, first_inputs
 from lrexplore.init import REAL_INPUTS, find_initializer
 from lrexplore.linalg import SCHEMES, check_rank, matricize, singular_values
+from lrexplore.linalg.rank import check_multiple
 from lrexplore.nn import Layer, find_layers, weights_of
 from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
 from lrexplore.ranks.knapsack import MAX_STATES, solve
@@ -36,6 +37,7 @@ def allocate(
     pinned: dict[str, int | None] | None = None,
     weights: str | dict[str, float] | None = None,
     method: str = "optimal",
+    rank_multiple: int = 1,
     example_input=None,
     use_cache: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
@@ -50,13 +52,14 @@ def allocate(
     inputs of `loader`; the default with one) or layer name -> weight.
     `method` "optimal" solves the allocation exactly, up to a gap that the plan states; the others, for
     comparison, are rules with one knob turned to the budget: `METHODS`.
+    `rank_multiple`: only ranks that are multiples of it (8: what tensor cores take at once); pins are not rounded.
     No layer is factorized where that costs more in the budget's unit.
 
     Raises ValueError for a budget that no plan meets (with the smallest reachable), unknown names, impossible pins.
     """
     chosen = Network.of(
         model, initializer=initializer, scheme=scheme, loader=loader, calibration=calibration, weights=weights,
-        pinned=pinned, example_input=example_input, use_cache=use_cache, progress=progress,
+        pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, use_cache=use_cache, progress=progress,
     )  # fmt: skip
     ratios = {"parameter_ratio": parameter_ratio, "flop_ratio": flop_ratio, "latency_ratio": latency_ratio}
     given = {name: ratio for name, ratio in ratios.items() if ratio is not None}
@@ -82,12 +85,13 @@ class Network:
     pinned: dict[str, int | None]
     calibration: object
     latency: LatencyCost
+    rank_multiple: int = 1
     known: dict = field(default_factory=dict, repr=False)  # options and spectra, whatever the pins
 
     @classmethod
     def of(
         cls, model, *, initializer=None, scheme="channel", loader=None, calibration=None, weights=None, pinned=None,
-        example_input=None, use_cache=True, progress=None,
+        rank_multiple=1, example_input=None, use_cache=True, progress=None,
     ) -> "Network":  # fmt: skip
         """The network with its curves, on the inputs of `loader` or `calibration` if given; see `allocate`."""
         if scheme not in (*SCHEMES, "best"):
@@ -96,6 +100,7 @@ class Network:
             raise ValueError(
                 f"`weights` must be one of {', '.join(WEIGHTS)} or a dict, got {weights!r}. Choose one of them."
             )
+        check_multiple(rank_multiple)
         if weights == "sensitivity" and loader is None:
             raise ValueError("`loader` must be given for `weights='sensitivity'`, got None. Pass one, or 'plain'.")
         layers = find_layers(model, example_input)
@@ -126,7 +131,7 @@ class Network:
                 model, layers, probes, batches, initializer=initializer, calibration=calibration, progress=progress
             )
         found = cls(
-            model, layers, curves, initializer, scheme, weights, {}, calibration, LatencyCost(model)
+            model, layers, curves, initializer, scheme, weights, {}, calibration, LatencyCost(model), rank_multiple
         )
         return found.with_pins(pinned or {})
 
@@ -157,8 +162,9 @@ class Network:
                     if rank is not None:
                         curves = [curve for curve in curves if rank <= len(curve.errors)]
                     options = layer_options(
-                        layer, curves, costs[budget], pin=pin, weight=self.weights.get(layer.name, 1.0)
-                    )
+                        layer, curves, costs[budget], pin=pin, weight=self.weights.get(layer.name, 1.0),
+                        multiple=self.rank_multiple,
+                    )  # fmt: skip
                     self.known[budget, layer.name, pin] = options
                 found.append(self.known[budget, layer.name, pin])
         return found
@@ -172,7 +178,7 @@ class Network:
         return self.network_ms
 
     def smallest(self, budget: str) -> float:
-        """The least ratio that a plan can have: rank 1 wherever nothing is pinned."""
+        """The least ratio that a plan can have: the smallest rank wherever nothing is pinned."""
         saved = sum(option.original_cost - float(option.costs.min()) for option in self.options(budget))
         return 1 - saved / self.total(budget)
 
@@ -195,8 +201,8 @@ class Network:
         if ratio < smallest - 1e-9:
             raise ValueError(
                 f"`{budget}` must be at least {np.ceil(1e4 * smallest) / 1e4:g} for this model"
-                f"{' with these pins' if self.pinned else ''}, got {ratio:g}: what cannot be factorized and rank 1 "
-                "everywhere else cost that much. Choose a larger ratio."
+                f"{' with these pins' if self.pinned else ''}, got {ratio:g}: what cannot be factorized and rank "
+                f"{self.rank_multiple} everywhere else cost that much. Choose a larger ratio."
             )
         if method == "optimal":
             solution = solve([option.choices for option in options], allowed, max_states=max_states)

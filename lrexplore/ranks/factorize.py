@@ -18,6 +18,7 @@ def factorize(
     model: nn.Module,
     *,
     rank_scale: float | None = None,
+    rank_multiple: int = 1,
     ranks: dict[str, int] | None = None,
     plan: RankPlan | None = None,
     initializer: str | None = None,
@@ -60,8 +61,8 @@ def factorize(
             )
         calibration = calibrate(model, loader)
     factorized = factorize_layers(
-        model, rank_scale=rank_scale, ranks=ranks, initializer=initializer, scheme=scheme, calibration=calibration,
-        generator=generator, progress=progress,
+        model, rank_scale=rank_scale, rank_multiple=rank_multiple, ranks=ranks, initializer=initializer,
+        scheme=scheme, calibration=calibration, generator=generator, progress=progress,
     )  # fmt: skip
     if correct_norms and batches:
         correct_batch_norms(model, factorized, batches)

@@ -60,9 +60,11 @@ def layer_options(
     *,
     pin: tuple[int | None] | None = None,
     weight: float = 1.0,
+    multiple: int = 1,
 ) -> Options:
     """The choices of a layer: as it is, and every rank under every curve's scheme that costs less than that.
 
+    Ranks are multiples of `multiple`.
     `pin` (rank,) allows only that rank, (None,) only the layer as it is.
     """
     original = cost_of(layer, 0, "channel")
@@ -71,7 +73,7 @@ def layer_options(
         rows = []
     if pin != (None,):
         for curve in curves:
-            wanted = range(1, len(curve.errors) + 1) if pin is None else pin
+            wanted = range(multiple, len(curve.errors) + 1, multiple) if pin is None else pin
             # Costs rise with the rank, in a straight line for all but measured ones: past the first that does not
             # pay, none does.
             for rank in wanted:

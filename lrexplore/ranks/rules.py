@@ -82,6 +82,6 @@ def _pick(option: Options, spectra, rule: Rule, knob: float, scheme: str) -> int
     rank = rule(spectra[option.layer.name], option.layer.matrix_shape(known[0]), knob)
     found = [
         number for number, (r, s) in enumerate(zip(option.ranks, option.schemes, strict=True))
-        if r == rank and s == known[0]
+        if r >= rank and s == known[0]  # the next multiple, where only multiples are choices
     ]  # fmt: skip
     return found[0] if found else 0

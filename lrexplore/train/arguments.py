@@ -11,7 +11,9 @@ from lrexplore.train.recipes import RECIPES, configure
 _HELP = {
     "data": "DIR with train/ and val/, or with shards.json; fashion-mnist (embedded), fashion-mnist-full, synthetic",
     "rank_scale": "rank of every layer as a fraction of the smaller side of its matrix",
+    "rank_multiple": "round the ranks of a scale to multiples of this, such as 8 for tensor cores",
     "rank_ratio": "instead: the fraction of all parameters to keep",
+    "execution": "how factorized layers compute: by two operations, by one with their product, or what is faster here",
     "plan": "instead: a file that `lrexplore allocate` or RankPlan.save wrote",
     "decay_strength": "the coefficient of weight decay, and of Frobenius decay on the factors",
     "batch_size": "images of one step, all processes together",

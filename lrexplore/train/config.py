@@ -8,6 +8,7 @@ DECAY_NAMES = ("frobenius", "weight", "none", "normalized")
 CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": INITIALIZER_NAMES,
     "scheme": ("channel", "spatial"),
+    "execution": ("factors", "product", "fastest"),
     "decay": DECAY_NAMES,
     "layers": ("inner", "convolutions", "all"),
     "rank_rule": ("smaller-side", "fnl"),
@@ -32,6 +33,8 @@ class Config:
     fraction of all parameters. `initializer="spectral-matched"` is a control: spectral times one factor for
     the whole network, so that its norm is that of "function". `decay="none"` leaves the factors without decay;
     "normalized" also keeps every factorized layer at the norms that the run in `norms_from` had.
+    `execution`: how factorized layers compute, see `lrexplore.nn.execution`; "fastest" measures that before the first
+    step and keeps it in the run's description, so that a resumed run computes alike.
 
     `batch_size` counts the images of one optimizer step, all processes together; `micro_batch_size` those
     one process takes at once (default: its share). With the same `micro_batch_size` any number of processes
@@ -52,9 +55,11 @@ class Config:
     rank_ratio: float | None = None
     plan: str | None = None
     rank_rule: str = "smaller-side"
+    rank_multiple: int = 1
     layers: str = "inner"
     initializer: str = "function"
     scheme: str = "channel"
+    execution: str = "factors"
     draw: str = "default"
     decay: str = "frobenius"
     decay_strength: float = 1e-3
@@ -110,10 +115,13 @@ class Config:
             value = getattr(self, field)
             if value is not None and not low < value <= high:
                 _refuse(field, f"a number in ({max(low, 0):g}, {high:g}]", value, "Choose one in that range")
-        for field in ("steps", "batch_size", "micro_batch_size", "checkpoint_steps", "norms_steps"):
+        for field in ("steps", "batch_size", "micro_batch_size", "checkpoint_steps", "norms_steps", "rank_multiple"):
             value = getattr(self, field)
             if value is not None and (not isinstance(value, int) or value < 1):
                 _refuse(field, "a whole number >= 1", repr(value), "Choose one")
+        if self.rank_multiple > 1 and (self.rank_scale is None or self.rank_rule != "smaller-side"):
+            _refuse("rank_multiple", "1 but with a `rank_scale` by the rule smaller-side", self.rank_multiple,
+                    "Leave it out")  # fmt: skip
         if (self.decay == "normalized") != (self.norms_from is not None):
             _refuse("norms_from", 'the folder of a run for `decay="normalized"`, and for nothing else',
                     repr(self.norms_from), "Give both or neither")  # fmt: skip

@@ -150,15 +150,17 @@ class Learner:
         if step is not None:
             torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))
         labels = batch.labels.to(device, non_blocking=True)
-        with self._autocast():
-            logits = model(self._images(batch))
+        with self.autocast():
+            logits = model(self.images(batch.images))
         return logits.float(), labels
 
-    def _images(self, batch: Batch) -> Tensor:
-        images = batch.images.to(self.processes.device, non_blocking=True)
+    def images(self, images: Tensor) -> Tensor:
+        """What the network gets for uint8 images: on the device, normalized, in the run's memory format."""
+        images = images.to(self.processes.device, non_blocking=True)
         return normalize(images, self.data.mean, self.data.std).contiguous(memory_format=self._layout)
 
-    def _autocast(self):
+    def autocast(self):
+        """The context of forward passes in the run's precision."""
         half = _HALF.get(self.config.precision)
         return torch.autocast(self.processes.device.type, half or torch.bfloat16, enabled=half is not None)
 
@@ -174,8 +176,8 @@ class Learner:
         found = ""
         for k, batch in enumerate(batches):
             torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))
-            with self._autocast():
-                found = found or first_non_finite(self.model, self._images(batch))
+            with self.autocast():
+                found = found or first_non_finite(self.model, self.images(batch.images))
         where = next((words for words in self.processes.gather(found) if words), "in the loss itself")
         raise NonFiniteLoss(
             f"`loss` must stay finite, got NaN or infinity at step {step + 1}, first {where}."

@@ -21,14 +21,14 @@ def candidates(model: nn.Module, layers: str) -> list[Layer]:
     return [layer for layer in found if layer.skip_reason is None]
 
 
-def rank_of(layer: Layer, scale: float, scheme: str, rule: str) -> int:
-    """The rank of a layer at a scale.
+def rank_of(layer: Layer, scale: float, scheme: str, rule: str, multiple: int = 1) -> int:
+    """The rank of a layer at a scale; a `multiple` only rounds that of the rule "smaller-side".
 
     "smaller-side": of min(m, n). "fnl": of the rows of the spatial matrix, out * k, whichever side is smaller:
     the rule of Khodak et al. 2021 (arXiv:2105.01029), to reproduce its tables; it may exceed min(m, n).
     """
     m, n = layer.matrix_shape(scheme)
-    return max(1, round(scale * m)) if rule == "fnl" else rank_from_scale((m, n), scale)
+    return max(1, round(scale * m)) if rule == "fnl" else rank_from_scale((m, n), scale, multiple)
 
 
 def parameter_ratio(model: nn.Module, layers: list[Layer], scale: float, scheme: str, rule: str) -> float:
@@ -74,7 +74,8 @@ def chosen_ranks(model: nn.Module, config: Config) -> tuple[dict[str, int], str 
     scale = config.rank_scale
     if scale is None:
         scale, _ = find_scale(model, layers, config.rank_ratio, config.scheme, config.rank_rule)
-    ranks = {layer.name: rank_of(layer, scale, config.scheme, config.rank_rule) for layer in layers}
+    how = config.scheme, config.rank_rule, config.rank_multiple
+    ranks = {layer.name: rank_of(layer, scale, *how) for layer in layers}
     saving = {layer.name: layer.break_even_rank(config.scheme) for layer in layers}
     return {name: rank for name, rank in ranks.items() if rank <= saving[name]}, config.scheme
 

@@ -12,6 +12,7 @@ from lrexplore.records import Reader, Writer
 from lrexplore.train.checkpoint import load_checkpoint, save_checkpoint
 from lrexplore.train.config import Config
 from lrexplore.train.environment import environment
+from lrexplore.train.execution import settle_execution
 from lrexplore.train.layer_norms import measure_layers, product_norms, watched_layers
 from lrexplore.train.learner import Learner
 from lrexplore.train.loading import Plan, evaluation_batches, training_batches
@@ -33,6 +34,7 @@ class Training:
         model = build_model(config, data.num_classes)
         self.layers = watched_layers(model, config.layers)
         self.learner = Learner(model, config, data, processes)
+        self.execution = settle_execution(config, folder, self.learner, data, self.plan)
         self.norms = _recorded_norms(config)
         self.step = self.epochs_done = 0
         self.wall_s = 0.0
@@ -53,6 +55,7 @@ class Training:
                 "name": self.config.name, "config": self.config.as_dict(), "layers": self.layers,
                 "environment": environment(self.processes),
                 "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+                "execution": self.execution,
                 "factorization": [vars(record) for record in getattr(model, "factorization", ())],
             }  # fmt: skip
             again = (self.folder / "run.json").exists()

@@ -26,6 +26,23 @@ def test_a_rank_scale_gives_the_nearest_rank_from_one_to_full(shape, scale):
     assert check_rank(rank, shape) == rank
 
 
+@given(shape=SHAPE, scale=st.floats(1e-6, 1), multiple=st.integers(1, 16))
+def test_a_multiple_gives_the_nearest_multiple_that_the_matrix_can_have(shape, scale, multiple):
+    rank = rank_from_scale(shape, scale, multiple)
+    allowed = [k for k in range(multiple, min(shape) + 1, multiple)] or [min(shape)]
+    if rank == min(shape):
+        assert multiple > min(shape) or scale * min(shape) >= rank - multiple
+    else:
+        assert rank in allowed
+        assert abs(rank - scale * min(shape)) <= min(abs(k - scale * min(shape)) for k in allowed) + 1e-9
+
+
+@pytest.mark.parametrize("multiple", [0, -8, 1.5, True])
+def test_a_multiple_that_is_no_whole_number_from_one_on_is_refused(multiple):
+    with pytest.raises(ValueError, match="`rank_multiple` must be a whole number >= 1"):
+        rank_from_scale((8, 8), 0.5, multiple)
+
+
 @given(shape=SHAPE)
 def test_rank_scale_one_is_full_rank(shape):
     assert rank_from_scale(shape, 1) == rank_from_scale(shape, 1.0) == min(shape)

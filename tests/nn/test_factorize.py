@@ -104,6 +104,15 @@ def test_a_rank_scale_past_break_even_leaves_the_layer_and_an_explicit_rank_does
     assert replaced.factorization[0].reason == "costs more: rank 5 is past break-even, rank 4"
 
 
+def test_a_multiple_rounds_the_ranks_of_a_scale():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(100, 60), nn.ReLU(), nn.Linear(60, 30), nn.Linear(30, 60))
+    small = factorize(model, rank_scale=0.2, rank_multiple=8, initializer="independent")
+    assert [record.rank for record in small.factorization] == [16, 8, 8]
+    with pytest.raises(ValueError, match="`rank_multiple` must be a whole number"):
+        factorize(model, rank_scale=0.2, rank_multiple=0)
+
+
 def test_only_the_layers_named_in_ranks_are_replaced():
     factorized = factorize(small_network(), ranks={"4": 3})
     assert [type(m) for m in factorized.modules() if isinstance(m, FACTORIZED)] == [FactorizedConv2d]

@@ -53,6 +53,15 @@ def test_every_method_keeps_the_budget_and_none_beats_the_optimal_one(model, met
         assert plans[1].error <= plans[0].error + 1e-12
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_with_a_multiple_every_rank_is_one_of_it_within_the_budget(model, method):
+    free, eights = (allocate(model, parameter_ratio=0.5, method=method, rank_multiple=k) for k in (1, 4))
+    assert eights.ranks and all(rank % 4 == 0 for rank in eights.ranks.values())
+    assert eights.parameter_ratio <= 0.5
+    if method == "optimal":
+        assert eights.error >= free.error - 1e-12
+
+
 def test_the_factorized_network_has_the_parameters_of_its_plan(model, images):
     plan = allocate(model, parameter_ratio=0.4, loader=images, scheme="best")
     small = factorize(model, plan=plan, loader=images)

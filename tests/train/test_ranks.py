@@ -96,6 +96,12 @@ def test_inner_layers_are_all_but_the_stem_and_the_classifier():
     assert "fc" in [layer.name for layer in candidates(cifar_resnet("resnet20"), "all")]
 
 
+def test_a_multiple_rounds_the_ranks_of_a_run():
+    model = cifar_resnet("resnet20", 10)
+    found = [chosen_ranks(model, configure(model="resnet20", rank_scale=0.4, rank_multiple=k))[0] for k in (1, 8)]
+    assert [set(ranks.values()) for ranks in found] == [{6, 13, 26}, {8, 16, 24}]
+
+
 def test_layers_that_would_not_save_parameters_stay_as_they_are():
     model = cifar_resnet("resnet20")
     ranks, _ = chosen_ranks(model, configure(model="resnet20", rank_scale=0.95, scheme="spatial"))
