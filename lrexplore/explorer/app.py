@@ -74,9 +74,13 @@ class Explorer:
         self.panel.on_cancel(self._on_cancel)
 
     def table(self):
-        """DataFrame of the curves on screen: layer, scheme, initializer, rank, both errors, costs as ratios."""
+        """DataFrame of the curves on screen: layer, scheme, initializer, rank, both errors, costs as ratios.
+
+        `time_ratio` is measured on this machine, NaN until it is.
+        """
         with self._lock:
-            return curve_table(self.network, self._study(), self.state.choice)
+            choice = self.state.choice
+            return curve_table(self.network, self._study(), choice, self._screen.time(choice))
 
     def figure(self):
         """A plain plotly Figure of what is on screen, at the current rank."""
@@ -94,6 +98,7 @@ class Explorer:
             for initializer in study.to_fill(self.state.initializer):
                 for _ in study.fill(initializer, self.network.rank(name, choice.scheme), lambda: False):
                     pass
+            self._screen.measure_time(choice, self.state.initializer, lambda: False)
             frames[name] = compact(self._screen.frame(choice, self.state.initializer))
         self._screen.complete_table(lambda: False)
         state = {"table": self.panel.table, "layer": self.state.layer, "rank": self.state.rank}

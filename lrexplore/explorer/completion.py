@@ -51,6 +51,7 @@ class Completion:
             # What follows nobody waits for: it begins once the person does nothing else.
             if token.cancelled() or token.pause():
                 return
+            self._screen.measure_time(choice, initializer, token.cancelled)
             self._screen.complete_table(token.cancelled)
             if not token.cancelled():
                 self._raise_floor(choice, initializer, rank, token)

@@ -7,7 +7,9 @@ from lrexplore.explorer.compute import Study
 from lrexplore.explorer.curve import Curve
 from lrexplore.explorer.figures import error_plot, error_updates, floor_update, gain_plot, gain_updates
 from lrexplore.explorer.layer_plots import filter_plot, neuron_plot, spectrum_plot
+from lrexplore.explorer.layer_times import LayerTime
 from lrexplore.explorer.network import Choice, Network
+from lrexplore.explorer.time_plot import time_plot, time_updates
 
 CEILING = "Without batch norm the ceiling for ReLU is 1/π², 10.1 % of the output energy."
 LOW_RHO = "Low ρ is where function wins."
@@ -26,8 +28,10 @@ def key_of(choice: Choice, initializer: str) -> str:
     return "|".join(parts)
 
 
-def build_frame(network: Network, study: Study, choice: Choice, initializer: str) -> dict:
-    """The whole frame for the panel. What is not known yet of the chosen initializer is NaN."""
+def build_frame(
+    network: Network, study: Study, choice: Choice, initializer: str, time: LayerTime | None = None
+) -> dict:
+    """The whole frame for the panel. What is not known yet of the chosen initializer, or the `time`, is NaN."""
     curves = known_curves(study)
     names, inputs = study.initializers, study.inputs
     drawn = (*curves, *study.compared, initializer)
@@ -44,6 +48,8 @@ def build_frame(network: Network, study: Study, choice: Choice, initializer: str
             study.norms, study.neurons, neuron_tables(study, initializer), len(study.problem.norms), inputs, low_rho
         ),
     ]
+    if layer.calls is not None:
+        plots.append(time_plot(time, network.costs(choice.layer, choice.scheme)[1], study.max_rank))
     images = study.images(initializer)
     if images is not None:
         plots.append(filter_plot(*images, initializer))
@@ -54,7 +60,7 @@ def build_frame(network: Network, study: Study, choice: Choice, initializer: str
         "ranks": study.table_ranks.astype(np.int32),
         "title": f"{network.title(choice)} · {inputs}",
         "marks": [{"rank": break_even, "label": "break-even"}] if break_even else [],
-        "readouts": readouts(network, study, choice, initializer, curves),
+        "readouts": readouts(network, study, choice, initializer, curves, time),
         "plots": plots,
     }
 
@@ -67,7 +73,12 @@ def neuron_tables(study: Study, initializer: str) -> dict[str, tuple[np.ndarray,
 
 
 def readouts(
-    network: Network, study: Study, choice: Choice, initializer: str, curves: dict[str, Curve]
+    network: Network,
+    study: Study,
+    choice: Choice,
+    initializer: str,
+    curves: dict[str, Curve],
+    time: LayerTime | None,
 ) -> list[dict]:
     """The numbers beside the slider, each with a value for every rank."""
     ranks = np.arange(1, study.max_rank + 1)
@@ -87,6 +98,9 @@ def readouts(
         listed.append(
             ("flops", "multiply-adds", "3g", flops_per_rank * ranks, f"× the layer's {size:.3g} M; {layer.measured}")
         )
+    if layer.calls is not None:
+        note = "× that of the layer, measured on this machine; below 1 is faster"
+        listed.append(("time", "time", "3g", time_ratios(study, time), note))
     listed.append(("energy", "energy kept", "pct", study.energy, "share of |W|² in the top singular values"))
     if study.floor:
         note = f"{inputs}; at most this above the best"
@@ -161,6 +175,20 @@ def build_floor_patch(study: Study, choice: Choice, drawn: str) -> dict:
         "key": key_of(choice, drawn),
         "plots": {"error": {"data": floor_update(study.initializers, *study.floor.points())}},
         "readouts": {"above_floor": errors["above_floor"].astype(np.float32)},
+    }
+
+
+def time_ratios(study: Study, time: LayerTime | None) -> np.ndarray:
+    """Measured time over that of the layer as it is, (max_rank,); NaN while it is not known."""
+    return np.full(study.max_rank, np.nan) if time is None else time.ratios(study.max_rank)
+
+
+def build_time_patch(network: Network, study: Study, choice: Choice, drawn: str, time: LayerTime) -> dict:
+    """What a measured time adds to the frame drawn for the initializer `drawn`."""
+    return {
+        "key": key_of(choice, drawn),
+        "plots": {"time": time_updates(time, network.costs(choice.layer, choice.scheme)[1], study.max_rank)},
+        "readouts": {"time": time_ratios(study, time).astype(np.float32)},
     }
 
 

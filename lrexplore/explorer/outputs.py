@@ -2,23 +2,25 @@
 
 from lrexplore.explorer.compute import Study
 from lrexplore.explorer.figures import at_rank
-from lrexplore.explorer.frame import known_curves
+from lrexplore.explorer.frame import known_curves, time_ratios
+from lrexplore.explorer.layer_times import LayerTime
 from lrexplore.explorer.network import Choice, Network
 
-COLUMNS = ("initializer", "rank", "function_error", "frobenius_error", "parameter_ratio", "flop_ratio")
+COLUMNS = ("initializer", "rank", "function_error", "frobenius_error", "parameter_ratio", "flop_ratio", "time_ratio")
 
 
-def curve_table(network: Network, study: Study, choice: Choice):
+def curve_table(network: Network, study: Study, choice: Choice, time: LayerTime | None = None):
     """DataFrame of all curves known so far, one row an initializer and rank; `inputs` are the function error's."""
     import pandas as pd
 
     per_rank, flops_per_rank = network.costs(choice.layer, choice.scheme)
-    parts = []
+    times, parts = time_ratios(study, time), []
     for name, curve in known_curves(study).items():
         part = pd.DataFrame({"rank": curve.ranks, "function_error": curve.function_error})
         part["frobenius_error"] = curve.frobenius_error
         part["parameter_ratio"] = per_rank * part["rank"]
         part["flop_ratio"] = float("nan") if flops_per_rank is None else flops_per_rank * part["rank"]
+        part["time_ratio"] = times[curve.ranks - 1]
         part.insert(0, "initializer", name)
         parts.append(part)
     if not parts:

@@ -7,7 +7,15 @@ from threading import RLock
 import torch
 
 from lrexplore.explorer.compute import Study
-from lrexplore.explorer.frame import build_floor_patch, build_frame, build_patch, compact, key_of
+from lrexplore.explorer.frame import (
+    build_floor_patch,
+    build_frame,
+    build_patch,
+    build_time_patch,
+    compact,
+    key_of,
+)
+from lrexplore.explorer.layer_times import LayerTime, LayerTimes
 from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.panel import PlotPanel
 from lrexplore.explorer.real_inputs import YOURS
@@ -24,6 +32,7 @@ class Screen:
         self.network = network
         self.panel = PlotPanel(table=network.table())
         self.lock = RLock()
+        self._times = LayerTimes(network.model)
         self.drawn = ""
         self._shown: dict[str, int] = {}  # how much of each curve, and of the floor, the browser has
         self._studies: OrderedDict[Choice, Study] = OrderedDict()
@@ -48,7 +57,7 @@ class Screen:
     def frame(self, choice: Choice, initializer: str) -> dict:
         """The frame of a choice as far as it is known, numpy arrays inside."""
         with self.lock, spare_cores():
-            return build_frame(self.network, self.study(choice), choice, initializer)
+            return build_frame(self.network, self.study(choice), choice, initializer, self.time(choice))
 
     def show(self, choice: Choice, initializer: str, rank: int) -> None:
         """Put another frame on the panel."""
@@ -94,6 +103,19 @@ class Screen:
             if key_of(choice, initializer) == self.drawn and known != self._shown.get("floor"):
                 self._shown["floor"] = known
                 self.panel.amend(build_floor_patch(study, choice, initializer))
+
+    def time(self, choice: Choice) -> LayerTime | None:
+        """What was measured of the layer's time."""
+        return self._times.known(self.network.layers[choice.layer], choice.scheme)
+
+    def measure_time(self, choice: Choice, initializer: str, stopped: Callable[[], bool]) -> None:
+        """Measure how long the layer takes, if that is not known, and send it if the frame still is on screen."""
+        if not self._times.measure(self.network.layers[choice.layer], choice.scheme, stopped):
+            return
+        with self.lock:
+            if key_of(choice, initializer) == self.drawn:
+                study, time = self.study(choice), self.time(choice)
+                self.panel.amend(build_time_patch(self.network, study, choice, initializer, time))
 
     def send_row(self, choice: Choice, initializer: str, rank: int) -> None:
         """Send the neurons at exactly this rank."""

@@ -1,4 +1,7 @@
-"""Measured time of a layer as it is and at some ranks, in place of counting its operations."""
+"""Measured time of a layer as it is and at some ranks, beside the count of its operations."""
+
+from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 import torch
@@ -6,62 +9,94 @@ from torch import nn
 
 from lrexplore.linalg import Factors
 from lrexplore.nn import FactorizedConv2d, FactorizedLinear, Layer
-from lrexplore.nn.latency import paired_latency_ms
+from lrexplore.nn.latency import latency_rounds
 
+BATCH_SIZE = 8
 _SHARES = (0.05, 0.15, 0.35, 0.6, 1.0)
+_NUM_ROUNDS = 5
+
+
+def layer_latencies(
+    model: nn.Module,
+    layer: Layer,
+    ranks: list[int],
+    scheme: str = "channel",
+    *,
+    batch_size: int = BATCH_SIZE,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[np.ndarray, float] | None:
+    """Times of a layer at some ranks and as it is, ms of one prediction of `batch_size` inputs on the model's device.
+
+    Medians of five rounds in turns, all calls of the layer in one forward pass counted. The layer is timed by itself,
+    on inputs of the size it sees. None where `stopped()` came true on the way.
+    Raises ValueError for a layer of unknown size.
+    """
+    if layer.calls is None:
+        raise ValueError(
+            f"`layer` must be one of known size to be timed, got `{layer.name}`: {layer.measured}. "
+            "Pass `example_input`, or a `parameter_ratio`."
+        )
+    module = model.get_submodule(layer.name)
+    x = _input(layer, module, batch_size)
+    networks = [*_twins(module, layer, ranks, scheme), module]
+    rounds = []
+    for times in islice(latency_rounds([lambda net=net: net(x) for net in networks], x.device), 1 + _NUM_ROUNDS):
+        if stopped():
+            return None
+        rounds.append(times)
+    *found, original = len(layer.calls) * np.median(rounds[1:], axis=0)
+    return np.array(found), float(original)
 
 
 class LatencyCost:
-    """Cost function in ms of one batch of `batch_size` inputs on the model's device: cost(layer, rank, scheme).
+    """Cost function in ms of one batch of `BATCH_SIZE` inputs on the model's device: cost(layer, rank, scheme).
 
-    Every layer is timed by itself, as it is and at five ranks up to break-even in turns; ranks between are
-    interpolated, and layers of one kind and size are timed once. Raises ValueError for layers of unknown size.
+    Every layer is timed as it is and at five ranks up to break-even; ranks between are interpolated, a larger rank
+    never takes less, and layers of one kind and size are timed once.
     """
 
-    def __init__(self, model: nn.Module, batch_size: int = 8, num_rounds: int = 5):
-        self._model, self._batch_size, self._num_rounds = model, batch_size, num_rounds
+    def __init__(self, model: nn.Module):
+        self._model = model
         self._known = {}
 
     def __call__(self, layer: Layer, rank: int, scheme: str) -> float:
-        ranks, times, original = self._times(layer, scheme)
-        return original if rank == 0 else float(np.interp(rank, ranks, times))
-
-    def _times(self, layer: Layer, scheme: str):
-        if layer.calls is None:
-            raise ValueError(
-                f"`latency_ratio` must know the size of every layer, got none for `{layer.name}`: "
-                f"{layer.measured}. Pass `example_input`, or a `parameter_ratio`."
-            )
-        key = (layer.kind, layer.weight_shape, layer.stride, layer.groups, layer.calls, scheme)
+        key = (*kind_of(layer), scheme)
         if key not in self._known:
-            self._known[key] = self._measure(layer, scheme)
-        return self._known[key]
-
-    def _measure(self, layer: Layer, scheme: str):
-        module = self._model.get_submodule(layer.name)
-        x = self._input(layer, module)
-        top = max(1, layer.break_even_rank(scheme))
-        ranks = sorted({max(1, round(share * top)) for share in _SHARES})
-        twins = [_with_rank(module, layer, rank, scheme) for rank in ranks]
-        runs = [lambda net=net: net(x) for net in (module, *twins)]
-        original, *times = paired_latency_ms(runs, x.device, self._num_rounds)
-        calls = len(layer.calls)
-        return np.array(ranks), calls * np.maximum.accumulate(times), calls * original
-
-    def _input(self, layer: Layer, module: nn.Module) -> torch.Tensor:
-        weight = module.weight
-        rows, columns = layer.calls[0].input_size
-        if layer.kind == "conv":
-            shape = (self._batch_size, module.in_channels, rows, columns)
-        else:
-            shape = (self._batch_size * rows, module.in_features)
-        return torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+            top = max(1, layer.break_even_rank(scheme))
+            ranks = sorted({max(1, round(share * top)) for share in _SHARES})
+            self._known[key] = ranks, *layer_latencies(self._model, layer, ranks, scheme)
+        ranks, times, original = self._known[key]
+        return original if rank == 0 else float(np.interp(rank, ranks, np.maximum.accumulate(times)))
 
 
-def _with_rank(module: nn.Module, layer: Layer, rank: int, scheme: str) -> nn.Module:
+def kind_of(layer: Layer) -> tuple:
+    """What the time of a layer depends on: layers with equal ones take equally long."""
+    return layer.kind, layer.weight_shape, layer.stride, layer.groups, layer.calls
+
+
+def _input(layer: Layer, module: nn.Module, batch_size: int) -> torch.Tensor:
+    weight = module.weight
+    rows, columns = layer.calls[0].input_size
+    if layer.kind == "conv":
+        shape = (batch_size, module.in_channels, rows, columns)
+    else:
+        shape = (batch_size * rows, module.in_features)
+    return torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+
+
+def _twins(module: nn.Module, layer: Layer, ranks: list[int], scheme: str) -> list[nn.Module]:
+    """The layer at some ranks, all factors views of the same numbers: a large layer fits into memory once."""
     m, n = layer.matrix_shape(scheme)
-    like = {"dtype": module.weight.dtype, "device": module.weight.device}
-    factors = Factors(torch.ones(m, rank, **like), torch.ones(rank, n, **like))
-    if layer.kind == "linear":
-        return FactorizedLinear.from_layer(module, factors)
-    return FactorizedConv2d.from_layer(module, [factors] * layer.groups, scheme)
+    one = torch.ones((), dtype=module.weight.dtype, device=module.weight.device)
+    numbers = one.new_ones(layer.groups * max(ranks) * max(m, n))
+    twins = []
+    for rank in ranks:
+        factors = Factors(one.expand(m, rank), one.expand(rank, n))
+        if layer.kind == "linear":
+            twin = FactorizedLinear.from_layer(module, factors)
+        else:
+            twin = FactorizedConv2d.from_layer(module, [factors] * layer.groups, scheme)
+        for factor in (twin.left, twin.right):
+            factor.data = numbers[: factor.numel()].view(factor.shape)
+        twins.append(twin)
+    return twins

@@ -6,7 +6,16 @@ from explorer.networks import GROUPED, HEAD, STEM, WIDE, small_network
 
 from lrexplore.explorer.arrays import unpack
 from lrexplore.explorer.compute import Study
-from lrexplore.explorer.frame import build_frame, build_patch, compact, error_readouts, key_of, known_curves
+from lrexplore.explorer.frame import (
+    build_frame,
+    build_patch,
+    build_time_patch,
+    compact,
+    error_readouts,
+    key_of,
+    known_curves,
+)
+from lrexplore.explorer.layer_times import LayerTime
 from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.panel import PlotPanel, check_frame, pack_arrays
 from lrexplore.linalg import parameter_ratio
@@ -107,7 +116,7 @@ def test_a_first_convolution_shows_its_filters(network):
     for name in (STEM, WIDE):
         choice, study = choose(network, name)
         ids[name] = [plot["id"] for plot in build_frame(network, study, choice, "spectral")["plots"]]
-    assert ids[WIDE] == ["error", "gain", "spectrum", "neurons"]
+    assert ids[WIDE] == ["error", "gain", "spectrum", "neurons", "time"]
     assert ids[STEM] == [*ids[WIDE], "filters"]
 
 
@@ -129,6 +138,21 @@ def test_a_patched_frame_is_the_frame_built_afresh(network, drawn):
                 np.testing.assert_allclose(unpack(old["y"]), unpack(new["y"]))
         for old, new in zip(ours["by_rank"], theirs["by_rank"], strict=True):
             np.testing.assert_array_equal(unpack(old["values"]), unpack(new["values"]))
+    panel.close()
+
+
+def test_a_measured_time_patches_its_plot_and_its_readout(network):
+    choice, study = choose(network, WIDE)
+    time = LayerTime(np.array([1, 16]), np.array([1.0, 4.0]), 2.0, "8 inputs at once")
+    panel = PlotPanel()
+    panel.show(compact(build_frame(network, study, choice, "spectral")))
+    assert np.isnan(unpack(readout(panel.frame, "time")["values"])).all()
+    assert panel.amend(build_time_patch(network, study, choice, "spectral", time))
+    wanted = pack_arrays(compact(build_frame(network, study, choice, "spectral", time)))
+    assert pack_arrays(panel.frame["plots"][-1]) == wanted["plots"][-1]
+    ratios = unpack(readout(panel.frame, "time")["values"])
+    np.testing.assert_array_equal(ratios, unpack(readout(wanted, "time")["values"]))
+    np.testing.assert_allclose(ratios, np.linspace(0.5, 2, 16), rtol=1e-6)
     panel.close()
 
 

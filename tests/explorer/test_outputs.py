@@ -8,6 +8,7 @@ from explorer.networks import STEM, WIDE, small_network
 import lrexplore as lr
 from lrexplore.explorer.compute import Study
 from lrexplore.explorer.frame import build_frame
+from lrexplore.explorer.layer_times import LayerTime
 from lrexplore.explorer.network import Choice, Network
 from lrexplore.explorer.outputs import curve_table, plotly_figure
 from lrexplore.linalg import parameter_ratio
@@ -39,7 +40,9 @@ def test_the_table_has_the_public_error_curves(network, study):
 
 
 def test_the_table_says_layer_scheme_costs_and_for_which_inputs(network, study):
-    table = curve_table(network, study, CHOICE)
+    assert curve_table(network, study, CHOICE).time_ratio.isna().all()
+    table = curve_table(network, study, CHOICE, LayerTime(np.array([1, 16]), np.array([1.0, 4.0]), 2.0, "8 inputs"))
+    np.testing.assert_allclose(table.time_ratio, np.interp(table["rank"], [1, 16], [0.5, 2]))
     assert set(table.layer) == {WIDE}
     assert set(table.scheme) == {"channel"}
     expected = [parameter_ratio((16, 360), rank) for rank in table["rank"]]
