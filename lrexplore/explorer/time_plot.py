@@ -48,7 +48,7 @@ def time_updates(time: LayerTime | None, per_rank: float | None, max_rank: int) 
     largest = time.largest_faster(max_rank)
     verdict = f"Faster than the layer as it is up to rank {largest}" if largest else "Slower at rank 1 already"
     caption = (
-        f"Milliseconds of one prediction of this layer alone, the least of seven measured here ({time.how}); factors "
+        f"Milliseconds of one prediction of this layer alone, the least of several measured here ({time.how}); factors "
         f"applied one after the other. {verdict}; dotted: what its multiply-adds alone would take."
     )
     return {"data": data, "caption": caption}

@@ -1,5 +1,6 @@
 """Measured time of a layer as it is and at some ranks, beside the count of its operations."""
 
+import time
 from collections.abc import Callable
 from itertools import islice
 
@@ -13,7 +14,7 @@ from lrexplore.nn.latency import latency_rounds
 
 BATCH_SIZE = 8
 _SHARES = (0.05, 0.15, 0.35, 0.6, 1.0)
-_NUM_ROUNDS = 7
+_NUM_ROUNDS, _LIMIT_S = 7, 2.0
 
 
 def layer_latencies(
@@ -27,8 +28,9 @@ def layer_latencies(
 ) -> tuple[np.ndarray, float] | None:
     """Times of a layer at some ranks and as it is, ms of one prediction of `batch_size` inputs on the model's device.
 
-    The least of seven rounds in turns, for what else the machine does only ever adds; all calls of the layer in one
-    forward pass counted. The layer is timed by itself, on inputs of the size it sees. None where `stopped()` came true on the way.
+    The least of seven rounds in turns (fewer where they take over two seconds), for what else the machine does only
+    ever adds; all calls of the layer in one forward pass counted. The layer is timed by itself, on inputs of the size
+    it sees. None where `stopped()` came true on the way.
     Raises ValueError for a layer of unknown size.
     """
     if layer.calls is None:
@@ -39,11 +41,13 @@ def layer_latencies(
     module = model.get_submodule(layer.name)
     x = _input(layer, module, batch_size)
     networks = [*_twins(module, layer, ranks, scheme), module]
-    rounds = []
+    rounds, start = [], time.monotonic()
     for times in islice(latency_rounds([lambda net=net: net(x) for net in networks], x.device), 1 + _NUM_ROUNDS):
         if stopped():
             return None
         rounds.append(times)
+        if len(rounds) > 2 and time.monotonic() - start > _LIMIT_S:
+            break
     *found, original = len(layer.calls) * np.min(rounds[1:], axis=0)
     return np.array(found), float(original)
 
