@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from lrexplore.explorer.theory_figures import REFERENCE
+from lrexplore.records.compare import counted
 
 COLUMNS = 3
 
@@ -45,7 +46,7 @@ def forest_figure(table, labels: Sequence[str], title: str, unit: str):
     import plotly.graph_objects as go
 
     names = [" · ".join(str(row[label]) for label in labels) for _, row in table.iterrows()]
-    names = [f"{name} ({pairs} pairs)" for name, pairs in zip(names, table["pairs"], strict=True)]
+    names = [f"{name} ({counted(row)})" for name, (_, row) in zip(names, table.iterrows(), strict=True)]
     reach = {"array": table["high"] - table["mean"], "arrayminus": table["mean"] - table["low"], "symmetric": False}
     symbols = ["circle" if separated else "circle-open" for separated in table["separated"]]
     figure = go.Figure(

@@ -28,8 +28,9 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A curve as drawn: recorded points of one run, or means over `count` runs with their standard deviation.
+    """A curve as drawn: recorded points of one run, or means over `count` of them with their standard deviation.
 
+    Runs that repeat each other, with the same choices and seed, count once, as their mean.
     `raw_x` and `raw_y` are the values before smoothing, of a single run; else they are empty.
     """
 
@@ -90,16 +91,20 @@ class RunCurves:
         return x[kept], series.layers, values[kept].T
 
     def _compute(self, group: Group, stream: str, quantity: str, view: View, layer: str | None) -> Line:
-        raw = [self._recorded(run, stream, quantity, view.axis, layer) for run in group.runs]
         smoothed = stream == "steps" and view.smoothing > 0
-        curves = [(x, smooth(y, view.smoothing)) for x, y in raw] if smoothed else raw
-        curves = [(x, y) for x, y in curves if len(x)]
+        raw, curves = [], []
+        for repeats in group.repeats:
+            found = [self._recorded(run, stream, quantity, view.axis, layer) for run in repeats]
+            raw += [(x, y) for x, y in found if len(x)]
+            known = [(x, smooth(y, view.smoothing) if smoothed else y) for x, y in found if len(x)]
+            if known:
+                curves.append(average(known)[:2] if len(known) > 1 else known[0])
         if not curves:
             return Line(_NOTHING, _NOTHING, _NOTHING, 0, _NOTHING, _NOTHING)
         x, y, spread = average(curves)
         kept = _kept(x, y, view.log_x)
         raw_x = raw_y = _NOTHING
-        if smoothed and len(group.runs) == 1:
+        if smoothed and len(raw) == 1:
             shown = _kept(*raw[0], view.log_x)
             raw_x, raw_y = raw[0][0][shown], raw[0][1][shown]
         return Line(x[kept], y[kept], spread[kept], len(curves), raw_x, raw_y)

@@ -186,6 +186,8 @@ def _explained(quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: Vi
         varied = list(dict.fromkeys(key.replace("_", " ") for group in means for key in group.varies)) or ["nothing"]
         words.append(f"Lines are means over runs that differ in {' and '.join(varied)}, as far as all of them have "
                      "come; bands are one standard deviation (n − 1) to both sides.")  # fmt: skip
+    if any(len(group.repeats) < len(group.runs) for group, _ in drawn):
+        words.append("Runs with the same choices and seed count once, as their mean.")
     if any(len(line.x) and group.is_baseline for group, line in drawn):
         words.append("Dashed: baseline.")
     return words

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from lrexplore.explorer.figures import STYLES
 from lrexplore.explorer.run_list import Listed
+from lrexplore.records.choices import FACTORS, UNFACTORIZED, differing, identity
 
 GROUPINGS = {
     "all but the seed": None,
@@ -15,7 +16,6 @@ GROUPINGS = {
 }
 """What a person chooses -> the choice that the runs of a curve share; None: every choice but the seed."""
 
-UNFACTORIZED = "unfactorized"
 RUN_STYLES = {**STYLES, "spectral-matched": ("#77AADD", "square-open"), UNFACTORIZED: ("#AA3377", "circle-open")}
 BASELINE = ("currentColor", "dash")  # the panel draws it in the color of its text
 # Of Paul Tol's muted palette what is seen on white and on black, and is no initializer's color.
@@ -23,12 +23,9 @@ COLORS = ("#6699CC", "#CC6677", "#997700", "#AA4499", "#88CCEE", "#DDCC77")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "circle-open", "diamond-open", "square-open")
 DASHES = ("solid", "dot", "dashdot", "longdash", "longdashdot")
 
-# What is said first in a name. Choices that say nothing of the numbers are left out.
+# What is said first in a name, and what is said where nothing differs.
 _FIRST = ("model", "initializer", "rank_scale", "rank_ratio", "plan", "decay", "decay_strength", "scheme", "data")
-_IGNORED = ("name", "runs", "resume", "norms_from", "record_norms", "device", "workers", "checkpoint_steps",
-            "tensorboard", "corrupt", "norms_steps")  # fmt: skip
-_ALONE = ("initializer", "rank_scale", "rank_ratio", "decay")
-_FACTORS = ("initializer", "rank_scale", "rank_ratio", "plan", "scheme", "rank_rule", "layers", "decay")
+_ALONE = ("initializer", "rank_scale", "rank_ratio", "plan", "decay")
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,20 @@ class Group:
     is_baseline: bool = False
 
     @property
+    def repeats(self) -> list[tuple[Listed, ...]]:
+        """The runs, those that repeat each other together: the same choices and the same seed."""
+        found: dict[tuple, list[Listed]] = {}
+        for run in self.runs:
+            found.setdefault(identity(run.choices), []).append(run)
+        return [tuple(runs) for runs in found.values()]
+
+    @property
     def label(self) -> str:
-        """The name with how many runs it stands for, and whether only their seeds differ."""
-        seeds = len({run.config.get("seed") for run in self.runs})
-        alone = self.varies == ("seed",) and seeds == len(self.runs)
-        words = f"{len(self.runs)} {'seeds' if alone else 'runs'}" if len(self.runs) > 1 else ""
-        return f"{'baseline: ' if self.is_baseline else ''}{self.name}{f' ({words})' if words else ''}"
+        """The name with how many seeds, and of how many runs where these are more, it stands for."""
+        seeds, runs = len({run.config.get("seed") for run in self.runs}), len(self.runs)
+        words = f"{seeds} {'seeds' if seeds > 1 else 'seed'}"
+        words = words if runs == seeds else f"{runs} runs of {words}"
+        return f"{'baseline: ' if self.is_baseline else ''}{self.name}{f' ({words})' if runs > 1 else ''}"
 
 
 def group_runs(runs: Sequence[Listed], grouping: str, baseline: Sequence[Listed] = ()) -> list[Group]:
@@ -61,25 +66,9 @@ def group_runs(runs: Sequence[Listed], grouping: str, baseline: Sequence[Listed]
     return groups + [replace(group, color=color, dash=dash, symbol="circle", is_baseline=True) for group in dashed]
 
 
-def choices(run: Listed) -> dict:
-    """The choices of a run that its numbers depend on; of an unfactorized one, none that concerns factors."""
-    found = {key: run.config.get(key) for key in (*_FIRST, *run.config) if key not in _IGNORED}
-    if not run.is_factorized:
-        found |= {**dict.fromkeys(_FACTORS), "initializer": UNFACTORIZED}
-    return found
-
-
-def differing(runs: Sequence[Listed]) -> tuple[str, ...]:
-    """The choices in which these runs are not all alike, the most telling ones first, the seed last."""
-    every = [choices(run) for run in runs]
-    keys = dict.fromkeys(key for found in every for key in found)
-    found = [key for key in keys if len({str(one.get(key)) for one in every}) > 1]
-    return tuple(sorted(found, key=lambda key: key == "seed"))
-
-
 def shared(runs: Sequence[Listed]) -> str:
     """The choices that make a name and are the same for all these runs, in words."""
-    every = [choices(run) for run in runs]
+    every = [run.choices for run in runs]
     alike = [key for key in ("model", "data", *_ALONE) if len({str(found.get(key)) for found in every}) == 1]
     return ", ".join(word for key in alike if (word := said(key, every[0].get(key))))
 
@@ -92,6 +81,8 @@ def said(key: str, value) -> str:
         return {"none": "no decay", "normalized": "norms kept, no decay"}.get(value, f"{value} decay")
     if key in ("model", "initializer", "data"):
         return str(value)
+    if key == "plan":
+        return f"plan that keeps {value}" if value.endswith(")") else f"plan {value}"
     return f"{key.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
 
 
@@ -101,15 +92,19 @@ def _groups(runs: Sequence[Listed], by: str | None) -> list[Group]:
         buckets.setdefault(_key(run, by), []).append(run)
     heads = [bucket[0] for bucket in buckets.values()]
     keys = _telling(heads, by)
-    values = {key: list(dict.fromkeys(str(choices(head).get(key)) for head in heads)) for key in keys}
+    values = {key: list(dict.fromkeys(str(head.choices.get(key)) for head in heads)) for key in keys}
     found = []
     for head, bucket in zip(heads, buckets.values(), strict=True):
-        made = choices(head)
+        made = head.choices
         words = [said(key, made.get(key)) for key in keys or _ALONE]
         name = " · ".join(word for word in words if word)
         style = _style(made, [(key, values[key].index(str(made.get(key)))) for key in keys])
+        if not head.is_factorized and by not in (None, "run"):
+            name = UNFACTORIZED
         name = name or (head.name if head.is_factorized else UNFACTORIZED)
-        found.append(Group(name, tuple(bucket), *style, varies=differing(bucket)))
+        if by == "run" and any(group.name == name for group in found):
+            name = f"{name} · {head.name}"  # it repeats another
+        found.append(Group(name, tuple(bucket), *style, varies=tuple(differing([run.choices for run in bucket]))))
     return found
 
 
@@ -118,7 +113,7 @@ def _key(run: Listed, by: str | None) -> tuple:
         return (run.name,)
     if by is not None:
         return (str(run.config.get(by)) if run.is_factorized else UNFACTORIZED,)
-    return tuple((key, str(value)) for key, value in sorted(choices(run).items()) if key != "seed")
+    return identity(run.choices, seed=False)
 
 
 def _telling(heads: list[Listed], by: str | None) -> list[str]:
@@ -126,10 +121,20 @@ def _telling(heads: list[Listed], by: str | None) -> list[str]:
     if by in GROUPINGS.values() and by not in (None, "run"):
         return [by]
     factorized = [run for run in heads if run.is_factorized]
-    keys = [key for key in differing(factorized) if by == "run" or key != "seed"]
-    others = [key for key in differing(heads) if key not in (*keys, *_FACTORS) and (by == "run" or key != "seed")]
+    keys = _said_first(factorized)
+    others = [key for key in _said_first(heads) if key not in (*keys, *FACTORS)]
     both = ["initializer"] if len(factorized) < len(heads) else []
-    return list(dict.fromkeys(sorted([*both, *keys, *others], key=lambda key: key != "initializer")))
+    found = dict.fromkeys(sorted([*both, *keys, *others], key=lambda key: key != "initializer"))
+    return [key for key in found if by == "run" or key != "seed"]
+
+
+def _said_first(heads: list[Listed]) -> list[str]:
+    """The choices in which these are not all alike, the most telling ones first, the seed last."""
+    made = [head.choices for head in heads]
+    keys = differing(made)
+    if len({found["norms_from"] for found in made if found.get("norms_from")}) < 2:  # a decay with norms kept says it
+        keys = [key for key in keys if key != "norms_from"]
+    return [*(key for key in _FIRST if key in keys), *(key for key in keys if key not in _FIRST)]
 
 
 def _style(made: dict, places: list[tuple[str, int]]) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lrexplore.records import Run
+from lrexplore.records.choices import choices, is_factorized
 from lrexplore.records.handle import ENDED
 from lrexplore.records.layout import check_version, read_json
 
@@ -17,11 +18,13 @@ _SHIPPED = ("data", "records")
 class Listed:
     """One run as the list knows it: its choices, and its status when it was last looked at.
 
-    `steps_a_row`: of how many steps a recorded row is the mean, in a small copy of a run.
+    `about`: what else run.json says that its numbers depend on. `steps_a_row`: of how many steps a recorded row is the
+    mean, in a small copy of a run.
     """
 
     folder: Path
     config: dict[str, Any]
+    about: dict[str, Any] = field(default_factory=dict)
     layers: list[str] = field(default_factory=list)
     started: float = 0.0
     steps_a_row: int = 1
@@ -47,7 +50,12 @@ class Listed:
     @property
     def is_factorized(self) -> bool:
         """Whether its layers are factor pairs."""
-        return any(self.config.get(key) is not None for key in ("rank_scale", "rank_ratio", "plan"))
+        return is_factorized(self.config)
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The choices that its numbers depend on, its seed among them."""
+        return choices({**self.about, "config": self.config})
 
     @property
     def steps_per_epoch(self) -> float | None:
@@ -113,6 +121,7 @@ class RunList:
         else:
             run.status = {"state": "starting"} if run.state == "unreadable" else run.status
             run.config, run.layers = described.get("config", {}), described.get("layers", [])
+            run.about = {key: described[key] for key in ("environment", "plan") if key in described}
             run.started = described.get("started", 1.0)
             run.steps_a_row = described.get("thinned", {}).get("steps", 1)
         self.runs[folder.name] = run

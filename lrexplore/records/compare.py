@@ -1,10 +1,16 @@
-"""Runs compared in pairs: the same seed twice, one choice apart. Differences with t intervals; no scipy needed."""
+"""Runs compared in pairs: the same seed twice, one choice apart. Differences with t intervals; no scipy needed.
+
+A seed counts once, however often it was run: repeats (the same choices, the same seed) are averaged first, and so are
+the differences that one seed has under several choices. What they share does not cancel by having more of them.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lrexplore.records.table import read, runs
+from lrexplore.records.choices import FACTORS, UNFACTORIZED, choices, differing
+from lrexplore.records.layout import read_json
+from lrexplore.records.table import read, run_folders
 
 CHOICES = ("model", "data", "initializer", "rank_scale", "scheme", "decay", "decay_strength")
 
@@ -12,8 +18,9 @@ CHOICES = ("model", "data", "initializer", "rank_scale", "scheme", "decay", "dec
 def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"):
     """A pandas DataFrame with one row a finished run: its choices, its seed, and the metric's last value.
 
-    An unfactorized run has the initializer "unfactorized", and no rank scale. Runs without the metric are left out.
-    Raises ValueError for a metric that no run has.
+    Its choices are those of `CHOICES` and every other one in which the runs differ and that their numbers depend on
+    (`records.choices`). An unfactorized run has the initializer "unfactorized", the decay "weight" and no rank scale.
+    Runs without the metric are left out. Raises ValueError for a metric that no run has.
     """
     import pandas as pd
 
@@ -24,38 +31,41 @@ def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"
             f"`metric` must be a column of the runs' epochs, got {metric!r}. Known: {', '.join(rows.columns)}."
         )
     last = rows.dropna(subset=[metric]).groupby("run")[metric].last()
-    described = pd.concat([runs(path) for path in paths], ignore_index=True)
-    table = described[described["run"].isin(last.index)].copy()
-    known = [name for name in ("rank_scale", "rank_ratio", "plan") if name in table.columns]
-    whole = table[known].isna().all(axis=1)
-    table.loc[whole, "initializer"] = "unfactorized"
+    folders = [folder for path in paths for folder in run_folders(path) if folder.name in last.index]
+    made = [choices(read_json(folder / "run.json")) for folder in folders]
+    known = [name for name in CHOICES if any(name in found for found in made)]
+    more = [name for name in differing(made) if name not in FACTORS]
+    more += differing([found for found in made if found.get("initializer") != UNFACTORIZED])
+    columns = list(dict.fromkeys([*known, *(name for name in more if name != "seed"), "seed"]))
+    table = pd.DataFrame([[found.get(name) for name in columns] for found in made], columns=columns)
+    table.insert(0, "run", [folder.name for folder in folders])
     table[metric] = table["run"].map(last)
-    columns = ["run", *(name for name in CHOICES if name in table.columns), "seed", metric]
-    return table[columns].sort_values(columns[1:-1], na_position="last").reset_index(drop=True)
+    return table.sort_values(columns, na_position="last").reset_index(drop=True)
 
 
 def summary(table, metric: str = "test_top1", by: Sequence[str] = ("initializer", "rank_scale", "decay")):
-    """Mean, standard deviation over runs (n - 1) and number of runs of every combination of choices, as a DataFrame."""
-    groups = table.groupby(list(by), dropna=False, observed=True)[metric]
-    return groups.agg(mean="mean", deviation="std", runs="count").reset_index()
+    """Mean and standard deviation (n - 1) of every combination of choices, as a DataFrame.
+
+    They are those of the values that are left when repeats are averaged; `runs` counts all runs, `seeds` their seeds.
+    """
+    groups = table.groupby(list(by), dropna=False, observed=True)
+    counts = groups.agg(runs=(metric, "count"), seeds=("seed", "nunique"))
+    single = _once(table, metric).groupby(list(by), dropna=False, observed=True)[metric]
+    return single.agg(mean="mean", deviation="std").join(counts).reset_index()
 
 
 def paired_differences(table, choice: str, first, second, metric: str = "test_top1"):
     """Metric at `choice=first` minus that at `choice=second`, for every pair of runs that agree in all else.
 
-    A pandas DataFrame with the other choices, the seed, and `difference`; `table` is that of `outcomes`.
-    Raises ValueError where no two runs make a pair, or two runs differ in nothing.
+    A pandas DataFrame with the other choices, the seed, and `difference`; `table` is that of `outcomes`. Runs that
+    repeat each other count once, as their mean. Raises ValueError where no two runs make a pair.
     """
     if choice not in table.columns:
         raise ValueError(f"`choice` must be a column of the table, got {choice!r}. It has {', '.join(table.columns)}.")
-    others = [name for name in (*CHOICES, "seed") if name in table.columns and name != choice]
-    sides = []
-    for value in (first, second):
-        side = table[table[choice] == value]
-        if side.duplicated(others).any():
-            twin = side[side.duplicated(others, keep=False)]["run"].tolist()
-            raise ValueError(f"`table` must hold one run a choice and seed, got {', '.join(twin[:3])}. Leave one out.")
-        sides.append(side.set_index(others)[metric])
+    dependent = {"run", metric, choice} | ({"norms_from"} if choice == "decay" else set())
+    others = [name for name in table.columns if name not in dependent]
+    once = _once(table, metric)
+    sides = [once[once[choice] == value].set_index(others)[metric] for value in (first, second)]
     difference = (sides[0] - sides[1]).dropna().rename("difference").reset_index()
     if difference.empty:
         raise ValueError(
@@ -89,7 +99,9 @@ def intervals(
 ):
     """`interval` of the paired differences, one row for each combination of `by`, as a pandas DataFrame.
 
-    Columns: those of `by`, `mean`, `low`, `high`, `pairs`, and `separated`: whether the interval leaves 0 out.
+    The differences of one seed are averaged first and the interval is that of these means, one a seed: runs of a seed
+    share the network drawn and the order of the images, so they are not independent. Columns: those of `by`, `mean`,
+    `low`, `high`, `pairs`, `seeds`, and `separated`: whether the interval leaves 0 out.
     """
     import pandas as pd
 
@@ -97,8 +109,10 @@ def intervals(
     groups = pairs.groupby(list(by), dropna=False) if by else [((), pairs)]
     rows = []
     for values, group in groups:
-        mean, low, high = interval(group["difference"], level)
-        found = {"mean": mean, "low": low, "high": high, "pairs": len(group), "separated": low > 0 or high < 0}
+        seeds = group.groupby("seed")["difference"].mean()
+        mean, low, high = interval(seeds, level)
+        counts = {"pairs": len(group), "seeds": len(seeds)}
+        found = {"mean": mean, "low": low, "high": high, **counts, "separated": low > 0 or high < 0}
         rows.append({**dict(zip(by, values, strict=True)), **found})
     return pd.DataFrame(rows)
 
@@ -107,7 +121,19 @@ def in_words(row: Mapping, name: str, unit: str = "points", level: float = 0.95)
     """What a row of `intervals` says, and does not say, in one sentence."""
     found = f"{name}: {row['mean']:+.2f} {unit} ({level:.0%} interval {row['low']:+.2f} to {row['high']:+.2f},"
     verdict = "0 lies outside" if row["separated"] else "0 lies inside, not told apart"
-    return f"{found} {row['pairs']} pairs); {verdict}"
+    return f"{found} {counted(row)}); {verdict}"
+
+
+def counted(row: Mapping) -> str:
+    """On how many seeds a row of `intervals` rests, and of how many pairs where these are more."""
+    seeds = f"{row['seeds']} {'seed' if row['seeds'] == 1 else 'seeds'}"
+    return seeds if row["pairs"] == row["seeds"] else f"{row['pairs']} pairs of {seeds}"
+
+
+def _once(table, metric: str):
+    """The table with one row for all runs that repeat each other: the mean of theirs."""
+    same = [name for name in table.columns if name not in ("run", metric)]
+    return table.groupby(same, dropna=False, observed=True)[metric].mean().reset_index()
 
 
 def student_quantile(probability: float, freedom: int) -> float:

@@ -49,9 +49,9 @@ def test_an_unknown_plot_is_refused(tab):
 
 def test_a_forest_has_an_interval_a_row_and_hollow_markers_where_0_lies_inside():
     rows = {"decay": ["frobenius", "weight"], "mean": [1.0, 0.2], "low": [0.5, -0.3], "high": [1.5, 0.7]}
-    table = pd.DataFrame({**rows, "pairs": [3, 4], "separated": [True, False]})
+    table = pd.DataFrame({**rows, "pairs": [3, 4], "seeds": [3, 2], "separated": [True, False]})
     (trace,) = forest_figure(table, ["decay"], "function − spectral", "points").data
-    assert list(trace.y) == ["frobenius (3 pairs)", "weight (4 pairs)"]
+    assert list(trace.y) == ["frobenius (3 seeds)", "weight (4 pairs of 2 seeds)"]
     assert list(trace.marker.symbol) == ["circle", "circle-open"]
     np.testing.assert_allclose(trace.x + trace.error_x.array, rows["high"])
     np.testing.assert_allclose(trace.x - trace.error_x.arrayminus, rows["low"])

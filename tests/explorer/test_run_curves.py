@@ -32,6 +32,29 @@ def test_a_mean_and_its_spread_are_those_of_the_recorded_seeds(tmp_path):
     assert len(line.raw_x) == 0
 
 
+def test_a_seed_that_was_run_twice_counts_once_as_the_mean_of_its_runs(tmp_path):
+    for name, seed in (("a0", 0), ("a1", 1), ("again", 1)):
+        record(tmp_path / name, seed=seed, num_steps=20 if name != "again" else 30, record_norms=name == "again")
+    curves, (group,), _ = followed(tmp_path)
+    assert group.label.endswith("(3 runs of 2 seeds)")
+    line = curves.line(group, "steps", "loss", View())
+    table = read(tmp_path, "steps").query("step <= 20").pivot(index="step", columns="run", values="loss")
+    seeds = np.stack([table["a0"], (table["a1"] + table["again"]) / 2])
+    np.testing.assert_allclose(line.y, seeds.mean(axis=0))
+    np.testing.assert_allclose(line.spread, seeds.std(axis=0, ddof=1))
+    assert line.count == 2
+
+
+def test_repeats_of_one_seed_alone_have_a_mean_and_no_band(tmp_path):
+    for name in ("a", "again"):
+        record(tmp_path / name, record_norms=name == "again")
+    curves, (group,), _ = followed(tmp_path)
+    line = curves.line(group, "steps", "loss", View(smoothing=0.5))
+    assert line.count == 1
+    assert np.isnan(line.spread).all()
+    assert len(line.raw_x) == 0
+
+
 def test_a_single_run_is_drawn_with_what_was_smoothed_away_behind_it(tmp_path):
     record(tmp_path / "a")
     curves, (group,), _ = followed(tmp_path, "single runs")

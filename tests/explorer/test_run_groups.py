@@ -6,8 +6,8 @@ import pytest
 from explorer.recorded import CONFIG
 
 from lrexplore.explorer.figures import STYLES
-from lrexplore.explorer.run_groups import BASELINE, GROUPINGS, choices, group_runs
-from lrexplore.explorer.run_list import Listed
+from lrexplore.explorer.run_groups import BASELINE, GROUPINGS, group_runs
+from lrexplore.explorer.run_list import Listed, RunList, shipped_records
 
 
 def run(name, **made):
@@ -45,13 +45,64 @@ def test_single_runs_are_told_apart_by_their_seeds_too():
 
 def test_a_grouping_pools_runs_and_says_that_more_than_the_seed_varies():
     (group,) = group_runs(grid(["function"], scales=(0.05, 0.1)), "initializer")
-    assert group.label == "function (6 runs)"
+    assert group.label == "function (6 runs of 3 seeds)"
     assert group.varies == ("rank_scale", "seed")
 
 
 def test_a_seed_that_was_run_twice_is_not_counted_as_two_seeds():
-    (group,) = group_runs([*grid(["function"]), run("again", seed=1)], "all but the seed")
-    assert group.label.endswith("(4 runs)")
+    runs = [*grid(["function"]), run("again", seed=1, record_norms=True)]
+    (group,) = group_runs(runs, "all but the seed")
+    assert group.label.endswith("(4 runs of 3 seeds)")
+    assert sorted(sorted(run.name for run in runs) for runs in group.repeats) == [
+        ["again", "function-0.1-frobenius-1"], ["function-0.1-frobenius-0"], ["function-0.1-frobenius-2"],
+    ]  # fmt: skip
+    assert names(group_runs(runs[1:2] + runs[3:], "all but the seed"))[0].endswith("(2 runs of 1 seed)")
+
+
+def test_the_seeds_of_another_arm_are_no_repeats():
+    (group,) = group_runs(grid(["function"], scales=(0.05, 0.1)), "initializer")
+    assert [len(runs) for runs in group.repeats] == [1] * 6
+
+
+@pytest.mark.parametrize(
+    "choice", [{"lr": 0.05}, {"augment": False}, {"label_smoothing": 0.1}, {"epochs": 8.0}, {"precision": "bf16"}]
+)
+def test_runs_that_differ_in_any_choice_that_changes_their_numbers_are_not_pooled(choice):
+    ((name, value),) = choice.items()
+    groups = group_runs([*grid(["function"]), run("other", **choice)], "all but the seed")
+    assert [len(group.runs) for group in groups] == [3, 1]
+    word = name.replace("_", " ")
+    assert groups[1].name == f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
+
+
+def test_the_shipped_runs_of_the_normalization_experiment_repeat_seeds_and_say_so():
+    runs = RunList(shipped_records())
+    runs.poll()
+    wanted = {"model": "resnet20", "initializer": "spectral", "rank_scale": 0.1}
+    arm = [run for run in runs.runs.values() if wanted.items() <= run.config.items()]
+    assert names(group_runs(arm, "all but the seed")) == [
+        "frobenius decay (6 runs of 3 seeds)", "no decay (3 seeds)", "norms kept, no decay (3 seeds)",
+        "weight decay (3 seeds)",
+    ]  # fmt: skip
+
+
+def test_runs_of_one_plan_are_seeds_wherever_its_file_lies_and_another_plan_is_another_curve():
+    runs = []
+    for seed, rank in ((0, 3), (1, 3), (0, 4)):
+        made = run(f"{seed}-{rank}", rank_scale=None, plan=f"runs/{seed}-{rank}/plan.json", seed=seed)
+        layers = [{"name": "a", "rank": rank, "scheme": "channel"}]
+        made.about = {"plan": {"layers": layers, "parameters": [100, 10 * rank]}}
+        runs.append(made)
+    groups = group_runs(runs, "all but the seed")
+    assert [len(group.runs) for group in groups] == [2, 1]
+    assert groups[0].label.startswith("plan that keeps 0.3 of the parameters (")
+    assert groups[1].label.startswith("plan that keeps 0.4 of the parameters (")
+
+
+def test_two_single_runs_that_repeat_each_other_have_two_names():
+    groups = group_runs([run("a"), run("again")], "single runs")
+    assert len({group.name for group in groups}) == 2
+    assert "again" in groups[1].name
 
 
 @pytest.mark.parametrize("grouping", GROUPINGS)
@@ -84,7 +135,7 @@ def test_rank_scales_alone_are_told_apart_by_colors_that_are_no_initializers():
 
 def test_unfactorized_runs_are_called_so_and_what_they_did_not_use_does_not_count():
     whole = [run("a", rank_scale=None, decay="weight"), run("b", rank_scale=None, seed=1, initializer="spectral")]
-    assert choices(whole[0])["initializer"] == "unfactorized"
+    assert whole[0].choices["initializer"] == "unfactorized"
     groups = group_runs([*grid(["function"]), *whole], "all but the seed")
     assert names(groups) == ["function (3 seeds)", "unfactorized (2 seeds)"]
 

@@ -57,7 +57,34 @@ def test_unfactorized_runs_are_called_so(table):
 def test_a_summary_is_mean_and_sample_deviation_of_each_choice(table):
     rows = summary(table).set_index(["initializer", "decay"])
     row = rows.loc[("function", "frobenius")]
-    assert (row["mean"], row["deviation"], row["runs"]) == (87, 1, 3)
+    assert (row["mean"], row["deviation"], row["runs"], row["seeds"]) == (87, 1, 3, 3)
+
+
+def test_a_seed_that_was_run_twice_counts_once_by_its_mean(tmp_path, table):
+    make_run(tmp_path / "again", 90.0, initializer="function", decay="frobenius", seed=1, record_norms=True)
+    table = outcomes(tmp_path)
+    row = summary(table).set_index(["initializer", "decay"]).loc[("function", "frobenius")]
+    assert (row["mean"], row["runs"], row["seeds"]) == (pytest.approx((86 + 89 + 87) / 3), 4, 3)
+    assert row["deviation"] == pytest.approx(math.sqrt(7 / 3))
+    pairs = paired_differences(table, "initializer", "function", "spectral").set_index(["decay", "seed"])
+    assert pairs["difference"]["frobenius", 1] == 89 - 86.5
+    assert len(pairs) == 6
+
+
+def test_runs_that_differ_in_another_choice_of_weight_make_no_pair(tmp_path, table):
+    make_run(tmp_path / "slow", 70.0, initializer="rescaled", decay="weight", seed=0, lr=0.01)
+    table = outcomes(tmp_path)
+    assert table.set_index("run")["lr"]["slow"] == 0.01
+    with pytest.raises(ValueError, match="got no such pair"):
+        paired_differences(table, "initializer", "rescaled", "spectral")
+
+
+def test_runs_with_kept_norms_are_paired_with_those_whose_decay_differs(tmp_path):
+    make_run(tmp_path / "a-seed0", 80.0, initializer="spectral", decay="none", seed=0, norms_from=None)
+    kept = "elsewhere/f-seed0"
+    make_run(tmp_path / "b-seed0", 81.0, initializer="spectral", decay="normalized", seed=0, norms_from=kept)
+    (difference,) = paired_differences(outcomes(tmp_path), "decay", "normalized", "none")["difference"]
+    assert difference == 1
 
 
 def test_differences_are_taken_seed_by_seed(table):
@@ -75,20 +102,22 @@ def test_an_interval_is_that_of_a_computation_by_hand(table):
     half = 4.302652729911 * math.sqrt(1 / 12 / 3)
     row = rows.loc["frobenius"]
     assert (row["mean"], row["low"], row["high"]) == pytest.approx((4 / 3, 4 / 3 - half, 4 / 3 + half), rel=1e-9)
-    assert row["pairs"] == 3
+    assert row["pairs"] == row["seeds"] == 3
     assert row["separated"]
     assert not rows.loc["weight", "separated"]
 
 
-def test_without_a_grouping_all_pairs_make_one_interval(table):
+def test_without_a_grouping_all_pairs_make_one_interval_in_which_a_seed_counts_once(table):
     (row,) = intervals(table, "decay", "frobenius", "weight").to_dict("records")
-    assert row["pairs"] == 6
-    assert row["mean"] == pytest.approx((2 + 3 + 1 + 0.5 + 2.5 - 1) / 6)
+    assert (row["pairs"], row["seeds"]) == (6, 3)
+    seeds = [(2 + 0.5) / 2, (3 + 2.5) / 2, (1 - 1) / 2]
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx(interval(seeds))
+    assert "6 pairs of 3 seeds" in in_words(row, "frobenius − weight")
 
 
 def test_words_say_what_an_interval_does_not_tell(table):
     rows = intervals(table, "initializer", "function", "spectral", by=("decay",)).set_index("decay")
-    assert in_words(rows.loc["frobenius"], "f − s").endswith("3 pairs); 0 lies outside")
+    assert in_words(rows.loc["frobenius"], "f − s").endswith("3 seeds); 0 lies outside")
     assert in_words(rows.loc["frobenius"], "f − s").startswith("f − s: +1.33 points (95% interval +0.62 to +2.05")
     assert "0 lies inside, not told apart" in in_words(rows.loc["weight"], "f − s")
 
@@ -120,12 +149,6 @@ def test_what_makes_no_pairs_is_refused(table):
         paired_differences(table, "moon", 1, 2)
     with pytest.raises(ValueError, match="at least one"):
         interval([])
-
-
-def test_two_runs_that_differ_in_nothing_are_named(tmp_path, table):
-    make_run(tmp_path / "again", 80.0, initializer="function", decay="weight", seed=0)
-    with pytest.raises(ValueError, match="one run a choice and seed, got .*again"):
-        paired_differences(outcomes(tmp_path), "initializer", "function", "spectral")
 
 
 def test_a_metric_that_no_run_has_is_refused(tmp_path, table):

@@ -1,0 +1,71 @@
+"""The choices that a run's numbers depend on. Runs that agree in all of them and in their seed repeat each other."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# What says where and how a run is made and what it records: its numbers do not depend on it but for rounding.
+SILENT = (
+    "name", "runs", "resume", "record_norms", "norms_steps", "device", "workers", "checkpoint_steps", "tensorboard",
+    "corrupt",
+)  # fmt: skip
+# What concerns the factors only: an unfactorized run did not use it.
+FACTORS = ("initializer", "rank_scale", "rank_ratio", "plan", "scheme", "rank_rule", "layers", "decay", "norms_from")
+RANKS = ("rank_scale", "rank_ratio", "plan")
+UNFACTORIZED = "unfactorized"
+# Choices that came later, with what the runs made before them did.
+LATER = {"ema": None}
+
+
+def is_factorized(config: Mapping[str, Any]) -> bool:
+    """Whether a run with this configuration has factor pairs in the place of layers."""
+    return any(config.get(key) is not None for key in RANKS)
+
+
+def choices(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices in the content of a run.json that the run's numbers depend on, its seed among them.
+
+    Of an unfactorized run none that concerns factors: its initializer is "unfactorized", its decay "weight". `plan`
+    says what is in the plan and not where it lay, `norms_from` names the run without its seed, `micro_batch_size` is
+    the number of images that one process took at once, chosen or not, and None where that was all of a step's.
+    """
+    config = {**LATER, **described.get("config", {})}
+    found = {key: value for key, value in config.items() if key not in SILENT}
+    if not is_factorized(config):
+        found |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED, "decay": "weight"}
+    if found.get("plan") is not None and described.get("plan"):
+        found["plan"] = plan_name(described["plan"])
+    if found.get("norms_from") is not None:
+        found["norms_from"] = re.sub(rf"-seed{config.get('seed')}(?=-|$)", "", Path(found["norms_from"]).name)
+    if batch := config.get("batch_size"):
+        processes = described.get("environment", {}).get("num_processes", 1)
+        micro = config.get("micro_batch_size") or batch // processes
+        found["micro_batch_size"] = None if micro == batch else micro
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+
+
+def plan_name(plan: Mapping[str, Any]) -> str:
+    """A short name for what a rank plan says: the share of parameters it keeps, and four digits of its checksum.
+
+    The checksum covers names, ranks and schemes of the layers, which are what a training takes from a plan.
+    """
+    layers = [[layer["name"], layer["rank"], layer["scheme"]] for layer in plan["layers"]]
+    digest = hashlib.sha256(json.dumps(layers).encode()).hexdigest()[:4]
+    before, after = plan["parameters"]
+    return f"{after / before:.3g} of the parameters ({digest})"
+
+
+def differing(made: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The choices in which these (of `choices`) are not all alike, the seed last; one that was not made is None."""
+    keys = dict.fromkeys(key for found in made for key in found)
+    found = [key for key in keys if len({str(one.get(key)) for one in made}) > 1]
+    return sorted(found, key=lambda key: key == "seed")
+
+
+def identity(made: Mapping[str, Any], *, seed: bool = True) -> tuple:
+    """What is the same for runs that agree in all choices, in their seed too unless it is not to count."""
+    known = {key: str(value) for key, value in made.items() if value is not None and (seed or key != "seed")}
+    return tuple(sorted(known.items()))
