@@ -121,14 +121,14 @@ def _telling(heads: list[Listed], by: str | None) -> list[str]:
     if by in GROUPINGS.values() and by not in (None, "run"):
         return [by]
     factorized = [run for run in heads if run.is_factorized]
-    keys = _said_first(factorized)
-    others = [key for key in _said_first(heads) if key not in (*keys, *FACTORS)]
+    keys = said_first(factorized)
+    others = [key for key in said_first(heads) if key not in (*keys, *FACTORS)]
     both = ["initializer"] if len(factorized) < len(heads) else []
     found = dict.fromkeys(sorted([*both, *keys, *others], key=lambda key: key != "initializer"))
     return [key for key in found if by == "run" or key != "seed"]
 
 
-def _said_first(heads: list[Listed]) -> list[str]:
+def said_first(heads: list[Listed]) -> list[str]:
     """The choices in which these are not all alike, the most telling ones first, the seed last."""
     made = [head.choices for head in heads]
     keys = differing(made)

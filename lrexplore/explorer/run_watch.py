@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from lrexplore.explorer.run_board import baseline_runs
+from lrexplore.explorer.run_comparison import first_comparison
 from lrexplore.explorer.run_curves import RunCurves
 from lrexplore.explorer.run_list import Listed, RunList
 from lrexplore.explorer.run_start import new_name, resume_run, start_run
 from lrexplore.ranks import RankPlan
 from lrexplore.records import Run
-
-MOST_CHECKED = 12
 
 
 class RunWatch:
@@ -45,11 +44,8 @@ class RunWatch:
         return listed, self.curves.poll(live)  # what has ended just now has its last rows read, too
 
     def first_choice(self) -> list[str]:
-        """What to compare at first: the live runs, or else the latest ones."""
-        readable = [run for run in self.runs.values() if run.state != "unreadable"]
-        live = [run for run in readable if run.is_live]
-        chosen = live or sorted(readable, key=lambda run: run.started)[-MOST_CHECKED:]
-        return [run.name for run in readable if run in chosen]
+        """Names of the runs to compare at first."""
+        return [run.name for run in first_comparison(list(self.runs.values()))]
 
     def compared(self, checked: Sequence[str], baseline: str, selected: str) -> list[Listed]:
         """The runs whose numbers are needed: those checked, the baseline's, and the selected one."""

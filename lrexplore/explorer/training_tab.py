@@ -144,7 +144,7 @@ class TrainingTab:
         return bundle | {"text/plain": f"Training runs in {self.state.folder}: {len(self.runs)}"}
 
     def _open(self) -> None:
-        """Lists the folder anew, and compares what is live, or else the latest runs."""
+        """Lists the folder anew, and compares what is live, or else the newest arms that differ in one choice."""
         with self._lock:
             self._watch, self._frame = RunWatch(self.state.folder), {}
             self.state.selected = ""
