@@ -1,6 +1,6 @@
 """What a run's folder holds, and how its small files are written.
 
-    run.json        version, name, configuration, environment, names of the layers; written once
+    run.json        version, name, configuration, environment, names of the layers, rank plan; written once
     status.json     state, process, latest metrics; replaced whole, touched every few seconds by a live run
     steps.jsonl     one line a step: step, epoch, wall_s, loss, top1, top5, lr, images_per_s
     epochs.jsonl    one line an epoch: metrics of the held-out images; the last one those of the test images

@@ -28,6 +28,8 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     config = described["config"] | {"runs": "runs", "name": target.name}
     if config.get("norms_from"):
         config["norms_from"] = f"runs/{prefix}{Path(config['norms_from']).name}"
+    if config.get("plan"):
+        config["plan"] = Path(config["plan"]).name
     about = described["environment"]
     about |= {"command": _command(about["command"], config), "system": about["system"].split("-")[0]}
     described |= {"name": target.name, "config": config, "environment": about}
@@ -74,6 +76,7 @@ def _command(command: str, config: dict) -> str:
     arguments = command.partition(" ")[2]
     arguments = re.sub(r"--runs \S+", f"--runs {config['runs']}", arguments)
     arguments = re.sub(r"--norms-from \S+", f"--norms-from {config['norms_from']}", arguments)
+    arguments = re.sub(r"--plan \S+", f"--plan {config.get('plan')}", arguments)
     return "lrexplore train " + re.sub(r"--name \S+", f"--name {config['name']}", arguments)
 
 

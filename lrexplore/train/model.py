@@ -8,12 +8,15 @@ from torch import nn
 from lrexplore.models.catalogue import network
 from lrexplore.nn import FACTORIZED, factorize
 from lrexplore.optim import frobenius_penalty
+from lrexplore.ranks import RankPlan
 from lrexplore.train.config import Config
 from lrexplore.train.ranks import chosen_ranks
 
 
-def build_model(config: Config, num_classes: int) -> nn.Module:
+def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) -> nn.Module:
     """The network in training mode on the CPU; it depends on the seed and the choices, on nothing else.
+
+    `plan`: what the file `config.plan` says, or said when the run began.
 
     The unfactorized network is drawn first, so that every initializer and rank starts from the same weights.
     """
@@ -21,7 +24,7 @@ def build_model(config: Config, num_classes: int) -> nn.Module:
     model = network(config.model, num_classes)
     if config.draw == "truncated-normal":
         draw_truncated_normal(model)
-    ranks, scheme = chosen_ranks(model, config)
+    ranks, scheme = chosen_ranks(model, config, plan)
     if not ranks:
         if config.factorized:
             raise ValueError(

@@ -6,7 +6,9 @@ from torch import nn
 
 from lrexplore.linalg import num_factor_parameters, rank_from_scale
 from lrexplore.nn import Layer, find_layers
+from lrexplore.ranks import RankPlan
 from lrexplore.train.config import Config
+from lrexplore.train.plan import load_plan
 
 
 def candidates(model: nn.Module, layers: str) -> list[Layer]:
@@ -60,14 +62,18 @@ def find_scale(
     return best
 
 
-def chosen_ranks(model: nn.Module, config: Config) -> tuple[dict[str, int], str | dict[str, str]]:
+def chosen_ranks(
+    model: nn.Module, config: Config, plan: RankPlan | None = None
+) -> tuple[dict[str, int], str | dict[str, str]]:
     """The rank of every layer to factorize, and the scheme (one, or one a layer); an empty dict for none.
 
-    Layers that would not save parameters stay as they are, except by plan.
-    Raises ValueError or FileNotFoundError for a plan that cannot be read.
+    Layers that would not save parameters stay as they are, except by plan: `plan`, or that in the file chosen.
+    Raises ValueError or FileNotFoundError for a plan that cannot be read or is none for this model.
     """
     if config.plan is not None:
-        return read_plan(Path(config.plan), model)
+        plan = plan or load_plan(Path(config.plan))
+        plan.check(model)
+        return plan.ranks, plan.schemes
     if not config.factorized:
         return {}, config.scheme
     layers = candidates(model, config.layers)
@@ -78,17 +84,3 @@ def chosen_ranks(model: nn.Module, config: Config) -> tuple[dict[str, int], str 
     ranks = {layer.name: rank_of(layer, scale, *how) for layer in layers}
     saving = {layer.name: layer.break_even_rank(config.scheme) for layer in layers}
     return {name: rank for name, rank in ranks.items() if rank <= saving[name]}, config.scheme
-
-
-def read_plan(path: Path, model: nn.Module) -> tuple[dict[str, int], dict[str, str]]:
-    """Ranks and schemes of the layers that the `RankPlan` in a file factorizes, checked against the model."""
-    from lrexplore.ranks import RankPlan
-
-    try:
-        plan = RankPlan.load(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"`plan` must be a file, got no such file: {path}. Check the path."
-        ) from error
-    plan.check(model)
-    return plan.ranks, plan.schemes

@@ -17,6 +17,7 @@ from lrexplore.train.layer_norms import measure_layers, product_norms, watched_l
 from lrexplore.train.learner import Learner
 from lrexplore.train.loading import Plan, evaluation_batches, training_batches
 from lrexplore.train.model import build_model
+from lrexplore.train.plan import as_record, plan_of_run
 from lrexplore.train.processes import Processes
 from lrexplore.train.progress import Progress
 from lrexplore.train.schedule import learning_rate
@@ -31,7 +32,8 @@ class Training:
         self.config, self.folder, self.data = config, folder, data
         self.processes, self.should_stop = processes, should_stop
         self.plan = Plan.of(config, len(data.train), processes.count)
-        model = build_model(config, data.num_classes)
+        self.rank_plan = plan_of_run(config, folder)
+        model = build_model(config, data.num_classes, self.rank_plan)
         self.layers = watched_layers(model, config.layers)
         self.learner = Learner(model, config, data, processes)
         self.execution = settle_execution(config, folder, self.learner, data, self.plan)
@@ -57,6 +59,7 @@ class Training:
                 "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "execution": self.execution,
                 "factorization": [vars(record) for record in getattr(model, "factorization", ())],
+                **as_record(self.rank_plan),
             }  # fmt: skip
             again = (self.folder / "run.json").exists()
             self._writer = Writer(self.folder, description, tensorboard=self.config.tensorboard)

@@ -9,9 +9,11 @@ from lrexplore.records.thin import main, thin
 
 def write_run(folder, *, num_steps=20, finished=True):
     command = f"{folder}/train/__main__.py resnet20 --runs {folder.parent} --name {folder.name} --seed 1"
+    command += f" --plan {folder.parent}/plan.json"
     description = {
         "name": folder.name, "layers": ["conv1", "conv2"],
-        "config": {"model": "resnet20", "seed": 1, "runs": str(folder.parent), "name": folder.name, "norms_from": None},
+        "config": {"model": "resnet20", "seed": 1, "runs": str(folder.parent), "name": folder.name, "norms_from": None,
+                   "plan": f"{folder.parent}/plan.json"},
         "environment": {"command": command, "system": "Linux-6.1-x86", "device_name": "a CPU"},
     }  # fmt: skip
     with Writer(folder, description) as writer:
@@ -59,7 +61,8 @@ def test_nothing_of_the_machine_it_ran_on_is_left(tmp_path):
     for path in (tmp_path / "small" / "other").iterdir():
         assert str(tmp_path) not in path.read_text()
     described = json.loads((tmp_path / "small" / "other" / "run.json").read_text())
-    assert described["environment"]["command"] == "lrexplore train resnet20 --runs runs --name other --seed 1"
+    made = "lrexplore train resnet20 --runs runs --name other --seed 1 --plan plan.json"
+    assert described["environment"]["command"] == made
     assert described["environment"]["system"] == "Linux"
 
 
