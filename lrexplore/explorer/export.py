@@ -65,11 +65,12 @@ def to_html(panel_state: Mapping, path, title: str, *, frames: Mapping[str, Mapp
     """Path of the page written: the panel with its rank control at work, without kernel and internet.
 
     `panel_state` has PlotPanel's traits `table`, `layer`, `rank` and `frame`. `frames` has frames of more layers, by
-    layer name; the page's table keeps the layers that have one.
+    layer name; the page's table keeps the layers that have one. A board keeps its table as it is.
     """
-    frames = {panel_state["layer"]: panel_state["frame"], **(frames or {})}
+    board = bool(panel_state["frame"].get("board"))
+    frames = {} if board else {panel_state["layer"]: panel_state["frame"], **(frames or {})}
     table = panel_state.get("table") or {}
-    kept = [row for row in table.get("rows", ()) if row["name"] in frames]
+    kept = [row for row in table.get("rows", ()) if board or row["name"] in frames]
     defaults = {"rank": 1, "value": 0.0, "patch": {}, "busy": False, "progress": 0.0, "status": "", "error": ""}
     state = defaults | {name: panel_state[name] for name in STATE if name in panel_state}
     state |= {"table": {**table, "rows": kept}, "frames": frames, "frame": panel_state["frame"]}

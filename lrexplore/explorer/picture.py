@@ -4,7 +4,8 @@ from io import BytesIO
 
 from lrexplore.explorer.figures import at_rank
 
-DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3)),
+          "longdashdot": (0, (8, 3, 1, 3))}  # fmt: skip
 MARKERS = {
     **{"x": "x", "square": "s", "triangle-up": "^", "circle": "o", "diamond": "D"},
     **{"star": "*", "cross": "P", "triangle-down": "v", "pentagon": "p", "hexagon": "h"},

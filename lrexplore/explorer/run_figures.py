@@ -53,6 +53,8 @@ LAYER_QUANTITIES = _by_label(
              "Norm of the factors' Gram matrices off their diagonal over their whole norm, mean of both: 0 for "
              "orthogonal directions"),
 )  # fmt: skip
+LOG = {"type": "log", "nticks": 6, "tickangle": 0}  # else plotly writes 400, 500, 600 upright and into the title
+LINEAR = {"type": "linear"}
 AXIS_TITLES = {"step": "step", "epoch": "epoch", "time": "time trained (s)"}
 
 
@@ -63,7 +65,7 @@ def curve_plot(
 
     `of` says of which layer.
     """
-    axis = {"title": {"text": AXIS_TITLES[view.axis]}, "type": "log" if view.log_x else "linear"}
+    axis = {"title": {"text": AXIS_TITLES[view.axis]}, **(LOG if view.log_x else LINEAR)}
     title = quantity.label + (f" ({quantity.unit})" if quantity.unit else "")
     empty = not any(len(line.x) for _, line in drawn)
     waiting = "nothing recorded yet" if quantity.stream != "epochs" else "no epoch is over yet"
@@ -164,7 +166,7 @@ def heat_plot(quantity: Quantity, name: str, x: np.ndarray, layers: list[str], v
         "data": [trace],
         "layout": {
             "margin": {"l": 8},
-            "xaxis": {"title": {"text": AXIS_TITLES[view.axis]}, "type": "log" if view.log_x else "linear"},
+            "xaxis": {"title": {"text": AXIS_TITLES[view.axis]}, **(LOG if view.log_x else LINEAR)},
             "yaxis": {"type": "category", "autorange": "reversed", "automargin": True, "title": {"text": ""}},
             "showlegend": False,
         },

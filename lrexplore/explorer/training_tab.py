@@ -1,5 +1,6 @@
 """The training tab: runs listed, followed, compared, started, stopped. What it starts outlives it."""
 
+import base64
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 import ipywidgets as w
 
+from lrexplore.explorer import export
 from lrexplore.explorer.board_figure import board_figure
 from lrexplore.explorer.board_patch import patch_between
+from lrexplore.explorer.board_picture import draw_board_png
 from lrexplore.explorer.panel import PlotPanel
 from lrexplore.explorer.run_board import build_board, run_table
 from lrexplore.explorer.run_list import Listed, shipped_records
@@ -115,6 +118,16 @@ class TrainingTab:
         "frobenius_norm", "nuclear_norm", "non_orthogonality"."""
         return board_figure(self._frame, plots)
 
+    def to_html(self, path) -> Path:
+        """Path of the page written: the compared runs and their plots as they are now, without kernel and internet."""
+        with self._lock:
+            runs = [self.runs[name] for name in self.state.checked if name in self.runs]
+            table = run_table(runs, self.state.folder) | {"checks": False}
+            frame = {name: value for name, value in self._frame.items() if name != "slider"}
+            frame["readouts"] = frame["readouts"][:1]  # the others, and the slider, need a kernel
+            state = {"table": table, "layer": self.state.selected, "frame": frame}
+            return export.to_html(state, path, f"lrexplore · training runs in {self.state.folder}")
+
     def stop(self, name: str | None = None) -> None:
         """Asks a run, by default the selected one, to end with a checkpoint."""
         self._watch.stop(self.state.selected if name is None else name)
@@ -141,7 +154,10 @@ class TrainingTab:
     def _repr_mimebundle_(self, **kwargs):
         bundle = self.widget._repr_mimebundle_(**kwargs)
         bundle = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
-        return bundle | {"text/plain": f"Training runs in {self.state.folder}: {len(self.runs)}"}
+        bundle["text/plain"] = f"Training runs in {self.state.folder}: {len(self.runs)}"
+        with self._lock:
+            picture = draw_board_png(self._frame)
+        return bundle | ({"image/png": base64.b64encode(picture).decode("ascii")} if picture else {})
 
     def _open(self) -> None:
         """Lists the folder anew, and compares what is live, or else the newest arms that differ in one choice."""

@@ -1,6 +1,9 @@
 """The training tab without a kernel: `panel.set_state` and a button's `click` are what the browser sends."""
 
+import base64
+import json
 import os
+import re
 import shutil
 import sys
 
@@ -249,3 +252,22 @@ def test_a_run_that_cannot_be_read_is_a_row_that_says_why(tab, tmp_path):
     tab.poll()
     assert "must be a JSON object" in rows(tab)["bad"]["disabled"]
     assert "bad" not in tab.controls.baseline.options
+
+
+def test_a_static_copy_holds_a_picture_and_words(tab, tmp_path):
+    bundle = tab._repr_mimebundle_()
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert bundle["text/plain"] == f"Training runs in {tmp_path}: 4"
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_a_page_holds_the_compared_runs_and_nothing_that_needs_a_kernel(tab, tmp_path):
+    tab.panel.set_state({"checked": ["function-0", "function-1"]})
+    page = tab.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    state = json.loads(re.search('<script type="application/json" id="state">(.*?)</script>', page)[1])
+    assert [row["name"] for row in state["table"]["rows"]] == ["function-0", "function-1"]
+    assert not state["table"]["checks"]
+    assert "slider" not in state["frame"]
+    assert [readout["id"] for readout in state["frame"]["readouts"]] == ["best"]
+    assert len(state["frame"]["plots"]) == 6
+    assert "slider" in tab.panel.frame

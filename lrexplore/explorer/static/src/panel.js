@@ -92,7 +92,6 @@ export class Panel {
       this.table.fill(this.model.get("table"));
       if (rows && this.table.checkable) this.table.mark(this.model.get("layer"));
       else this.table.select(this.model.get("layer"));
-      if (this.store.frame?.board) this.table.root.hidden = !this.table.checkable;
     });
     follow("change:checked", () => this.table.checks.show(this.model.get("checked")));
     for (const name of FOLLOWED) follow(`change:${name}`, () => this.readStatus());
@@ -131,7 +130,7 @@ export class Panel {
   chooseLayer(name) {
     if (name === this.model.get("layer")) return;
     this.save("layer", name);
-    if (this.table.checkable) return;
+    if (this.store.frame?.board) return;
     clearTimeout(this.waitTimer);
     this.waitTimer = setTimeout(() => {
       this.waiting.textContent = `waiting for ${name} …`;
@@ -155,8 +154,7 @@ export class Panel {
     const { frame } = this.store;
     this.controls.hidden = this.gallery.root.hidden = frame === null;
     if (!frame) return;
-    const board = this.root.classList.toggle("lrx-is-board", frame.board);
-    this.table.root.hidden = board && !this.table.checkable;
+    this.root.classList.toggle("lrx-is-board", frame.board);
     this.rankControl.range(frame.maxRank, frame.marks);
     this.write(frame);
     this.readouts.arrange(this.controls.clientWidth);

@@ -96,8 +96,8 @@ export class LayerTable {
     const shown = row.disabled ? this.columns.filter(({ key }) => key === "name") : this.columns;
     const cells = shown.map((column) => {
       const text = String(row[column.key] ?? "");
-      const isName = column.key === "name";
-      return element("td", { role: "gridcell", class: isName ? "lrx-name" : alignment(column), title: text }, text);
+      const named = { name: "lrx-name", state: "lrx-state" }[column.key];
+      return element("td", { role: "gridcell", class: named ?? alignment(column), title: text }, text);
     });
     if (row.disabled) {
       const colspan = this.columns.length - 1;
