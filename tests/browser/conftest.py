@@ -40,3 +40,33 @@ def open_notebook(lab: Lab, browser: Browser) -> Callable[..., Notebook]:
         return browser.open(lab, f"{name}.ipynb", theme=theme)
 
     return open_cells
+
+
+@pytest.fixture(scope="module")
+def quiet(browser: Browser) -> Iterator[Browser]:
+    """The browser; at the end of the module no page has asked for anything outside or written an error."""
+    outside, console = len(browser.outside), len(browser.console)
+    yield browser
+    assert browser.outside[outside:] == []
+    assert [line for line in browser.console[console:] if line.startswith("error")] == []
+
+
+@pytest.fixture(scope="module")
+def watched(open_notebook: Callable[..., Notebook], quiet: Browser) -> Iterator[Callable[..., Notebook]]:
+    """A function: (name, cell sources, panels) -> the notebook, its cells run.
+
+    At the end of the module its cells have raised nothing and the error areas of its panels (expressions) are empty.
+    """
+    opened = []
+
+    def open_watched(name: str, cells: list[str], *panels: str) -> Notebook:
+        notebook = open_notebook(name, cells)
+        opened.append((notebook, panels))
+        notebook.run_all()
+        return notebook
+
+    yield open_watched
+    for notebook, panels in opened:
+        assert notebook.kernel_value(f"[{', '.join(f'{panel}.error' for panel in panels)}]") == [""] * len(panels)
+        assert notebook.errors() == []
+        notebook.close()

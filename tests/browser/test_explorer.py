@@ -25,16 +25,10 @@ def first_cell() -> str:
 
 
 @pytest.fixture(scope="module")
-def notebook(open_notebook, browser):
-    opened = open_notebook("first", [first_cell()])
-    opened.run_all()
+def notebook(watched):
+    opened = watched("first", [first_cell()], "explorer.panel")
     opened.page.wait_for_function(TITLE, arg="conv1")
-    yield opened
-    assert opened.kernel_value("explorer.panel.error") == ""
-    assert opened.errors() == []
-    assert browser.outside == []
-    assert [line for line in browser.console if line.startswith("error")] == []
-    opened.close()
+    return opened
 
 
 @pytest.fixture

@@ -27,19 +27,13 @@ def tab(page, title):
 
 
 @pytest.fixture(scope="module")
-def notebook(open_notebook, browser):
-    opened = open_notebook("network", [CELL])
-    opened.run_all()
+def notebook(watched):
+    opened = watched("network", [CELL], "explorer.panel", f"{PAGE}.panel")
     page = opened.page
     page.wait_for_function("() => document.querySelector('.lrx-title strong') !== null")
     tab(page, "Network").click()
     page.wait_for_function("() => document.querySelector('[data-plot-id=samples] canvas, .lrx-photographs canvas')")
-    yield opened
-    assert opened.kernel_value(f"[explorer.panel.error, {PAGE}.panel.error]") == ["", ""]
-    assert opened.errors() == []
-    assert browser.outside == []
-    assert [line for line in browser.console if line.startswith("error")] == []
-    opened.close()
+    return opened
 
 
 @pytest.fixture

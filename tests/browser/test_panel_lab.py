@@ -28,14 +28,10 @@ TRACE = "([view, id]) => Array.from(document.querySelectorAll(`[data-plot-id=${i
 
 
 @pytest.fixture(scope="module")
-def notebook(open_notebook, browser):
-    opened = open_notebook("panel", [SETUP, "panel"])
-    opened.run_all()
+def notebook(watched):
+    opened = watched("panel", [SETUP, "panel"], "panel")
     opened.page.wait_for_function("() => document.querySelectorAll('[data-plot-id=curves] .main-svg').length >= 2")
-    yield opened
-    assert opened.errors() == []
-    assert browser.outside == []
-    opened.close()
+    return opened
 
 
 @pytest.fixture
@@ -155,11 +151,10 @@ def test_a_reopened_notebook_whose_kernel_is_gone_draws_and_moves(open_notebook,
     again.page.close()
 
 
-def test_points_and_dragged_bars_of_a_board_reach_the_kernel(open_notebook, browser):
+def test_points_and_dragged_bars_of_a_board_reach_the_kernel(watched):
     cell = "from browser.demo_board import demo_board\nfrom lrexplore.explorer.panel import PlotPanel\n"
     cell += "board, points = PlotPanel(), []\nboard.on_point(lambda point: points.append(vars(point)))\n"
-    notebook = open_notebook("board", [cell + "board.show(demo_board(), value=0.5)\nboard"])
-    notebook.run_all()
+    notebook = watched("board", [cell + "board.show(demo_board(), value=0.5)\nboard"], "board")
     page = notebook.page
     page.wait_for_function("() => document.querySelector('[data-plot-id=front] .main-svg') !== null")
     at = "(node, [x, y]) => { const {xaxis, yaxis} = node._fullLayout, box = node.getBoundingClientRect();"
@@ -189,6 +184,3 @@ def test_points_and_dragged_bars_of_a_board_reach_the_kernel(open_notebook, brow
     assert (cell["plot"], cell["x"], cell["index"]) == ("heat", "head", [2, 2])
     page.get_by_role("slider").press("ArrowRight")
     notebook.wait_for_value("round(board.value, 2)", 0.51)
-    assert notebook.errors() == []
-    assert browser.outside == []
-    notebook.close()

@@ -1,5 +1,8 @@
 """The training tab in a real JupyterLab: a real tiny run started by hand, watched until it is done."""
 
+import base64
+import json
+
 import pytest
 from browser.accessibility import violations
 
@@ -18,19 +21,12 @@ CELLS = [
 
 
 @pytest.fixture(scope="module")
-def notebook(open_notebook, browser, tmp_path_factory):
+def notebook(watched, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     first = f"import pathlib\nlr_folder = pathlib.Path({str(folder)!r})\n{CELLS[0]}"
-    opened = open_notebook("training", [first, *CELLS[1:]])
-    opened.run_all()
+    opened = watched("training", [first, *CELLS[1:]], "tab.panel", "explorer.panel")
     opened.page.wait_for_function(f"() => ({POINTS})('steps') > 0")
-    yield opened
-    assert opened.kernel_value("[tab.panel.error, explorer.panel.error]") == ["", ""]
-    assert opened.errors() == []
-    assert browser.outside == []
-    assert [line for line in browser.console if line.startswith("error")] == []
-    opened.kernel_value("explorer.close()")
-    opened.close()
+    return opened
 
 
 def box(page, name):
@@ -139,3 +135,28 @@ def test_axe_finds_nothing_serious_in_the_tab(notebook, theme):
     )
     assert violations(notebook.page, ".jp-OutputArea-output:has(.lrx)") == []
     notebook.set_theme("light")
+
+
+def test_a_saved_notebook_holds_a_picture_of_the_runs(open_notebook, lab):
+    cell = "import pathlib, lrexplore as lr\nfrom explorer.recorded import record\nfolder = pathlib.Path('kept-runs')"
+    opened = open_notebook("kept-runs", [f"{cell}\nrecord(folder / 'a')\nlr.watch(folder)"])
+    opened.run_all()
+    opened.page.wait_for_function(f"() => ({POINTS})('steps') > 0")
+    opened.close()
+    (output,) = json.loads((lab.folder / "kept-runs.ipynb").read_text(encoding="utf-8"))["cells"][0]["outputs"]
+    assert base64.b64decode(output["data"]["image/png"]).startswith(b"\x89PNG")
+    assert "".join(output["data"]["text/plain"]) == "Training runs in kept-runs: 1"
+
+
+def test_a_page_of_the_runs_needs_no_kernel(notebook, quiet, tmp_path):
+    path = tmp_path / "runs.html"
+    notebook.kernel_value(f"str(tab.to_html({str(path)!r}))")
+    page = quiet.context.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_function(f"() => ({POINTS})('steps') > 0")
+    assert page.get_by_role("slider").count() == 0
+    assert page.get_by_role("checkbox").count() == 0
+    assert page.locator("tr[data-name]:visible").count() == len(notebook.kernel_value("tab.state.checked"))
+    page.locator("tr[data-name]").first.click()
+    assert violations(page) == []
+    page.close()

@@ -155,7 +155,7 @@ export class Panel {
     this.controls.hidden = this.gallery.root.hidden = frame === null;
     if (!frame) return;
     this.root.classList.toggle("lrx-is-board", frame.board);
-    this.rankControl.range(frame.maxRank, frame.marks);
+    this.rankControl.fill(frame.maxRank, frame.marks);
     this.write(frame);
     this.readouts.arrange(this.controls.clientWidth);
     this.gallery.fill(frame);

@@ -1,0 +1,84 @@
+// A slider with marks on its track and a box for the exact value: what the rank and a board's slider are made of.
+
+import { element } from "./element.js";
+
+const THUMB_PX = 16;
+
+export class Track {
+  constructor(choose, range, box, ...classes) {
+    this.choose = choose;
+    this.min = this.max = 1;
+    this.word = element("span", { class: "lrx-rank-word", "aria-hidden": "true" });
+    this.range = element("input", { type: "range", class: "lrx-slider", ...range });
+    this.box = element("input", {
+      type: "number",
+      class: "lrx-box",
+      onchange: (event) => this.settle(event.timeStamp),
+      ...box,
+    });
+    this.most = element("span", { class: "lrx-most" });
+    this.marks = element("div", { class: "lrx-marks" });
+    this.root = element(
+      "div",
+      { class: ["lrx-rank", ...classes].join(" ") },
+      this.word,
+      element("div", { class: "lrx-track" }, this.range, this.marks),
+      element("div", { class: "lrx-entry" }, this.box, this.most),
+    );
+  }
+
+  reach(min, max) {
+    [this.min, this.max] = [min, max];
+    for (const input of [this.range, this.box]) [input.min, input.max] = [String(min), String(max)];
+  }
+
+  // Where on the track a value lies, 0 to 1.
+  part(value) {
+    return this.max > this.min ? (this.clamped(value) - this.min) / (this.max - this.min) : Number(value >= this.max);
+  }
+
+  clamped(value) {
+    return Math.min(Math.max(value, this.min), this.max);
+  }
+
+  mark(value, label, title, lower = false) {
+    const button = element(
+      "button",
+      {
+        type: "button",
+        class: lower ? "lrx-mark lrx-lower" : "lrx-mark",
+        title,
+        onclick: (event) => this.choose(value, event.timeStamp),
+      },
+      label,
+    );
+    const part = this.part(value);
+    button.style.left = `calc(${THUMB_PX / 2}px + ${part} * (100% - ${THUMB_PX}px))`;
+    button.style.setProperty("--lrx-shift", `${-100 * part}%`);
+    return button;
+  }
+
+  // What is being typed stays, as long as it is no other value.
+  show(value, said) {
+    const text = String(value);
+    if (this.range.value !== text) this.range.value = text;
+    const typing = document.activeElement === this.box && (!this.box.validity.valid || this.box.value === "");
+    if (!typing && (document.activeElement !== this.box || Number(this.box.value) !== value)) this.box.value = text;
+    this.box.ariaInvalid = "false";
+    this.range.setAttribute("aria-valuetext", said);
+    this.range.style.setProperty("--lrx-part", String(this.part(value)));
+  }
+
+  settle(started) {
+    const typed = Number(this.box.value);
+    const value = this.box.value === "" || !Number.isFinite(typed) ? Number(this.range.value) : typed;
+    const settled = this.clamped(this.rounded(value));
+    this.box.value = String(settled);
+    this.choose(settled, started);
+  }
+
+  // What a typed value means.
+  rounded(value) {
+    return value;
+  }
+}
