@@ -25,7 +25,6 @@ COLUMNS = [
     {"key": "rank_scale", "label": "rank scale", "align": "right"},
     {"key": "decay", "label": "decay"},
     {"key": "seed", "label": "seed", "align": "right"},
-    {"key": "epoch", "label": "epoch", "align": "right"},
     {"key": "step", "label": "step", "align": "right"},
     {"key": "held_out", "label": "held-out top-1", "unit": "%", "align": "right"},
     {"key": "test", "label": "test top-1", "unit": "%", "align": "right"},
@@ -50,14 +49,13 @@ def _row(run: Listed) -> dict:
     scale = next((f"{config[key]:g}" for key in ("rank_scale", "rank_ratio") if config.get(key) is not None), "")
     return {
         "name": run.name,
-        "state": run.state,
+        "state": run.said,
         "model": config.get("model", ""),
         "initializer": config.get("initializer", "") if run.is_factorized else "unfactorized",
         "rank_scale": scale or ("plan" if config.get("plan") else "–"),
         "decay": config.get("decay", ""),
         "seed": str(config.get("seed", "")),
-        "epoch": str(status.get("epoch", "–")),
-        "step": f"{step:,} of {of:,}" if step is not None and of else "–",
+        "step": "–" if step is None or not of else f"{step:,}" if step == of else f"{step:,} of {of:,}",
         "held_out": _percent(status.get("held_out_top1")),
         "test": _percent(status.get("test_top1")),
     }
@@ -83,18 +81,22 @@ def build_board(runs: Sequence[Listed], state: TrainingState, curves: RunCurves)
     plots = [_curves(quantity, groups, state, curves) for quantity in (step, epoch)]
     plots += [_layers(quantity, groups, by_name.get(state.selected), state, curves)
               for quantity in LAYER_QUANTITIES.values()]  # fmt: skip
+    frame = {"key": "training", "board": True, "title": f"Training · {_said(runs, checked)}", "shared_legend": True}
+    if not runs:
+        return {**frame, "readouts": [], "plots": []}
+    readouts = _readouts(groups, curves, by_name.get(state.selected))
+    return {**frame, "readouts": readouts, **({"slider": SMOOTHING, "plots": plots} if checked else {"plots": []})}
+
+
+def _said(runs: Sequence[Listed], checked: Sequence[Listed]) -> str:
+    """How many runs there are and are compared, and what is alike in them; what to do where there are none."""
+    if not runs:
+        return "no runs here yet: start one with new run …, or choose another folder"
     live = sum(run.is_live for run in runs)
     counts = [f"{len(checked)} of {len(runs)} runs compared", *([f"{live} live"] if live else [])]
+    counts += [] if checked else ["check some in the table"]
     counts += [f"all {alike}"] if len(checked) > 1 and (alike := shared(checked)) else []
-    return {
-        "key": "training",
-        "board": True,
-        "title": " · ".join(["Training", *counts]),
-        "readouts": _readouts(groups, curves, by_name.get(state.selected)),
-        "slider": SMOOTHING,
-        "shared_legend": True,
-        "plots": plots if checked else [],
-    }
+    return " · ".join(counts)
 
 
 def _curves(quantity: Quantity, groups, state: TrainingState, curves: RunCurves, layer: str | None = None) -> dict:
@@ -122,21 +124,18 @@ def _readouts(groups: Sequence[Group], curves: RunCurves, selected: Listed | Non
     note = "no epoch is over yet" if group is None else group.label
     note += f", standard deviation {spread:.2g}" if count > 1 else ""
     status = {} if selected is None else selected.status
+    step, of = status.get("step"), status.get("num_steps")
+    known = step is not None and of
     return [
         {"id": "best", "label": "highest held-out top-1, last epoch", "value": best, "unit": "%", "format": "3g",
          "note": note},
-        {"id": "state", "label": "selected run", "text": status.get("state", "none"),
+        {"id": "state", "label": "selected run", "text": "none" if selected is None else selected.said,
          "note": "" if selected is None else selected.name},
-        {"id": "progress", "label": "its step", "text": _progress(status), "note": _time_left(status)},
+        {"id": "progress", "label": "its step", "text": f"{step:,}" if known else "–",
+         "unit": f"of {of:,}" if known else "", "note": _time_left(status)},
         {"id": "speed", "label": "its speed", "value": status.get("images_per_s"), "unit": "images/s", "format": "3g",
          "note": "at its last recorded step"},
     ]  # fmt: skip
-
-
-def _progress(status: dict) -> str:
-    if status.get("step") is None or not status.get("num_steps"):
-        return "–"
-    return f"{status['step']:,} of {status['num_steps']:,}"
 
 
 def _time_left(status: dict) -> str:

@@ -53,7 +53,8 @@ LAYER_QUANTITIES = _by_label(
              "Norm of the factors' Gram matrices off their diagonal over their whole norm, mean of both: 0 for "
              "orthogonal directions"),
 )  # fmt: skip
-LOG = {"type": "log", "nticks": 6, "tickangle": 0}  # else plotly writes 400, 500, 600 upright and into the title
+# Of plotly's own ticks some lie across each other, stand upright in the title, or are powers larger than the rest.
+LOG = {"type": "log", "nticks": 4, "tickangle": 0, "exponentformat": "SI"}
 LINEAR = {"type": "linear"}
 AXIS_TITLES = {"step": "step", "epoch": "epoch", "time": "time trained (s)"}
 
@@ -65,9 +66,10 @@ def curve_plot(
 
     `of` says of which layer.
     """
-    axis = {"title": {"text": AXIS_TITLES[view.axis]}, **(LOG if view.log_x else LINEAR)}
     title = quantity.label + (f" ({quantity.unit})" if quantity.unit else "")
     empty = not any(len(line.x) for _, line in drawn)
+    axis = {"title": {"text": AXIS_TITLES[view.axis]}, "showticklabels": not empty}
+    up = {"title": {"text": title}, "type": "log" if log_y else "linear", "automargin": True}
     waiting = "nothing recorded yet" if quantity.stream != "epochs" else "no epoch is over yet"
     note = {"text": waiting, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}
     return {
@@ -76,8 +78,8 @@ def curve_plot(
         "caption": " ".join([f"{quantity.about}.", *_explained(quantity, drawn, view)]),
         "data": curve_traces(quantity, drawn, view),
         "layout": {
-            "xaxis": axis,
-            "yaxis": {"title": {"text": title}, "type": "log" if log_y else "linear", "automargin": True},
+            "xaxis": {**axis, **(LOG if view.log_x else LINEAR)},
+            "yaxis": {**up, "showticklabels": not empty},
             "annotations": [note] if empty else [],
         },
         "rank_axis": False,

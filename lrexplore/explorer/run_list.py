@@ -11,6 +11,7 @@ from lrexplore.records.handle import ENDED
 from lrexplore.records.layout import check_version, read_json
 
 LIVE = ("starting", "running")
+RESUMABLE = ("stopped", "failed", "interrupted")
 _SHIPPED = ("data", "records")
 
 
@@ -31,6 +32,7 @@ class Listed:
     status: dict[str, Any] = field(default_factory=lambda: {"state": "starting"})
     handle: Run | None = None
     seen: tuple = ()
+    is_stopping: bool = False
 
     @property
     def name(self) -> str:
@@ -46,6 +48,21 @@ class Listed:
     def is_live(self) -> bool:
         """Whether it may still write something."""
         return self.state in LIVE
+
+    @property
+    def said(self) -> str:
+        """Its state in a word, or `stopping` from when it is asked to stop until it has."""
+        return "stopping" if self.is_stopping else self.state
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether it makes sense to ask it to stop."""
+        return self.is_live and not self.is_stopping
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it can go on from its last checkpoint."""
+        return self.state in RESUMABLE
 
     @property
     def is_factorized(self) -> bool:
@@ -88,7 +105,8 @@ class RunList:
     def poll(self) -> bool:
         """Whether a run came, went or changed its status."""
         folders = {folder.name: folder for folder in self._folders()}
-        gone = [name for name, run in self.runs.items() if name not in folders and run.handle is None]
+        # One that was started here may not have written run.json yet; what it did write may have been deleted.
+        gone = [name for name, run in self.runs.items() if name not in folders and (run.started or run.handle is None)]
         for name in gone:
             del self.runs[name]
         changed = bool(gone)
@@ -144,6 +162,7 @@ def _look(run: Listed) -> bool:
     except (ValueError, KeyError, OSError) as error:
         status = {"state": "unreadable", "message": str(error)}
     changed, run.status, run.seen = status != run.status, status, seen
+    run.is_stopping &= run.is_live
     return changed
 
 

@@ -74,6 +74,7 @@ class RunWatch:
         """Asks a run to end with a checkpoint. Raises ProcessLookupError for one on another machine."""
         run = self.run(name)
         (run.handle or Run(run.folder)).stop()
+        run.is_stopping = True
 
     def resume(self, name: str) -> Listed:
         """A run that goes on from its last checkpoint. Raises ValueError for one that has not ended."""

@@ -130,7 +130,9 @@ class TrainingTab:
 
     def stop(self, name: str | None = None) -> None:
         """Asks a run, by default the selected one, to end with a checkpoint."""
-        self._watch.stop(self.state.selected if name is None else name)
+        with self._lock:
+            self._watch.stop(self.state.selected if name is None else name)
+            self._draw(table=True)
         self._wake()
 
     def resume(self, name: str | None = None) -> None:
@@ -198,9 +200,8 @@ class TrainingTab:
             elif patch:
                 self.panel.amend(patch)
         self._frame = frame
-        selected = self.runs.get(self.state.selected)
-        state = selected.state if selected else ""
-        self.controls.allow(stop=state in ("starting", "running"), resume=state in ("stopped", "failed", "interrupted"))
+        chosen = self.runs.get(self.state.selected)
+        self.controls.allow(stop=bool(chosen and chosen.can_stop), resume=bool(chosen and chosen.can_resume))
 
     def _wake(self) -> None:
         if self._visible and "google.colab" not in sys.modules:  # which shows no update that a thread sends

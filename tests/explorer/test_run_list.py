@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from explorer.recorded import dead_process, pretend_running, record
+from explorer.recorded import CONFIG, dead_process, pretend_running, record
 
 from lrexplore.explorer import run_list
 from lrexplore.explorer.run_list import RunList, shipped_records
@@ -91,6 +91,16 @@ def test_a_run_started_here_is_listed_before_it_has_written_anything(tmp_path):
     assert runs.poll()
     assert runs.runs["new"].state == "done"
     assert runs.runs["new"].config["seed"] == 4
+
+
+def test_a_run_whose_folder_is_deleted_leaves_the_list_though_it_was_started_here(tmp_path):
+    runs = RunList(tmp_path)
+    folder = record(tmp_path / "a", state="running")
+    runs.add(Run(folder), CONFIG)
+    runs.poll()
+    shutil.rmtree(folder)
+    assert runs.poll()
+    assert runs.runs == {}
 
 
 def test_unfactorized_runs_are_told_apart(tmp_path):

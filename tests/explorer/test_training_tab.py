@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_the_runs_of_the_folder_are_a_table_with_state_choices_and_accuracy(tab)
     assert tab.panel.table["checks"]
     assert {key: row[key] for key in ("state", "initializer", "rank_scale", "decay", "seed", "step", "test")} == {
         "state": "done", "initializer": "function", "rank_scale": "0.1", "decay": "frobenius", "seed": "1",
-        "step": "20 of 20", "test": "79.50",
+        "step": "20", "test": "79.50",
     }  # fmt: skip
 
 
@@ -85,6 +86,7 @@ def test_boxes_checked_in_the_browser_are_the_runs_compared(tab):
     assert list(curves(tab)) == ["function · rank scale 0.1 · frobenius decay (2 seeds)"]
     tab.panel.set_state({"checked": []})
     assert tab.panel.frame["plots"] == []
+    assert "check some in the table" in tab.panel.frame["title"]
 
 
 def test_the_slider_sets_the_smoothing_and_sends_a_patch(tab, sent):
@@ -179,6 +181,23 @@ def test_a_run_that_someone_starts_elsewhere_joins_the_comparison_while_it_lives
     assert tab.panel.checked == tab.state.checked
 
 
+def test_a_run_asked_to_stop_says_so_until_it_has_and_is_not_asked_again(tab, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        pretend_running(record(tmp_path / "live", seed=9), process.pid)
+        tab.poll()
+        tab.state.selected = "live"
+        tab.controls.stop.click()
+        assert process.wait(60) < 0
+        assert (rows(tab)["live"]["state"], tab.controls.stop.disabled) == ("stopping", True)
+        (readout,) = [found for found in tab.panel.frame["readouts"] if found["id"] == "state"]
+        assert readout["text"] == "stopping"
+    assert tab.poll()
+    assert rows(tab)["live"]["state"] == "interrupted"
+    pretend_running(tmp_path / "live", os.getpid())
+    tab.poll()
+    assert rows(tab)["live"]["state"] == "running"
+
+
 def test_a_run_that_is_removed_leaves_table_and_plots(tab, tmp_path):
     shutil.rmtree(tmp_path / "spectral-0")
     assert tab.poll()
@@ -197,7 +216,8 @@ def test_another_folder_is_another_list(tab, tmp_path):
 def test_a_folder_that_does_not_exist_is_an_empty_board(open_tab, tmp_path):
     tab = open_tab(tmp_path / "later")
     assert tab.panel.table["rows"] == tab.panel.frame["plots"] == []
-    assert tab.panel.frame["title"] == "Training · 0 of 0 runs compared"
+    assert "start one with new run …" in tab.panel.frame["title"]
+    assert "slider" not in tab.panel.frame
 
 
 @pytest.mark.parametrize(
