@@ -61,11 +61,16 @@ def plan_name(plan: Mapping[str, Any]) -> str:
 def differing(made: Sequence[Mapping[str, Any]]) -> list[str]:
     """The choices in which these (of `choices`) are not all alike, the seed last; one that was not made is None."""
     keys = dict.fromkeys(key for found in made for key in found)
-    found = [key for key in keys if len({str(one.get(key)) for one in made}) > 1]
+    found = [key for key in keys if len({_word(one.get(key)) for one in made}) > 1]
     return sorted(found, key=lambda key: key == "seed")
 
 
 def identity(made: Mapping[str, Any], *, seed: bool = True) -> tuple:
     """What is the same for runs that agree in all choices, in their seed too unless it is not to count."""
-    known = {key: str(value) for key, value in made.items() if value is not None and (seed or key != "seed")}
+    known = {key: _word(value) for key, value in made.items() if value is not None and (seed or key != "seed")}
     return tuple(sorted(known.items()))
+
+
+def _word(value) -> str:
+    """A value as text that is equal for equal values: 4 epochs are 4.0 epochs."""
+    return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -33,6 +33,11 @@ def test_where_and_how_a_run_was_made_makes_no_other_run(silent):
     assert identity(choices(config(**silent))) == identity(choices(config()))
 
 
+def test_four_epochs_are_four_epochs_however_they_are_written():
+    assert identity(choices(config(epochs=4))) == identity(choices(config(epochs=4.0)))
+    assert differing([choices(config(epochs=4)), choices(config(epochs=4.0)), choices(config(epochs=5))]) == ["epochs"]
+
+
 def test_images_at_once_are_those_of_one_process_chosen_or_not():
     one, two = config(batch_size=128), {**config(batch_size=128), "environment": {"num_processes": 2}}
     assert choices(one)["micro_batch_size"] is choices(config(micro_batch_size=128))["micro_batch_size"] is None
