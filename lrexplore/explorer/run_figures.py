@@ -146,7 +146,7 @@ def heat_plot(quantity: Quantity, name: str, x: np.ndarray, layers: list[str], v
     bar = {"thickness": 12, "outlinewidth": 0, "len": 1, "tickfont": {"size": 10}}
     if positive:
         ticks = np.linspace(np.nanmin(shade), np.nanmax(shade), 4)
-        bar |= {"tickvals": ticks.tolist(), "ticktext": [f"{10**tick:.2g}" for tick in ticks]}
+        bar |= {"tickvals": ticks.tolist(), "ticktext": [_short(10**tick) for tick in ticks]}
     trace = {
         "type": "heatmap",
         "name": name,
@@ -195,6 +195,11 @@ def _explained(quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: Vi
     if any(len(line.x) and group.is_baseline for group, line in drawn):
         words.append("Dashed: baseline.")
     return words
+
+
+def _short(value: float) -> str:
+    """Two digits, more only where the whole number has more."""
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
 def _capital(words: str) -> str:

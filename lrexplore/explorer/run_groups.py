@@ -102,10 +102,9 @@ def _groups(runs: Sequence[Listed], by: str | None) -> list[Group]:
         if not head.is_factorized and by not in (None, "run"):
             name = UNFACTORIZED
         name = name or (head.name if head.is_factorized else UNFACTORIZED)
-        if by == "run" and any(group.name == name for group in found):
-            name = f"{name} · {head.name}"  # it repeats another
         found.append(Group(name, tuple(bucket), *style, varies=tuple(differing([run.choices for run in bucket]))))
-    return found
+    repeated = {group.name for group in found if by == "run" and [one.name for one in found].count(group.name) > 1}
+    return [replace(group, name=group.runs[0].name) if group.name in repeated else group for group in found]
 
 
 def _key(run: Listed, by: str | None) -> tuple:

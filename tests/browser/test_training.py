@@ -97,8 +97,35 @@ def test_a_picker_makes_a_heat_map_of_all_layers_of_the_selected_run(notebook):
     notebook.wait_for_value("tab.state.selected", "spectral-1")
     page.get_by_label("layer", exact=True).select_option("every layer of the selected run")
     page.wait_for_function("() => document.querySelector('[data-plot-id=nuclear_norm]').data[0].type === 'heatmap'")
+    low, high = page.locator("[data-plot-id=nuclear_norm]").evaluate("node => node._fullLayout.yaxis.range")
+    assert low > high, "the first layer is on top, as the caption says"
     page.get_by_label("layer", exact=True).select_option("median of all layers")
     page.wait_for_function("() => document.querySelector('[data-plot-id=nuclear_norm]').data[0].type === 'scatter'")
+
+
+def test_a_zoom_stays_while_its_axis_means_the_same_and_no_longer(notebook):
+    page = notebook.page
+    plot = page.locator("[data-plot-id=steps]")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"], steps=4)
+    page.mouse.up()
+    ranges = "node => [node._fullLayout.xaxis.range, node._fullLayout.yaxis.range]"
+    page.wait_for_function("() => !document.querySelector('[data-plot-id=steps]')._fullLayout.xaxis.autorange")
+    zoomed = plot.evaluate(ranges)
+    title = "title => document.querySelector('[data-plot-id=steps]')._fullLayout.xaxis.title.text === title"
+    page.get_by_label("each step", exact=True).select_option("training top-1")
+    page.wait_for_function("() => document.querySelector('[data-plot-id=steps]')._fullLayout.yaxis.autorange")
+    assert plot.evaluate(ranges)[0] == zoomed[0]
+    page.get_by_label("over", exact=True).select_option("epoch")
+    page.wait_for_function(title, arg="epoch")
+    low, high = plot.evaluate(ranges)[0]
+    assert low < 1 < high < 3, "two epochs, no longer the steps zoomed to"
+    page.get_by_label("over", exact=True).select_option("step")
+    page.get_by_label("each step", exact=True).select_option("training loss")
+    page.wait_for_function(title, arg="step")
 
 
 def test_a_run_started_here_sends_its_points_and_is_done(notebook):

@@ -21,7 +21,11 @@ export function layoutOf(spec, theme, width, height) {
     given,
   );
   for (const name of Object.keys(layout)) {
-    if (/^[xy]axis\d*$/.test(name)) layout[name] = merge(axis(theme), layout[name]);
+    if (!/^[xy]axis\d*$/.test(name)) continue;
+    // A zoom is kept as long as the axis says the same thing; else plotly would take steps for epochs or for powers.
+    const { type, autorange, title } = layout[name];
+    const uirevision = [spec.id, type, autorange, title?.text].join(" ");
+    layout[name] = { ...merge(axis(theme), layout[name]), uirevision };
   }
   return { ...layout, width, height, autosize: false, showlegend: false };
 }
