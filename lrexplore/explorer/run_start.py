@@ -5,7 +5,7 @@ The explorer knows training by its command line alone: what is chosen here becom
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +35,23 @@ def command_line(config: Mapping[str, Any]) -> list[str]:
 
 
 def start_run(config: Mapping[str, Any]) -> Run:
-    """A handle on a run with these choices, started in the folder `runs` under a name that is new there.
+    """A handle on a run with these choices, started in the folder `runs` as `name`: what `check_start` lets through."""
+    folder = Path(config["runs"], config["name"])
+    return start(folder, command_line(config))
+
+
+def check_start(config: Mapping[str, Any], live: Container[str] = ()) -> None:
+    """Nothing, if a run with these choices may start now; `live` names runs that have not ended.
 
     Raises ValueError for a network that lrexplore does not know by name, or a name that is taken.
     """
     if reason := why_not(str(config["model"])):
         raise ValueError(reason)
-    runs = Path(config["runs"]).expanduser()
-    name = config.get("name") or new_name(runs, config)
+    runs, name = config["runs"], config["name"]
     if "/" in name or name.startswith("."):
         raise ValueError(f"`name` must be the name of a folder, got {name!r}. Choose the place by the folder of runs.")
-    if (runs / name / "run.json").exists():
+    if name in live or Path(runs, name, "run.json").exists():
         raise ValueError(f"`name` must be new in {runs}, got {name!r}, a run that is there. Choose another or resume.")
-    return start(runs / name, command_line({**config, "runs": str(runs), "name": name}))
 
 
 def resume_run(folder: Path) -> tuple[Run, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A folder of runs under watch: listed, followed, started, stopped. No widget; runs outlive it."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from lrexplore.explorer.run_board import baseline_runs
 from lrexplore.explorer.run_comparison import first_comparison
 from lrexplore.explorer.run_curves import RunCurves
 from lrexplore.explorer.run_list import Listed, RunList
-from lrexplore.explorer.run_start import new_name, resume_run, start_run
+from lrexplore.explorer.run_start import check_start, new_name, resume_run, start_run
 from lrexplore.ranks import RankPlan
 from lrexplore.records import Run
 
@@ -61,12 +62,15 @@ class RunWatch:
         """
         config = {**config, "runs": str(self.folder)}
         config.setdefault("name", new_name(self.folder, config))
+        check_start(config, {run.name for run in self.runs.values() if run.is_live})  # before anything is written
         if plan is not None:
             path = self.folder / config["name"] / "plan.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             plan.save(path)
             config["plan"] = str(path)
         run = self._list.add(start_run(config), config)
+        if plan is not None:
+            run.about = {"plan": json.loads(plan.to_json())}
         self._list.poll()
         return run
 
@@ -82,6 +86,7 @@ class RunWatch:
         if run.is_live:
             raise ValueError(f"`{name}` must have ended to go on, got one that is {run.state}. Stop it first.")
         run.handle, _ = resume_run(run.folder)
+        run.status, run.seen = {**run.status, "state": "starting"}, ()  # an ended one is not looked at again
         self._told.discard(name)
         self._list.poll()
         return run

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from lrexplore.explorer import run_start
-from lrexplore.explorer.run_start import DATA, DECAYS, INITIALIZERS, command_line, new_name, start_run, why_not
+from lrexplore.explorer.run_start import DATA, DECAYS, INITIALIZERS, check_start, command_line, new_name, why_not
 from lrexplore.records import Run
 from lrexplore.train import configure
 from lrexplore.train.arguments import parse
@@ -49,7 +49,7 @@ def test_a_network_of_ones_own_is_refused_with_the_reason():
     assert "`model` must be a network that lrexplore knows by name" in reason
     assert "'Sequential'" in reason
     with pytest.raises(ValueError, match="knows by name"):
-        start_run({"model": "Sequential", "runs": "runs"})
+        check_start({"model": "Sequential", "runs": "runs", "name": "a"})
 
 
 @pytest.mark.parametrize("model", ["resnet20", "resnet50", "efficientnet_b0"])
@@ -60,7 +60,7 @@ def test_a_network_with_a_name_is_not_refused(model):
 @pytest.mark.parametrize("name", ["../a", ".hidden", "a/b"])
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match="`name` must be the name of a folder"):
-        start_run({"model": "resnet20", "runs": str(tmp_path), "name": name})
+        check_start({"model": "resnet20", "runs": str(tmp_path), "name": name})
     assert not any(tmp_path.iterdir())
 
 
@@ -68,7 +68,15 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "run.json").write_text("{}")
     with pytest.raises(ValueError, match="`name` must be new"):
-        start_run({"model": "resnet20", "runs": str(tmp_path), "name": "a"})
+        check_start({"model": "resnet20", "runs": str(tmp_path), "name": "a"})
+
+
+def test_a_name_is_taken_by_a_run_that_has_not_written_anything_yet_and_free_when_it_has_failed(tmp_path):
+    (tmp_path / "a").mkdir()
+    choices = {"model": "resnet20", "runs": str(tmp_path), "name": "a"}
+    check_start(choices)
+    with pytest.raises(ValueError, match="`name` must be new"):
+        check_start(choices, {"a"})
 
 
 def test_a_run_that_was_moved_goes_on_where_it_is_now(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Real runs, started, followed, stopped and resumed by the tab; processes of their own, tiny ones."""
 
+import os
+import signal
 import threading
 
 import pytest
@@ -9,7 +11,7 @@ from lrexplore.explorer.arrays import unpack
 from lrexplore.explorer.explore import explore
 from lrexplore.explorer.training_tab import TrainingTab
 from lrexplore.models.catalogue import OWN
-from lrexplore.ranks import RankPlan
+from lrexplore.ranks import LayerPlan, RankPlan
 from lrexplore.records import Run
 
 LONG_S = 120
@@ -98,6 +100,31 @@ def test_a_start_that_fails_shows_the_last_words_of_its_log(tab):
     assert state(tab) == "failed"
     tab.panel.error = ""
     tab.poll()
+    assert tab.panel.error == ""
+
+
+def test_a_killed_run_by_plan_goes_on_or_says_what_has_changed(tab, tmp_path):
+    watcher = Watcher(tab)
+    weight = {"weight_shape": (16, 16, 3, 3), "parameters_before": 2304, "parameters_after": 480}
+    about = {"initializer": "spectral", "inputs": "none", "method": "by hand", "budget": "none"}
+    plans = [
+        RankPlan(layers=(LayerPlan(name="layer1.0.conv1", rank=rank, **weight),), error=0.0, gap=None,
+                 parameters=(10, 5), **about)
+        for rank in (3, 4)
+    ]  # fmt: skip
+    file = tmp_path / "plan.json"
+    plans[0].save(file)
+    run = tab.start(name="a", plan=str(file), steps=100_000, **{**TINY, "checkpoint_steps": 100_000})
+    watcher.until(lambda: state(tab) == "running" and points(tab) >= 2)
+    os.kill(run.status["pid"], signal.SIGKILL)
+    watcher.until(lambda: state(tab) == "interrupted")
+    plans[1].save(file)
+    tab.controls.resume.click()
+    watcher.until(lambda: state(tab) == "failed" and tab.panel.error != "")
+    assert "rank 4 (channel) for layer1.0.conv1, which had rank 3 (channel)" in tab.panel.error
+    file.unlink()
+    tab.controls.resume.click()
+    watcher.until(lambda: state(tab) == "running" and points(tab) >= 2)
     assert tab.panel.error == ""
 
 

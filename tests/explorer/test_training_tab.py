@@ -7,15 +7,18 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from explorer.recorded import CONFIG, LAYERS, append_steps, pretend_running, record
 from traitlets import TraitError
 
+from lrexplore.explorer import run_watch
 from lrexplore.explorer.arrays import unpack
 from lrexplore.explorer.training_tab import TrainingTab, watch
-from lrexplore.records import Writer, read
+from lrexplore.ranks import LayerPlan, RankPlan
+from lrexplore.records import Run, Writer, read
 
 
 @pytest.fixture
@@ -45,6 +48,12 @@ def tab(tmp_path, sent, open_tab):
     opened = open_tab(tmp_path)
     sent.clear()
     return opened
+
+
+def plan_with(rank):
+    layer = LayerPlan(name="a", weight_shape=(8, 8), rank=rank, parameters_before=64, parameters_after=16 * rank)
+    about = {"initializer": "function", "inputs": "none", "method": "by hand", "budget": "none"}
+    return RankPlan(layers=(layer,), error=0.0, gap=None, parameters=(10, 5), **about)
 
 
 def plot(tab, name):
@@ -247,6 +256,24 @@ def test_stop_and_go_on_are_on_only_where_they_mean_something(tab, tmp_path):
     pretend_running(tmp_path / "half", os.getpid())
     tab.poll()
     assert (tab.controls.stop.disabled, tab.controls.resume.disabled) == (False, True)
+
+
+def test_a_button_pressed_twice_starts_one_run_and_says_that_its_name_is_taken(tmp_path, monkeypatch, open_tab):
+    plans = iter([plan_with(rank=3), plan_with(rank=4)])
+    started = []
+    monkeypatch.setattr(
+        run_watch, "start_run", lambda config: started.append(config) or Run(Path(config["runs"], config["name"]))
+    )
+    tab = open_tab(tmp_path, plan=lambda scheme: next(plans))
+    tab.form.ranks.value, tab.form.name.value = "as set layer by layer", "a"
+    tab.form.start.click()
+    assert (tab.panel.error, rows(tab)["a"]["state"]) == ("", "starting")
+    assert "plan that keeps 0.5 of the parameters" in next(iter(curves(tab)))
+    tab.form.start.click()
+    assert "`name` must be new" in tab.panel.error
+    assert len(started) == 1
+    assert RankPlan.load(tmp_path / "a" / "plan.json").ranks == {"a": 3}
+    tab.panel.error = ""
 
 
 def test_hidden_or_in_colab_no_thread_looks_at_the_runs(tmp_path, monkeypatch):
