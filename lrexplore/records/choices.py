@@ -13,11 +13,14 @@ SILENT = (
     "corrupt",
 )  # fmt: skip
 # What concerns the factors only: an unfactorized run did not use it.
-FACTORS = ("initializer", "rank_scale", "rank_ratio", "plan", "scheme", "rank_rule", "layers", "decay", "norms_from")
+FACTORS = (
+    "initializer", "rank_scale", "rank_multiple", "rank_ratio", "plan", "scheme", "rank_rule", "layers", "execution",
+    "decay", "norms_from",
+)  # fmt: skip
 RANKS = ("rank_scale", "rank_ratio", "plan")
 UNFACTORIZED = "unfactorized"
 # Choices that came later, with what the runs made before them did.
-LATER = {"ema": None}
+LATER = {"ema": None, "execution": "factors", "rank_multiple": 1}
 
 
 def is_factorized(config: Mapping[str, Any]) -> bool:
