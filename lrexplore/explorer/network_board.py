@@ -37,16 +37,17 @@ class Board:
         self._class_names = allocation.origin.class_names()
 
     def show(self, wish: Wish) -> None:
-        """Draw the plan of a wish: by a patch where the plots stay, else by a new frame."""
+        """Draw the plan of a wish: by a patch where the plots stay, else by a new frame.
+
+        The slider is left where it is: a person may be moving it just now.
+        """
         drawn = (*wish.curves, wish.budget, self._pictures() is not None)
         patch = self._patch(wish)
         if drawn == self._drawn:
             self.panel.amend(patch)
-            self.panel.value = wish.ratio
             return
         self._drawn = drawn
-        frame = self._frame(wish)
-        self.panel.show(frame, value=wish.ratio)
+        self.panel.show(self._frame(wish))
         self.panel.amend(patch)
         self.show_verdict(self._allocation.plan(wish))
 

@@ -47,6 +47,8 @@ class NetworkTab:
         self.controls = NetworkControls(self.state, network.names, source, buttons, self.show_error)
         self.widget = ipywidgets.VBox([self.controls.box, self.panel])
         self._good: Wish | None = None
+        self._moving_slider = False
+        self.panel.value = self.state.ratio
         self.state.observe(self._on_state, names=list(CHOICES))
         self.state.observe(self._show_rank, names="layer")
         self.panel.observe(self._on_slider, names="value")
@@ -82,11 +84,13 @@ class NetworkTab:
     @shown
     def _on_state(self, change) -> None:
         with self._lock:
+            if change["name"] == "ratio":
+                self._move_slider()
             self.panel.error = ""
             self._work.say("")
             if self._allocation.ready(self.state.wish):
                 self._draw()
-        self._start()
+            self._start()  # under the lock: what runs for an earlier choice shows nothing more
 
     def _draw(self) -> None:
         wish = self.state.wish
@@ -103,14 +107,21 @@ class NetworkTab:
 
     @shown
     def _on_slider(self, change) -> None:
-        ratio = round(change["new"], 4)
-        if ratio == self.state.ratio:
-            return
+        with self._lock:  # what another thread draws or sets meanwhile would be taken for the person's choice
+            if self._moving_slider:
+                return
+            try:
+                self.state.ratio = round(change["new"], 4)
+            finally:  # it was refused, or rounded
+                self._move_slider()
+
+    def _move_slider(self) -> None:
+        """Put the slider where the state is."""
+        self._moving_slider = True
         try:
-            self.state.ratio = ratio
-        except Exception:
             self.panel.value = self.state.ratio
-            raise
+        finally:
+            self._moving_slider = False
 
     @shown
     def _on_point(self, point: Point) -> None:

@@ -13,6 +13,18 @@ from explorer.whole_network import batches
 explorer = lr.explore(small_network(), loader=batches())
 explorer
 """
+WORK = """
+from threading import Event, Thread
+
+def draw_until(done):
+    page = explorer.page("Network")
+    while not done.is_set():
+        with page._lock:
+            page._draw()
+
+done = Event()
+work = Thread(target=draw_until, args=[done])
+"""
 PAGE = "explorer.page('Network')"
 HEIGHTS = "() => document.querySelector('[data-plot-id=ranks]').data.map(({y}) => [...y])"
 ANSWERED = "value => performance.getEntriesByName('lrexplore:painted').at(-1)?.detail.value === value"
@@ -28,7 +40,7 @@ def tab(page, title):
 
 @pytest.fixture(scope="module")
 def notebook(watched):
-    opened = watched("network", [CELL], "explorer.panel", f"{PAGE}.panel")
+    opened = watched("network", [CELL, WORK], "explorer.panel", f"{PAGE}.panel")
     page = opened.page
     page.wait_for_function("() => document.querySelector('.lrx-title strong') !== null")
     tab(page, "Network").click()
@@ -156,3 +168,29 @@ def test_tabs_are_changed_by_keyboard(shown):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     shown.wait_for_value("explorer.state.tab", "Network")
+
+
+def test_an_answer_takes_a_slider_that_stands_elsewhere_to_its_bars(shown):
+    page = shown.page
+    told = "{'method': 'update', 'state': {'value': 0.8}, 'buffer_paths': []}"
+    shown.kernel_value(f"{PAGE}.panel.comm.send({told})")
+    page.wait_for_function("() => document.querySelector('.lrx-board-slider .lrx-slider').value === '0.8'")
+    shown.kernel_value(f"{PAGE}.panel.amend({{'key': {PAGE}.panel.frame['key'], 'value': 0.5}})")
+    page.wait_for_function("() => document.querySelector('.lrx-board-slider .lrx-slider').value === '0.5'")
+    slider(page).press("ArrowLeft")
+    page.wait_for_function(ANSWERED, arg=0.495)
+    shown.wait_for_value(f"{PAGE}.state.ratio", 0.495)
+
+
+def test_no_key_is_lost_while_long_work_draws_all_the_time(shown):
+    page = shown.page
+    shown.kernel_value("work.start()")
+    try:
+        slider(page).focus()
+        for step in range(1, 41):
+            page.keyboard.press("ArrowLeft")
+            page.wait_for_function(ANSWERED, arg=round(0.5 - 0.005 * step, 3))
+    finally:
+        shown.kernel_value("[done.set(), work.join()]")
+    assert float(slider(page).input_value()) == 0.3
+    assert shown.kernel_value(f"[{PAGE}.state.ratio, {PAGE}.panel.value]") == [0.3, 0.3]

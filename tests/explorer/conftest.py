@@ -18,12 +18,16 @@ from lrexplore.explorer.worker import Token
 
 @dataclass(frozen=True)
 class Message:
-    """One message to the browser: whose, of which method, the names of the traits in it, its size on the wire."""
+    """One message to the browser: whose, of which method, its traits without their arrays, its size on the wire."""
 
     widget: str
     method: str
-    names: frozenset[str]
+    state: dict
     num_bytes: int
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.state)
 
 
 @dataclass
@@ -38,6 +42,11 @@ class Sent:
     def to(self, widget, method: str = "update") -> list[Message]:
         """The messages of one method to one widget."""
         return [item for item in list(self.messages) if (item.widget, item.method) == (widget.model_id, method)]
+
+    def last(self, widget, name: str):
+        """A trait as the browser has it: what the last message with it said, an echo of its own included."""
+        told = [item.state for item in list(self.messages) if item.widget == widget.model_id and name in item.state]
+        return told[-1][name] if told else None
 
     @property
     def num_bytes(self) -> int:
@@ -54,7 +63,7 @@ def sent(monkeypatch) -> Sent:
             data = data or {}
             size = len(json.dumps(data)) + sum(memoryview(buffer).nbytes for buffer in buffers or ())
             method = data.get("method", msg_type)
-            kept.messages.append(Message(self.comm_id, method, frozenset(data.get("state", ())), size))
+            kept.messages.append(Message(self.comm_id, method, data.get("state", {}), size))
 
     monkeypatch.setattr(comm, "create_comm", KeepingComm)
     return kept

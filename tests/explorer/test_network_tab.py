@@ -1,5 +1,6 @@
 """The Network tab without a kernel: `set_state` and custom messages are what the browser sends."""
 
+from threading import Event, Thread
 
 import pytest
 from explorer.whole_network import plot, readout, receive, shares_on_screen, take_error
@@ -129,3 +130,64 @@ def test_every_choice_of_method_and_scheme_is_drawn(page):
     page.controls.scheme.value = "best"
     assert page.wait(120)
     assert page.panel.frame["title"].endswith("function, best")
+
+
+def test_long_work_that_draws_while_a_budget_is_solved_does_not_take_the_slider_back(page, sent, monkeypatch):
+    plan, drawn = page._allocation.plan, []
+
+    def plan_while_another_thread_draws(wish, **options):
+        if wish.ratio == 0.35 and not drawn:
+            drawn.append(page.state.ratio)
+            thread = Thread(target=page._draw)
+            thread.start()
+            thread.join()
+        return plan(wish, **options)
+
+    monkeypatch.setattr(page._allocation, "plan", plan_while_another_thread_draws)
+    page.panel.set_state({"value": 0.35})
+    assert drawn == [0.5]
+    assert [message.state["value"] for message in sent.to(page.panel) if "value" in message.names] == []
+    assert (sent.last(page.panel, "value"), sent.last(page.panel, "patch")["value"], page.state.ratio) == (0.35,) * 3
+    page.panel.set_state({"value": 0.3})
+    assert page.panel.patch["value"] == page.state.ratio == 0.3
+
+
+def test_a_budget_that_comes_while_long_work_draws_is_not_lost(page, sent, monkeypatch):
+    waiting, show = Event(), page._board.show
+
+    class TellingLock:
+        def __enter__(self):
+            if not page_lock.acquire(blocking=False):
+                waiting.set()
+                page_lock.acquire()
+
+        def __exit__(self, *raised):
+            page_lock.release()
+
+    def show_once_a_key_waits(wish):
+        if not waiting.is_set():
+            thread.start()
+            assert waiting.wait(30)
+        show(wish)
+
+    page_lock = page._lock
+    thread = Thread(target=page.panel.set_state, args=({"value": 0.35},))
+    monkeypatch.setattr(page, "_lock", TellingLock())
+    monkeypatch.setattr(page._board, "show", show_once_a_key_waits)
+    with page._lock:
+        page._draw()
+    thread.join(30)
+    assert (sent.last(page.panel, "value"), sent.last(page.panel, "patch")["value"], page.state.ratio) == (0.35,) * 3
+
+
+def test_a_budget_that_is_rounded_to_the_one_on_screen_goes_back_to_it(page, sent):
+    page.panel.set_state({"value": 0.50001})
+    assert sent.last(page.panel, "value") == page.panel.value == page.state.ratio == 0.5
+
+
+def test_another_choice_leaves_a_slider_alone_that_has_just_been_moved(page, sent):
+    with page.panel.hold_trait_notifications():
+        page.panel.value = 0.35
+        page.state.method = "uniform"
+        assert page.panel.value == 0.35
+    assert page.state.ratio == 0.35

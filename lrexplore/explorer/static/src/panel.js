@@ -123,8 +123,7 @@ export class Panel {
   slide(value, started) {
     if (value === this.model.get("value")) return;
     this.started = started;
-    this.unsaved = true;
-    this.model.set("value", value);
+    this.store.ask(value);
   }
 
   chooseLayer(name) {

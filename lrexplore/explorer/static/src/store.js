@@ -14,14 +14,18 @@ export class Store extends EventTarget {
     this.onFrame = () => this.replaceFrame();
     this.onPatch = () => this.applyPatch(this.model.get("patch"));
     this.onMessage = (content, buffers) => this.receive(content, buffers);
+    this.asked = null;
+    this.onValue = () => { if (this.model.get("value") !== this.asked) this.asked = null; };
     model.on("change:frame", this.onFrame);
     model.on("change:patch", this.onPatch);
+    model.on("change:value", this.onValue);
     model.on("msg:custom", this.onMessage);
   }
 
   close() {
     this.model.off("change:frame", this.onFrame);
     this.model.off("change:patch", this.onPatch);
+    this.model.off("change:value", this.onValue);
     this.model.off("msg:custom", this.onMessage);
   }
 
@@ -63,8 +67,24 @@ export class Store extends EventTarget {
     }
     if (patch.title !== undefined) frame.title = raw.title = patch.title;
     if (patch.slider) for (const held of [frame.slider, raw.slider]) Object.assign(held, patch.slider);
-    if (patch.value !== undefined) frame.answered = patch.value;
+    if (patch.value !== undefined) this.answer(patch.value);
     this.dispatchEvent(new CustomEvent("patch", { detail: touched }));
+  }
+
+  // The person's value of a board's slider. It leaves at once: an echo of the one before would take its place.
+  ask(value) {
+    this.asked = value;
+    this.model.set("value", value);
+    this.model.save_changes();
+  }
+
+  // The slider stands where the plots are, unless the person asked for something that is still to be answered.
+  answer(value) {
+    this.frame.answered = value;
+    if (value === this.asked) this.asked = null;
+    if (this.asked !== null || value === this.model.get("value")) return;
+    this.model.set("value", value);
+    this.model.save_changes();
   }
 
   receive(content, buffers) {
