@@ -13,7 +13,7 @@ from lrexplore.calibration import Calibration
 from lrexplore.explorer.network_state import Wish
 from lrexplore.explorer.samples import Origin, Samples
 from lrexplore.nn.latency import paired_latency_ms
-from lrexplore.ranks import YOURS, RankPlan, factorize
+from lrexplore.ranks import YOURS, LayerCurve, RankPlan, factorize
 from lrexplore.ranks.allocate import Network as Allocator
 
 QUICK_STATES, THOROUGH_STATES, MAX_PLANS, MAX_NETWORKS = 40, 2000, 400, 3
@@ -40,6 +40,7 @@ class Allocation:
     def __init__(self, model: nn.Module, origin: Origin):
         self.model, self.origin = model, origin
         self._allocators: dict[tuple, Allocator] = {}
+        self._columns: dict[tuple, dict[str, np.ndarray]] = {}
         self._plans: OrderedDict[tuple, RankPlan] = OrderedDict()
         self._networks: OrderedDict[RankPlan, nn.Module] = OrderedDict()
         self._latencies: dict[RankPlan, float] = {}
@@ -60,9 +61,11 @@ class Allocation:
         inputs, initializer, scheme = wish.curves
         if wish.curves not in self._allocators:
             calibration = self._calibrated(progress) if inputs == YOURS else None
+            columns = self._columns.setdefault(wish.curves, {})
             found = Allocator.of(
                 self.model, initializer=initializer, scheme=scheme, calibration=calibration, weights="plain",
-                progress=lambda done, total, name: progress(done, total, f"curves of {name}"),
+                progress=lambda done, total, name: progress(done, total, f"curves of {name or 'all layers'}"),
+                on_curve=lambda curve: columns.setdefault(curve.layer, at_shares(curve)),
             )  # fmt: skip
             known = next(iter(self._allocators.values()), found)
             with self._lock:
@@ -96,13 +99,9 @@ class Allocation:
         """The smallest ratio of the budget's kind that can be reached with these pins, rounded up."""
         return float(np.ceil(1e4 * self._allocator(wish).smallest(wish.budget) - 1e-6) / 1e4)
 
-    def errors(self, wish: Wish) -> tuple[list[str], np.ndarray]:
-        """Layers, and their errors (shares, layers) at `SHARES` of their full rank, where curves are ready."""
-        curves = {}
-        for (name, _), curve in self._allocators[wish.curves].curves.items():
-            curves.setdefault(name, curve)
-        columns = [curve.errors[full_ranks(len(curve.errors)) - 1] for curve in curves.values()]
-        return list(curves), np.stack(columns, axis=1)
+    def errors(self, wish: Wish) -> dict[str, np.ndarray]:
+        """Layer -> its errors at `SHARES` of its full rank, of the layers whose curves are there so far."""
+        return dict(self._columns.get(wish.curves, {}))
 
     def front(self, wish: Wish, method: str, progress: Progress) -> Front:
         """The front of one method with the wish's pins."""
@@ -163,6 +162,11 @@ class Allocation:
                 progress(done, len(layers), f"timing {layer.name}")
                 for scheme in schemes if layer.skip_reason is None else ("channel",):
                     allocator.latency(layer, 0, scheme)
+
+
+def at_shares(curve: LayerCurve) -> np.ndarray:
+    """A curve's errors at `SHARES` of its full rank."""
+    return curve.errors[full_ranks(len(curve.errors)) - 1]
 
 
 def full_ranks(full: int) -> np.ndarray:

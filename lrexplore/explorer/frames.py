@@ -23,7 +23,7 @@ def apply_patch(frame: dict, patch: Mapping) -> None:
         readouts[readout_id].update({"values": change} if is_packed(change) else change)
     if "slider" in patch:
         frame["slider"].update(patch["slider"])
-    frame.update({name: patch[name] for name in ("title",) if name in patch})
+    frame.update({name: patch[name] for name in ("title", "waiting") if name in patch})
 
 
 def _change_plot(plot: dict, change: Mapping) -> None:

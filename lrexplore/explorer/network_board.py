@@ -7,6 +7,8 @@ from lrexplore.explorer.judge import Judge, Verdict
 from lrexplore.explorer.network import Network
 from lrexplore.explorer.network_figures import (
     NUM_PICTURES,
+    filling_heat_plot,
+    filling_heat_update,
     front_plot,
     front_update,
     heat_plot,
@@ -51,10 +53,28 @@ class Board:
         self.panel.amend(patch)
         self.show_verdict(self._allocation.plan(wish))
 
-    def wait_for_curves(self) -> None:
-        """What is there before anything is known."""
+    def wait(self, wish: Wish) -> None:
+        """Say that what is on screen is not what is chosen: it is dimmed, and nothing in it can be moved."""
+        if self.panel.frame:
+            if self._drawn != ("partial", *wish.curves):
+                self._amend({"waiting": True})
+            return
         title = f"whole network · the curves of {len(self._network.names)} layers are computed first"
         self.panel.show({"key": "waiting", "board": True, "title": title, "readouts": [], "plots": []})
+
+    def show_curves(self, wish: Wish) -> None:
+        """Draw the curves that are there so far, and nothing that needs all of them."""
+        drawn = ("partial", *wish.curves)
+        errors, inputs = self._errors(wish), self._inputs(wish)
+        known = int(np.isfinite(errors).all(0).sum())
+        title = f"whole network · partial: {known} of {len(self._network.names)} layers so far · {self._choices(wish)}"
+        if drawn != self._drawn:
+            self._drawn = drawn
+            plot = filling_heat_plot(self._network.names, SHARES, inputs, wish.initializer)
+            self.panel.show(
+                {"key": "|".join(drawn), "board": True, "title": title, "readouts": [], "plots": [plot]}
+            )
+        self._amend({"title": title, "plots": {"heat": filling_heat_update(errors)}})
 
     def show_front(self, fronts: dict[str, Front]) -> None:
         """Draw the fronts of some methods."""
@@ -94,28 +114,34 @@ class Board:
         names = self._network.names
         unit = BUDGETS[wish.budget]
         smallest = self._allocation.smallest(wish)
-        layers, errors = self._allocation.errors(wish)
         plots = [
             ranks_plot(names, self._full_ranks(wish.scheme)),
-            heat_plot(layers, SHARES, errors, wish.inputs, wish.initializer),
+            heat_plot(names, SHARES, self._errors(wish), self._inputs(wish), wish.initializer),
             front_plot(unit, wish.inputs),
         ]
         if self._pictures() is not None:
             source = self._allocation.samples.source
             plots.append(samples_plot(self._pictures(), source, random=self._allocation.origin.is_random))
-        inputs = wish.inputs
-        if wish.inputs != GAUSSIAN:
-            inputs = f"{wish.inputs} ({self._allocation.samples.source})"
         return {
             "key": "|".join(map(str, self._drawn)),
             "board": True,
-            "title": f"whole network · {len(names)} layers can be factorized · {inputs}, {wish.initializer}, "
-            f"{wish.scheme}",
+            "title": f"whole network · {len(names)} layers can be factorized · {self._choices(wish)}",
             "slider": {"label": "budget", "unit": f"× the {unit}", "min": smallest, "max": 1.0, "step": STEP,
                        "marks": _marks(smallest)},
             "readouts": self._readouts(),
             "plots": plots,
         }  # fmt: skip
+
+    def _choices(self, wish: Wish) -> str:
+        return f"{self._inputs(wish)}, {wish.initializer}, {wish.scheme}"
+
+    def _inputs(self, wish: Wish) -> str:
+        return wish.inputs if wish.inputs == GAUSSIAN else f"{wish.inputs} ({self._allocation.samples.source})"
+
+    def _errors(self, wish: Wish) -> np.ndarray:
+        """Errors (shares, layers) of the curves that are there, else NaN."""
+        found, nothing = self._allocation.errors(wish), np.full(len(SHARES), np.nan)
+        return np.stack([found.get(name, nothing) for name in self._network.names], axis=1)
 
     def _readouts(self) -> list[dict]:
         return [
@@ -140,6 +166,7 @@ class Board:
         return {
             "key": "|".join(map(str, (*wish.curves, wish.budget, self._pictures() is not None))),
             "value": wish.ratio,
+            "waiting": False,
             "slider": {"min": smallest, "marks": _marks(smallest)},
             "readouts": self._costs(plan) | self._agreement(self._judge.known(plan)),
             "plots": {

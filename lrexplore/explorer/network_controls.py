@@ -16,7 +16,7 @@ ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
 class NetworkControls:
     """Rows of controls in `box`. What a choice raises goes to `on_error`, and the control goes back.
 
-    `buttons` maps "pin", "keep", "unpin", "unpin_all", "see", "search", "measure" and "save" to functions.
+    `buttons` maps "pin", "keep", "unpin", "unpin_all", "see", "search", "measure", "save" and "resume" to functions.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class NetworkControls:
             "search": _button("find the smallest", "Halve the budget as long as the samples agree often enough"),
             "measure": _button("measure latency", "Time both networks on this device, in turns"),
             "save": _button("save", "Write the factorized network and its plan"),
+            "resume": _button("resume", "Go on with what was cancelled"),
         }
         for name, button in self.buttons.items():
             button.on_click(lambda _, press=buttons[name]: press())
@@ -72,10 +73,16 @@ class NetworkControls:
         state.observe(self._follow, names=list(self._bound))
         press = self.buttons
         pins = [self.layer, self.rank, *(press[name] for name in ("pin", "keep", "unpin", "unpin_all", "see"))]
-        goals = [self.agreement, press["search"], press["measure"], self.path, self.overwrite, press["save"]]
+        saving = [self.path, self.overwrite, press["save"]]
+        goals = [self.agreement, press["search"], press["measure"], *saving, press["resume"]]
         choices = [self.budget, self.method, self.inputs, self.initializer, self.scheme]
         self.rows = [w.HBox(row, layout=ROW) for row in (choices, pins, goals)]
         self.box = w.VBox(self.rows)
+
+    def allow(self, *, plan: bool, resume: bool) -> None:
+        """Enable what needs a plan where there is one, and "resume" where something was cancelled."""
+        for name, control in {**self.buttons, "rank": self.rank}.items():
+            control.disabled = not (resume if name == "resume" else plan)
 
     def close(self) -> None:
         """Unbind and close the widgets."""

@@ -70,13 +70,11 @@ def ranks_update(shares: np.ndarray, states: list[str], words: list[str]) -> dic
 
 def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: str, initializer: str) -> dict:
     """Error of each layer (columns) at shares of its full rank (rows), and where the plan stands."""
-    z = np.log10(np.clip(errors, LEAST_ERROR, 1)).astype(np.float32)
     heat = {
         "type": "heatmap",
         "x": names,
         "y": shares.astype(np.float32),
-        "z": z,
-        "customdata": errors.astype(np.float32),
+        **_shades(errors),
         "zmin": float(np.log10(LEAST_ERROR)),
         "zmax": 0.0,
         "colorscale": [[0, "#F3F8FC"], [0.35, "#B9D6EA"], [0.65, "#5C9CCB"], [0.85, "#1F5FA0"], [1, "#08264D"]],
@@ -121,6 +119,30 @@ def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: 
             },
         },
     }
+
+
+def _shades(errors: np.ndarray) -> dict:
+    return {"z": np.log10(np.clip(errors, LEAST_ERROR, 1)).astype(np.float32), "customdata": errors.astype(np.float32)}
+
+
+def filling_heat_plot(names: list[str], shares: np.ndarray, inputs: str, initializer: str) -> dict:
+    """The heat map while curves are computed, without what needs all of them; `filling_heat_update` fills it."""
+    nothing = np.full((len(shares), len(names)), np.nan)
+    plot = heat_plot(names, shares, nothing, inputs, initializer)
+    heat = plot["data"][0] | {"hoverongaps": False}
+    caption = (
+        f"Partial: a column appears when the curve of its layer is computed. Function error ({inputs}, {initializer}) "
+        "of a layer (column) at a share of its full rank (row): dark loses much. A budget is spent over all layers, so "
+        "ranks are chosen when the last column is there."
+    )
+    return plot | {"clicks": False, "caption": caption, "data": [heat]}
+
+
+def filling_heat_update(errors: np.ndarray) -> dict:
+    """A filling heat map's errors (shares, layers), NaN where the curve is not there yet."""
+    known = int(np.isfinite(errors).all(0).sum())
+    title = f"Error of each layer at each rank: {known} of {errors.shape[1]} layers so far"
+    return {"title": title, "data": {"0": _shades(errors)}}
 
 
 def heat_update(shares: np.ndarray) -> dict:

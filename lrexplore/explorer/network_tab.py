@@ -6,15 +6,16 @@ from threading import RLock
 import ipywidgets
 
 from lrexplore.explorer.allocation import Allocation, full_ranks
+from lrexplore.explorer.budget_slider import BudgetSlider
 from lrexplore.explorer.judge import Judge
 from lrexplore.explorer.network import Network
 from lrexplore.explorer.network_board import Board
 from lrexplore.explorer.network_controls import NetworkControls
+from lrexplore.explorer.network_requests import Request, measuring, saving, searching
 from lrexplore.explorer.network_state import NetworkState, Wish
-from lrexplore.explorer.network_work import Request, Work
+from lrexplore.explorer.network_work import Work
 from lrexplore.explorer.panel import Point
 from lrexplore.explorer.samples import PHOTOGRAPHS, YOUR_LOADER, Origin
-from lrexplore.explorer.saving import places, save_both
 from lrexplore.explorer.shown import error_text, shown
 from lrexplore.explorer.state import LAYER, State
 from lrexplore.explorer.worker import Token, Worker
@@ -43,18 +44,18 @@ class NetworkTab:
         buttons = {
             "pin": self._pin, "keep": self._keep, "unpin": self._unpin, "unpin_all": self._unpin_all,
             "see": self._see, "search": self._search, "measure": self._measure, "save": self._save,
+            "resume": self._resume,
         }  # fmt: skip
         self.controls = NetworkControls(self.state, network.names, source, buttons, self.show_error)
         self.widget = ipywidgets.VBox([self.controls.box, self.panel])
         self._good: Wish | None = None
-        self._moving_slider = False
-        self.panel.value = self.state.ratio
         self.state.observe(self._on_state, names=list(CHOICES))
         self.state.observe(self._show_rank, names="layer")
-        self.panel.observe(self._on_slider, names="value")
+        self._slider = BudgetSlider(self.panel, self.state, self._lock, self.show_error)
         self.panel.on_point(self._on_point)
         self.panel.on_cancel(self._on_cancel)
-        self._board.wait_for_curves()
+        self._board.wait(self.state.wish)
+        self._allow()
         self._start()
 
     def plan(self) -> RankPlan:
@@ -85,11 +86,14 @@ class NetworkTab:
     def _on_state(self, change) -> None:
         with self._lock:
             if change["name"] == "ratio":
-                self._move_slider()
+                self._slider.follow()
             self.panel.error = ""
             self._work.say("")
-            if self._allocation.ready(self.state.wish):
+            if self._ready():
                 self._draw()
+            else:
+                self._board.wait(self.state.wish)
+            self._allow()
             self._start()  # under the lock: what runs for an earlier choice shows nothing more
 
     def _draw(self) -> None:
@@ -104,27 +108,12 @@ class NetworkTab:
         self._board.show(wish)
         self._good = wish
         self._show_rank()
-
-    @shown
-    def _on_slider(self, change) -> None:
-        with self._lock:  # what another thread draws or sets meanwhile would be taken for the person's choice
-            if self._moving_slider:
-                return
-            try:
-                self.state.ratio = round(change["new"], 4)
-            finally:  # it was refused, or rounded
-                self._move_slider()
-
-    def _move_slider(self) -> None:
-        """Put the slider where the state is."""
-        self._moving_slider = True
-        try:
-            self.panel.value = self.state.ratio
-        finally:
-            self._moving_slider = False
+        self._allow()
 
     @shown
     def _on_point(self, point: Point) -> None:
+        if not self._ready():  # it was sent before the plots were dimmed
+            return
         if point.plot == "front":
             if point.trace < len(METHODS):
                 self.state.method = METHODS[point.trace]
@@ -140,9 +129,14 @@ class NetworkTab:
     @shown
     def _on_cancel(self) -> None:
         with self._lock:
+            stays = self._good is None or self._ready()
+            if not stays:
+                self._restore(self._good)
             self._work.stop()
             self._worker.cancel()
-            self._tell("cancelled: what is on screen stays as far as it is", 1.0)
+            self._allow(stopped=True)
+            what = "what is on screen stays as far as it is" if stays else "back to what was computed before"
+            self._tell(f"cancelled: {what}", 1.0)
 
     @shown
     def _pin(self) -> None:
@@ -170,40 +164,23 @@ class NetworkTab:
 
     @shown
     def _search(self) -> None:
-        least, wish = self.controls.agreement.value / 100, self.state.wish
-
-        def run(progress) -> str:
-            ratio = self._judge.smallest(wish, least, progress)
-            with self._lock:
-                progress(1, 1, "found")
-                self.state.ratio = ratio
-            return f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples"
-
-        self._ask(Request(run, kept=False))
+        self._ask(searching(self.state, self._judge, self._lock, self.controls.agreement.value / 100))
 
     @shown
     def _measure(self) -> None:
-        wish = self.state.wish
-
-        def run(progress) -> str:
-            self._allocation.measure(wish, progress)
-            return "latency measured: median of rounds in turns on this device"
-
-        self._ask(Request(run))
+        self._ask(measuring(self.state, self._allocation))
 
     @shown
     def _save(self) -> None:
-        wish = self.state.wish
-        network_path, plan_path = places(self.controls.path.value, overwrite=self.controls.overwrite.value)
+        path, overwrite = self.controls.path.value, self.controls.overwrite.value
+        self._ask(saving(self.state, self._allocation, path, overwrite=overwrite))
 
-        def run(progress) -> str:
-            network = self._allocation.network(wish, progress)
-            progress(0, 1, "writing")
-            return save_both(
-                network, self._allocation.plan(wish), network_path, plan_path, self._allocation.origin.architecture
-            )
-
-        self._ask(Request(run))
+    @shown
+    def _resume(self) -> None:
+        with self._lock:
+            self._work.resume()
+            self._allow()
+            self._start()
 
     def _ask(self, request: Request) -> None:
         self.panel.error = ""
@@ -215,6 +192,12 @@ class NetworkTab:
             self._work.job(Token())
         else:
             self._worker.submit(self._work.job)
+
+    def _ready(self) -> bool:
+        return self._allocation.ready(self.state.wish)
+
+    def _allow(self, *, stopped: bool = False) -> None:
+        self.controls.allow(plan=self._ready(), resume=stopped)
 
     def _full_rank(self, name: str) -> int:
         return self._network.full_rank(name, self.state.scheme)
@@ -237,7 +220,7 @@ class NetworkTab:
         with self._lock:
             self._tell("", 1.0)
             self.show_error(error)
-            if self._good is not None and not self._allocation.ready(self.state.wish):
+            if self._good is not None and not self._ready():
                 self._restore(self._good)
 
     def _restore(self, wish: Wish) -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import torch
 
@@ -11,23 +10,13 @@ from lrexplore.explorer.allocation import Allocation, Progress
 from lrexplore.explorer.compute import Stopped
 from lrexplore.explorer.judge import Judge
 from lrexplore.explorer.network_board import Board
+from lrexplore.explorer.network_requests import Request
 from lrexplore.explorer.network_state import NetworkState, Wish
 from lrexplore.explorer.threads import spare_cores
 from lrexplore.explorer.worker import Token
 from lrexplore.ranks import METHODS
 
-UPDATE_S = 0.12
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asked for by a button: `run(progress)` does it and says what came of it.
-
-    One that is `kept` begins again where a new choice stopped it; others are then forgotten.
-    """
-
-    run: Callable[[Progress], str]
-    kept: bool = True
+UPDATE_S, CURVES_S = 0.12, 0.25
 
 
 class Work:
@@ -63,6 +52,10 @@ class Work:
         """Leave what is on screen as far as it is, until something else is chosen."""
         self._request, self._stopped = None, self._state.wish
 
+    def resume(self) -> None:
+        """Go on with what is on screen."""
+        self._stopped = None
+
     def job(self, token: Token) -> None:
         """Everything that is missing; returns early once the token is cancelled."""
         sent = 0.0
@@ -87,7 +80,7 @@ class Work:
         if wish == self._stopped:
             return
         if not self._allocation.ready(wish):
-            self._allocation.prepare(wish, progress)
+            self._allocation.prepare(wish, self._drawing_curves(wish, progress))
             self._redraw(progress)
         if self._request:
             self._do(self._request, progress)
@@ -103,6 +96,21 @@ class Work:
             self._shown(progress, lambda: self._board.show_verdict(self._allocation.plan(wish)))
         self._draw_fronts(wish, progress)
         self._shown(progress, lambda: self._tell(self._said, 1.0))
+
+    def _drawing_curves(self, wish: Wish, progress: Progress) -> Progress:
+        """`progress` that also draws the curves found so far, not too often."""
+        drawn, drawn_s = 0, time.monotonic()
+
+        def progress_and_draw(done: int, total: int, what: str) -> None:
+            nonlocal drawn, drawn_s
+            with self._lock:
+                progress(done, total, what)
+                known = len(self._allocation.errors(wish))
+                if known > drawn and time.monotonic() - drawn_s >= CURVES_S:
+                    self._board.show_curves(wish)
+                    drawn, drawn_s = known, time.monotonic()
+
+        return progress_and_draw
 
     def _do(self, request: Request, progress: Progress) -> None:
         try:

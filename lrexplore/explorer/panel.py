@@ -10,6 +10,7 @@ A frame is a dict of plain values and numpy arrays:
 - `max_rank`, `ranks` (those of the tables), `marks` ({"rank", "label"}): the rank control; not on a board.
 - `readouts`: {"id", "label", "note", "unit", "format" ("3g" | "int" | "pct" | "si")} with `values`, one a rank, or
   `texts`; on a board with one `value` (None while unknown: `missing` is shown) or `text`.
+- `waiting` True, on a board only: all is dimmed and nothing can be moved, for it is not what is chosen.
 - `shared_legend` True: one legend above all plots, which hides and shows curves in all of them.
 - `slider`, on a board only: {"label", "unit", "min", "max", "step", "marks": [{"value", "label"}]}; it sets `value`.
 - `plots`: {"id", "label", "caption", "data" (plotly traces), "layout"} drawn in a grid; `wide` True takes a row.
@@ -21,7 +22,8 @@ A frame is a dict of plain values and numpy arrays:
 
 A patch has the frame's `key` and any of: `plots` {id: {"data": {trace: attributes} or all traces anew as a list,
 "layout", "title", "caption", "images": {number: changes}}}, `by_rank` {id: {entry: values}}, `readouts` {id: values or,
-on a board, changes}, `title`, `slider`, and `value`, the slider's value that it answers.
+on a board, changes}, `title`, `waiting`, `slider`, and `value`, the slider's value that it answers: the slider goes
+there unless the person has moved on.
 """
 
 import base64

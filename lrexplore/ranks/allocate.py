@@ -91,9 +91,11 @@ class Network:
     @classmethod
     def of(
         cls, model, *, initializer=None, scheme="channel", loader=None, calibration=None, weights=None, pinned=None,
-        rank_multiple=1, example_input=None, use_cache=True, progress=None,
+        rank_multiple=1, example_input=None, use_cache=True, progress=None, on_curve=None,
     ) -> "Network":  # fmt: skip
-        """The network with its curves, on the inputs of `loader` or `calibration` if given; see `allocate`."""
+        """The network with its curves, on the inputs of `loader` or `calibration` if given; see `allocate`.
+
+        `on_curve` is that of `layer_curves`."""
         if scheme not in (*SCHEMES, "best"):
             raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, best, got {scheme!r}. Choose one.")
         if isinstance(weights, str) and weights not in WEIGHTS:
@@ -119,7 +121,7 @@ class Network:
         schemes = SCHEMES if scheme == "best" else (scheme,)
         curves = layer_curves(
             model, layers, initializer=initializer, schemes=schemes, calibration=calibration, use_cache=use_cache,
-            progress=progress,
+            progress=progress, on_curve=on_curve,
         )  # fmt: skip
         if isinstance(weights, dict):
             weights = dict(weights)

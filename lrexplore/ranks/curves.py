@@ -55,12 +55,14 @@ def layer_curves(
     calibration=None,
     use_cache: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
+    on_curve: Callable[[LayerCurve], None] | None = None,
 ) -> dict[tuple[str, str], LayerCurve]:
     """(layer name, scheme) -> curve of every layer that can be factorized.
 
     With a `calibration` errors are those on its held-out inputs, without one those on Gaussian inputs. For a grouped
     convolution the mean over its groups. Curves are kept on disk under a hash of weight, inputs and options
-    (`cache_folder`). `progress(done, total, name)` is called before each curve and once at the end.
+    (`cache_folder`). `progress(done, total, name)` is called before each curve and once at the end, `on_curve(curve)`
+    with each as it is found.
     """
     find_initializer(initializer)
     wanted = [(layer, scheme) for layer in layers if layer.skip_reason is None for scheme in schemes]
@@ -71,7 +73,10 @@ def layer_curves(
         # With a kernel of one row both schemes are one matrix.
         if layer.kernel_size[0] == 1 and scheme == "spatial" and ("channel" in schemes):
             continue
-        curves[layer.name, scheme] = _curve(model, layer, scheme, initializer, calibration, use_cache)
+        curve = _curve(model, layer, scheme, initializer, calibration, use_cache)
+        curves[layer.name, scheme] = curve
+        if on_curve:
+            on_curve(curve)
     if progress:
         progress(len(wanted), len(wanted), "")
     return curves

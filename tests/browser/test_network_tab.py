@@ -15,6 +15,8 @@ explorer
 """
 WORK = """
 from threading import Event, Thread
+from lrexplore.explorer import network_work
+from lrexplore.ranks import curves
 
 def draw_until(done):
     page = explorer.page("Network")
@@ -24,6 +26,14 @@ def draw_until(done):
 
 done = Event()
 work = Thread(target=draw_until, args=[done])
+
+def gated_curve(model, layer, *rest):
+    assert layer.name != "grouped" or gate.wait(60)
+    return curve(model, layer, *rest)
+
+gate, curve = Event(), curves._curve
+gate.set()
+curves._curve, network_work.CURVES_S = gated_curve, 0
 """
 PAGE = "explorer.page('Network')"
 HEIGHTS = "() => document.querySelector('[data-plot-id=ranks]').data.map(({y}) => [...y])"
@@ -141,7 +151,7 @@ def test_plan_and_network_are_written_where_the_box_says(shown, tmp_path):
 
 def test_a_choice_that_cannot_be_is_told_in_this_page(shown):
     page = shown.page
-    shown.kernel_value(f"[{PAGE}._on_slider({{'new': 0.001}})]")
+    shown.kernel_value(f"{PAGE}.panel.set_state({{'value': 0.001}})")
     alert = page.get_by_role("alert").filter(has_text="must be at least")
     alert.wait_for(state="visible")
     alert.get_by_role("button", name="Close the error").click()
@@ -194,3 +204,20 @@ def test_no_key_is_lost_while_long_work_draws_all_the_time(shown):
         shown.kernel_value("[done.set(), work.join()]")
     assert float(slider(page).input_value()) == 0.3
     assert shown.kernel_value(f"[{PAGE}.state.ratio, {PAGE}.panel.value]") == [0.3, 0.3]
+
+
+def test_the_map_fills_while_curves_are_computed_and_cancel_goes_back(shown):
+    page = shown.page
+    shown.kernel_value("gate.clear()")
+    page.get_by_label("scheme", exact=True).last.select_option("spatial")
+    page.get_by_role("heading", name="2 of 5 layers so far").first.wait_for()
+    assert "partial" in page.locator(".lrx-is-board .lrx-title").inner_text()
+    assert slider(page).count() == 0
+    assert page.get_by_role("button", name="save", exact=True).is_disabled()
+    finite = "() => document.querySelector('[data-plot-id=heat]').data[0].z[0].filter(Number.isFinite).length"
+    page.wait_for_function(f"() => ({finite})() === 2")
+    page.get_by_role("button", name="cancel").last.click()
+    shown.kernel_value("gate.set()")
+    shown.wait_for_value(f"{PAGE}.state.scheme", "channel")
+    slider(page).wait_for()
+    assert page.get_by_role("button", name="save", exact=True).is_enabled()

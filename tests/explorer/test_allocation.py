@@ -57,9 +57,10 @@ def test_the_smallest_ratio_is_reached_rounded_up(model):
 def test_the_errors_on_the_map_are_those_of_the_curves(model):
     wish = Wish()
     allocation = prepared(model, wish)
-    names, errors = allocation.errors(wish)
-    curve = allocation._allocators[wish.curves].curves["wide", "channel"]
-    np.testing.assert_array_equal(errors[:, names.index("wide")], [curve.error(rank) for rank in full_ranks(16)])
+    errors = allocation.errors(wish)
+    curves = allocation._allocators[wish.curves].curves
+    assert list(errors) == [name for name, _ in curves]
+    np.testing.assert_array_equal(errors["wide"], [curves["wide", "channel"].error(rank) for rank in full_ranks(16)])
     assert full_ranks(16)[[0, -1]].tolist() == [1, 16]
 
 

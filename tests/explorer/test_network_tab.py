@@ -172,7 +172,8 @@ def test_a_budget_that_comes_while_long_work_draws_is_not_lost(page, sent, monke
 
     page_lock = page._lock
     thread = Thread(target=page.panel.set_state, args=({"value": 0.35},))
-    monkeypatch.setattr(page, "_lock", TellingLock())
+    for owner in (page, page._slider):
+        monkeypatch.setattr(owner, "_lock", TellingLock())
     monkeypatch.setattr(page._board, "show", show_once_a_key_waits)
     with page._lock:
         page._draw()

@@ -161,7 +161,8 @@ export class Panel {
     this.schedule();
   }
 
-  write({ title, board, slider, readouts }) {
+  write({ title, board, slider, readouts, waiting }) {
+    this.choice.inert = this.gallery.root.inert = this.root.classList.toggle("lrx-waits", waiting);
     const chooser = board ? this.slider.root : this.rankControl.root;
     if (this.choice.firstChild !== chooser) this.choice.replaceChildren(chooser);
     this.choice.hidden = board && !slider;

@@ -65,7 +65,7 @@ export class Store extends EventTarget {
       Object.assign(frame.readouts[index], isPacked(packed) ? { values: decode(packed).values } : packed);
       Object.assign(raw.readouts[index], isPacked(packed) ? { values: packed } : packed);
     }
-    if (patch.title !== undefined) frame.title = raw.title = patch.title;
+    for (const name of ["title", "waiting"]) if (patch[name] !== undefined) frame[name] = raw[name] = patch[name];
     if (patch.slider) for (const held of [frame.slider, raw.slider]) Object.assign(held, patch.slider);
     if (patch.value !== undefined) this.answer(patch.value);
     this.dispatchEvent(new CustomEvent("patch", { detail: touched }));
@@ -120,6 +120,7 @@ function readFrame(raw) {
     key: raw.key,
     title: raw.title ?? "",
     board: raw.board ?? false,
+    waiting: raw.waiting ?? false,
     sharedLegend: raw.shared_legend ?? false,
     slider: raw.slider ? { ...raw.slider } : null,
     maxRank: Math.max(1, raw.max_rank ?? 1),
