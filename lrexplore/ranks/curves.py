@@ -24,8 +24,11 @@ from lrexplore.ranks.cache import digest, keep, recall
 
 GAUSSIAN, YOURS = "Gaussian inputs", "your inputs"
 _FORMAT = 1
-# Points of a curve, by what one costs; between them the logarithm of the error is interpolated.
+# Points of a curve, by what one costs.
 _NUM_POINTS = {"nested": 40, "rerun": 8}
+# Between points whose errors differ by more than this factor a straight line, which a convex curve never passes,
+# stands for the error, else one in the logarithm: that falls to the 0 of the full rank within two ranks.
+_STEEP = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,7 @@ def _curve(model, layer: Layer, scheme: str, initializer: str, calibration, use_
     key = None
     if use_cache:
         seen = [x for norm in norms if norm for x in norm]
-        seen += [x for entry in entries if entry for x in _fingerprint(entry)]
+        seen += [x for entry in entries if entry for x in fingerprint(entry)]
         options = (_FORMAT, initializer, scheme, layer.follows.activation, sorted(_NUM_POINTS.items()))
         key = digest(*options, *weights, *seen)
     kept = recall(key) if key else None
@@ -109,7 +112,7 @@ def _curve(model, layer: Layer, scheme: str, initializer: str, calibration, use_
     return LayerCurve(layer.name, scheme, inputs, kept["ranks"], _every_rank(kept["ranks"], kept["errors"]))
 
 
-def _fingerprint(entry: LayerInputs) -> list:
+def fingerprint(entry: LayerInputs) -> list:
     """What tells one calibration of a layer from another, without reading all of its second moment."""
     return [
         entry.mean, entry.second_moment.diagonal(), entry.scale, entry.shift, entry.held_out[:64],
@@ -132,9 +135,12 @@ def _points(problem: Problem, initializer: str, entry: LayerInputs | None) -> tu
 
 
 def _every_rank(ranks: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Errors at ranks 1..ranks[-1], never rising; between the points straight in the logarithm."""
+    """Errors at ranks 1..ranks[-1], never rising; between the points as `_STEEP` says."""
     errors = np.minimum.accumulate(np.maximum(errors, 1e-12))
     wanted = np.arange(1, ranks[-1] + 1)
-    found = np.exp(np.interp(wanted, ranks, np.log(errors)))
+    gentle = np.exp(np.interp(wanted, ranks, np.log(errors)))
+    after = np.searchsorted(ranks, wanted)
+    steep = errors[np.maximum(after - 1, 0)] > _STEEP * errors[after]
+    found = np.where(steep, np.interp(wanted, ranks, errors), gentle)
     found[ranks - 1] = errors
     return np.where(found <= 1e-12, 0.0, found)

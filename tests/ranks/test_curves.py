@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch import nn
 
 from lrexplore.calibration import calibrate
 from lrexplore.dual import function_error
-from lrexplore.init import initialize, input_error
+from lrexplore.init import Problem, each_rank, initialize, input_error, input_errors
 from lrexplore.nn import batch_norm_of, find_layers, weights_of
 from lrexplore.ranks import GAUSSIAN, YOURS, cache, cache_folder, layer_curves
 
@@ -34,6 +35,24 @@ def test_curves_on_real_inputs_are_the_errors_on_the_held_out_ones(model, images
         entry, activation = calibration[layer.name], layer.follows.activation
         factors = initialize(weight, 3, initializer="whitened", activation=activation, calibration=entry)
         assert curve.error(3) <= input_error(weight, factors, entry, activation=activation) * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("initializer", ["function", "whitened"])
+def test_ranks_between_two_points_have_nearly_the_error_that_is_measured_there(initializer):
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Linear(60, 60), nn.ReLU()).eval()
+    calibration = calibrate(wide, torch.randn(2048, 60).split(256)) if initializer == "whitened" else None
+    curve = layer_curves(wide, find_layers(wide), initializer=initializer, calibration=calibration)["0", "channel"]
+    between = [rank for rank in range(1, 60) if rank not in curve.measured][::6] + [57, 59]
+    for rank in between:
+        problem = Problem.of(wide[0].weight.detach(), "channel", "relu", None)
+        if calibration is None:
+            [point] = each_rank(problem, initializer, [rank])
+            measured = float(point.function_error)
+        else:
+            measured = float(input_errors(problem, initializer, [rank], calibration["0"]))
+        # Eight points: a chord in the logarithm lies up to a sixth below, a straight one to the 0 at the end above.
+        assert 0.8 * measured <= curve.error(rank) <= 1.5 * measured + 0.01
 
 
 def _count_computed(monkeypatch):
