@@ -7,13 +7,14 @@ from threading import RLock
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from lrexplore.calibration import Calibration
+from lrexplore.calibration import Calibration, first_inputs
 from lrexplore.explorer.network_state import Wish
 from lrexplore.explorer.samples import Origin, Samples
 from lrexplore.nn.latency import paired_latency_ms
-from lrexplore.ranks import YOURS, LayerCurve, RankPlan, factorize
+from lrexplore.ranks import PLAIN, YOURS, LayerCurve, RankPlan, factorize
+from lrexplore.ranks.allocate import NUM_PROBES
 from lrexplore.ranks.allocate import Network as Allocator
 
 QUICK_STATES, THOROUGH_STATES, MAX_PLANS, MAX_NETWORKS = 40, 2000, 400, 3
@@ -40,6 +41,7 @@ class Allocation:
     def __init__(self, model: nn.Module, origin: Origin):
         self.model, self.origin = model, origin
         self._allocators: dict[tuple, Allocator] = {}
+        self._weighed: dict[tuple, Allocator] = {}
         self._columns: dict[tuple, dict[str, np.ndarray]] = {}
         self._plans: OrderedDict[tuple, RankPlan] = OrderedDict()
         self._networks: OrderedDict[RankPlan, nn.Module] = OrderedDict()
@@ -54,10 +56,12 @@ class Allocation:
 
     def ready(self, wish: Wish) -> bool:
         """Whether a plan for this can be made at once."""
-        return wish.curves in self._allocators and (wish.budget != "latency_ratio" or wish.scheme in self._timed)
+        if wish.curves not in (self._allocators if wish.weights == PLAIN else self._weighed):
+            return False
+        return wish.budget != "latency_ratio" or wish.scheme in self._timed
 
     def prepare(self, wish: Wish, progress: Progress) -> None:
-        """Compute what plans need: the calibration, the curves of all layers, the layers' times on this device."""
+        """Compute what plans need: calibration, curves, weights and times on this device of all layers."""
         inputs, initializer, scheme = wish.curves
         if wish.curves not in self._allocators:
             calibration = self._calibrated(progress) if inputs == YOURS else None
@@ -70,6 +74,12 @@ class Allocation:
             known = next(iter(self._allocators.values()), found)
             with self._lock:
                 self._allocators[wish.curves] = replace(found, latency=known.latency)
+        if wish.weights != PLAIN and wish.curves not in self._weighed:
+            found = self._allocators[wish.curves].weighed(
+                self._probes(), progress=lambda done, total, name: progress(done, total, f"sensitivity of {name}")
+            )
+            with self._lock:
+                self._weighed[wish.curves] = found
         if wish.budget == "latency_ratio" and wish.scheme not in self._timed:
             self._time_layers(self._allocators[wish.curves], progress)
             self._timed.add(wish.scheme)
@@ -144,8 +154,17 @@ class Allocation:
         before, after = paired_latency_ms([lambda: self.model(batch), lambda: made(batch)], device)
         self._latencies[self.plan(wish)] = after / before
 
+    @property
+    def num_probes(self) -> int:
+        """How many of the samples sensitivities are measured on."""
+        return sum(len(batch) for batch in self._probes())
+
+    def _probes(self) -> list[Tensor]:
+        return first_inputs(self.samples.fit, NUM_PROBES)[0]
+
     def _allocator(self, wish: Wish) -> Allocator:
-        return self._allocators[wish.curves].with_pins(dict(wish.pins))
+        known = self._allocators if wish.weights == PLAIN else self._weighed
+        return known[wish.curves].with_pins(dict(wish.pins))
 
     def _calibrated(self, progress: Progress) -> Calibration:
         samples = self.samples

@@ -19,9 +19,10 @@ from lrexplore.explorer.network_figures import (
     samples_plot,
     samples_update,
 )
+from lrexplore.explorer.network_readouts import agreement_readouts, blank_readouts, cost_readouts, missing_agreement
 from lrexplore.explorer.network_state import BUDGETS, Wish
 from lrexplore.explorer.panel import PlotPanel
-from lrexplore.ranks import GAUSSIAN, RankPlan
+from lrexplore.ranks import GAUSSIAN, PLAIN, RankPlan
 
 STEP = 0.005
 
@@ -32,7 +33,7 @@ class Board:
     def __init__(self, network: Network, allocation: Allocation, judge: Judge):
         self.panel = PlotPanel()
         self._network, self._allocation, self._judge = network, allocation, judge
-        self._drawn: tuple | None = None
+        self._drawn = ""
         self._no_samples = ""
         self._worded: RankPlan | None = None
         self._device = str(next(network.model.parameters()).device)
@@ -43,8 +44,7 @@ class Board:
 
         The slider is left where it is: a person may be moving it just now.
         """
-        drawn = (*wish.curves, wish.budget, self._pictures() is not None)
-        patch = self._patch(wish)
+        drawn, patch = self._key(wish), self._patch(wish)
         if drawn == self._drawn:
             self.panel.amend(patch)
             return
@@ -56,7 +56,7 @@ class Board:
     def wait(self, wish: Wish) -> None:
         """Say that what is on screen is not what is chosen: it is dimmed, and nothing in it can be moved."""
         if self.panel.frame:
-            if self._drawn != ("partial", *wish.curves):
+            if self._drawn != _filling_key(wish):
                 self._amend({"waiting": True})
             return
         title = f"whole network · the curves of {len(self._network.names)} layers are computed first"
@@ -64,7 +64,7 @@ class Board:
 
     def show_curves(self, wish: Wish) -> None:
         """Draw the curves that are there so far, and nothing that needs all of them."""
-        drawn = ("partial", *wish.curves)
+        drawn = _filling_key(wish)
         errors, inputs = self._errors(wish), self._inputs(wish)
         known = int(np.isfinite(errors).all(0).sum())
         title = f"whole network · partial: {known} of {len(self._network.names)} layers so far · {self._choices(wish)}"
@@ -72,7 +72,7 @@ class Board:
             self._drawn = drawn
             plot = filling_heat_plot(self._network.names, SHARES, inputs, wish.initializer)
             self.panel.show(
-                {"key": "|".join(drawn), "board": True, "title": title, "readouts": [], "plots": [plot]}
+                {"key": drawn, "board": True, "title": title, "readouts": [], "plots": [plot]}
             )
         self._amend({"title": title, "plots": {"heat": filling_heat_update(errors)}})
 
@@ -117,23 +117,27 @@ class Board:
         plots = [
             ranks_plot(names, self._full_ranks(wish.scheme)),
             heat_plot(names, SHARES, self._errors(wish), self._inputs(wish), wish.initializer),
-            front_plot(unit, wish.inputs),
+            front_plot(unit, wish.inputs, weighed=wish.weights != PLAIN),
         ]
         if self._pictures() is not None:
             source = self._allocation.samples.source
             plots.append(samples_plot(self._pictures(), source, random=self._allocation.origin.is_random))
         return {
-            "key": "|".join(map(str, self._drawn)),
+            "key": self._key(wish),
             "board": True,
             "title": f"whole network · {len(names)} layers can be factorized · {self._choices(wish)}",
             "slider": {"label": "budget", "unit": f"× the {unit}", "min": smallest, "max": 1.0, "step": STEP,
                        "marks": _marks(smallest)},
-            "readouts": self._readouts(),
+            "readouts": blank_readouts(),
             "plots": plots,
         }  # fmt: skip
 
+    def _key(self, wish: Wish) -> str:
+        return "|".join((*wish.curves, wish.weights, wish.budget, str(self._pictures() is not None)))
+
     def _choices(self, wish: Wish) -> str:
-        return f"{self._inputs(wish)}, {wish.initializer}, {wish.scheme}"
+        weights = "" if wish.weights == PLAIN else f", layers weighed by {wish.weights}"
+        return f"{self._inputs(wish)}, {wish.initializer}, {wish.scheme}{weights}"
 
     def _inputs(self, wish: Wish) -> str:
         return wish.inputs if wish.inputs == GAUSSIAN else f"{wish.inputs} ({self._allocation.samples.source})"
@@ -142,16 +146,6 @@ class Board:
         """Errors (shares, layers) of the curves that are there, else NaN."""
         found, nothing = self._allocation.errors(wish), np.full(len(SHARES), np.nan)
         return np.stack([found.get(name, nothing) for name in self._network.names], axis=1)
-
-    def _readouts(self) -> list[dict]:
-        return [
-            {"id": "error", "label": "predicted error", "format": "3g", "value": None},
-            {"id": "parameters", "label": "parameters", "format": "3g", "value": None},
-            {"id": "flops", "label": "multiply-adds", "format": "3g", "value": None, "missing": "unknown"},
-            {"id": "latency", "label": "latency", "format": "3g", "value": None, "missing": "–"},
-            {"id": "agreement", "label": "top-1 agreement", "format": "pct", "value": None},
-            {"id": "divergence", "label": "KL divergence", "format": "3g", "value": None, "unit": "nats"},
-        ]
 
     def _patch(self, wish: Wish) -> dict:
         """Everything that a plan moves."""
@@ -164,7 +158,7 @@ class Board:
             self._worded = None
             samples = {"samples": {"images": self._words(self._judge.known(None), None)}}
         return {
-            "key": "|".join(map(str, (*wish.curves, wish.budget, self._pictures() is not None))),
+            "key": self._key(wish),
             "value": wish.ratio,
             "waiting": False,
             "slider": {"min": smallest, "marks": _marks(smallest)},
@@ -190,37 +184,19 @@ class Board:
             pinned = ", pinned" if name in pins else ""
             words.append(
                 f"{name}<br>{rank}{pinned}<br>{kept:.3g} × its parameters<br>function error {layer.error:.3g}"
+                + ("" if wish.weights == PLAIN else f" × sensitivity {layer.weight:.3g}")
             )
         return np.array(shares), states, words
 
     def _costs(self, plan: RankPlan) -> dict[str, dict]:
-        gap = "" if plan.gap is None else " · proven the least" if plan.gap == 0 else f" · at most {plan.gap:.1%} above"
-        flops, timed = plan.flops, self._allocation.latency_ratio(plan)
-        return {
-            "error": {
-                "value": plan.error,
-                "note": f"sum over {len(self._network.names)} layers · {plan.inputs}{gap}",
-            },
-            "parameters": {"value": plan.parameter_ratio, "note": f"× {plan.parameters[0] / 1e6:.3g} M"},
-            "flops": {"value": plan.flop_ratio, "note": f"× {flops[0] / 1e9:.3g} G an input" if flops else ""},
-            "latency": {
-                "value": timed,
-                "note": f"after / before, measured in turns on {self._device}" if timed else "not measured yet",
-            },
-        }
+        num_layers, weighed = len(self._network.names), plan.weights != PLAIN
+        num_probes = self._allocation.num_probes if weighed else 0
+        return cost_readouts(plan, num_layers, num_probes, self._allocation.latency_ratio(plan), self._device)
 
     def _agreement(self, verdict: Verdict | None) -> dict[str, dict]:
         if self._no_samples:
-            missing = {"value": None, "missing": "no samples", "note": self._no_samples}
-            return {"agreement": missing, "divergence": {"value": None, "missing": "no samples", "note": ""}}
-        where = ""
-        if self._judge.known(None) is not None:
-            samples = self._allocation.samples
-            where = f"on {samples.num_judged} inputs: {samples.source}"
-        return {
-            "agreement": {"value": verdict and verdict.agreement, "missing": "…", "note": f"same first class {where}"},
-            "divergence": {"value": verdict and verdict.divergence, "missing": "…", "note": "of its probabilities"},
-        }
+            return missing_agreement(self._no_samples)
+        return agreement_readouts(verdict, self._allocation.samples if self._judge.known(None) else None)
 
     def _words(self, original: Verdict, verdict: Verdict | None) -> dict:
         lines, marks = [], []
@@ -237,6 +213,10 @@ class Board:
     def _said(self, number: int, share: float) -> str:
         name = self._class_names[number] if self._class_names else f"class {number}"
         return f"{name}, {share:.0%}"
+
+
+def _filling_key(wish: Wish) -> str:
+    return "|".join(("partial", *wish.curves))
 
 
 def _marks(smallest: float) -> list[dict]:

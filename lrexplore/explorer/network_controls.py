@@ -7,9 +7,21 @@ from traitlets import TraitError
 
 from lrexplore.explorer.network_state import BUDGETS, INITIALIZERS, NetworkState
 from lrexplore.linalg import SCHEMES
-from lrexplore.ranks import GAUSSIAN, METHODS, YOURS
+from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, SENSITIVITY, WEIGHTS, YOURS
+from lrexplore.ranks.allocate import NUM_PROBES
+from lrexplore.ranks.sensitivity import PROBE_SCALE
 
 WIDE = {"description_width": "initial"}
+BOUND = ("budget", "method", "inputs", "initializer", "scheme", "weights", "layer")
+MEANINGS = {
+    PLAIN: "<small>Layer weights, plain: every layer counts 1, however far it moves what the network says.</small>",
+    SENSITIVITY: (
+        "<small>Layer weights, sensitivity: a layer's error counts by how far the network's output moved (KL "
+        f"divergence of its classes, nats) when that layer alone was factorized at {PROBE_SCALE:g} of its full rank, "
+        f"on at most {NUM_PROBES} of the calibration inputs. Assumes that movements add up and grow in step with the "
+        "error. Costs a pass of these inputs through the network for every layer, once: it is kept on disk.</small>"
+    ),
+}
 ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
 
 
@@ -37,6 +49,8 @@ class NetworkControls:
         self.inputs = _picker("inputs", inputs, "What the errors are for; yours are calibrated on first", 320)
         self.initializer = _picker("initializer", INITIALIZERS[state.inputs], "How the factors are made", 220)
         self.scheme = _picker("scheme", (*SCHEMES, "best"), "How kernels are made matrices; best: chosen by layer", 165)
+        self.weights = _picker("layer weights", WEIGHTS, "What a layer's error counts in the total", 200)
+        self.meaning = w.HTML(MEANINGS[state.weights])
         self.layer = _picker("layer", names, "The layer to pin; a click on a bar chooses it too", 300)
         self.rank = w.BoundedIntText(
             description="rank", min=1, max=10**6, tooltip="Rank to pin the layer at", style=WIDE,
@@ -64,9 +78,7 @@ class NetworkControls:
         }
         for name, button in self.buttons.items():
             button.on_click(lambda _, press=buttons[name]: press())
-        self._bound = {
-            name: getattr(self, name) for name in ("budget", "method", "inputs", "initializer", "scheme", "layer")
-        }
+        self._bound = {name: getattr(self, name) for name in BOUND}
         for name, picker in self._bound.items():
             picker.value = getattr(state, name)
             picker.observe(lambda change, name=name: self._choose(name, change["new"]), names="value")
@@ -75,8 +87,8 @@ class NetworkControls:
         pins = [self.layer, self.rank, *(press[name] for name in ("pin", "keep", "unpin", "unpin_all", "see"))]
         saving = [self.path, self.overwrite, press["save"]]
         goals = [self.agreement, press["search"], press["measure"], *saving, press["resume"]]
-        choices = [self.budget, self.method, self.inputs, self.initializer, self.scheme]
-        self.rows = [w.HBox(row, layout=ROW) for row in (choices, pins, goals)]
+        choices = [self.budget, self.method, self.inputs, self.initializer, self.scheme, self.weights]
+        self.rows = [w.HBox(row, layout=ROW) for row in (choices, [self.meaning], pins, goals)]
         self.box = w.VBox(self.rows)
 
     def allow(self, *, plan: bool, resume: bool) -> None:
@@ -107,6 +119,8 @@ class NetworkControls:
         self._following = True
         if change["name"] == "initializer":
             self.initializer.options = INITIALIZERS[self._state.inputs]
+        if change["name"] == "weights":
+            self.meaning.value = MEANINGS[change["new"]]
         self._bound[change["name"]].value = change["new"]
         self._following = False
 

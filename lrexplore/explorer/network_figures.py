@@ -150,8 +150,12 @@ def heat_update(shares: np.ndarray) -> dict:
     return {"1": {"y": shares.astype(np.float32)}}
 
 
-def front_plot(unit: str, inputs: str) -> dict:
-    """Predicted error against cost, a line a method, and the plan on screen. `front_update` fills it."""
+def front_plot(unit: str, inputs: str, *, weighed: bool = False) -> dict:
+    """Predicted error against cost, a line a method, and the plan on screen. `front_update` fills it.
+
+    `weighed` says that layers count by how far they move the network's output.
+    """
+    times = ", each times how far it moves the network's output," if weighed else ""
     data = []
     for name, (color, dash, symbol) in METHOD_STYLES.items():
         data.append(
@@ -181,8 +185,8 @@ def front_plot(unit: str, inputs: str) -> dict:
     return {
         "id": "front",
         "label": f"Predicted error against {unit}",
-        "caption": f"The sum of the layers' function errors ({inputs}) at each budget, for our allocation and for "
-        "rules that others use, with the pins on screen. Lower is better; the star is the plan on screen. Click a "
+        "caption": f"The sum of the layers' function errors ({inputs}){times} at each budget, for our allocation and "
+        "for rules that others use, with the pins on screen. Lower is better; the star is the plan on screen. Click a "
         "point to take its budget and method.",
         "clicks": True,
         "data": data,

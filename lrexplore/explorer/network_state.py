@@ -8,7 +8,7 @@ import traitlets as t
 from lrexplore.explorer.network import Network
 from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import SCHEMES
-from lrexplore.ranks import GAUSSIAN, METHODS, YOURS
+from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, WEIGHTS, YOURS
 
 BUDGETS = {"parameter_ratio": "parameters", "flop_ratio": "multiply-adds", "latency_ratio": "latency"}
 INITIALIZERS = {
@@ -27,6 +27,7 @@ class Wish:
     inputs: str = GAUSSIAN
     initializer: str = "function"
     scheme: str = "channel"
+    weights: str = PLAIN
     pins: tuple[tuple[str, int | None], ...] = ()
 
     @property
@@ -36,7 +37,7 @@ class Wish:
 
 
 class NetworkState(t.HasTraits):
-    """`budget` (what is limited), `ratio`, `method`, `inputs`, `initializer`, `scheme`, `pinned`, `layer`.
+    """`budget` (what is limited), `ratio`, `method`, `inputs`, `initializer`, `scheme`, `weights`, `pinned`, `layer`.
 
     `pinned` maps layers to a rank, or to None for "as it is". A choice that no plan meets raises TraitError, which
     says the smallest ratio that can be reached, and changes nothing. `layer` is the one the pin controls are about.
@@ -48,6 +49,7 @@ class NetworkState(t.HasTraits):
     inputs = t.Enum((GAUSSIAN, YOURS), GAUSSIAN)
     initializer = t.Unicode("function")
     scheme = t.Enum((*SCHEMES, "best"), "channel")
+    weights = t.Enum(WEIGHTS, PLAIN)
     pinned = t.Dict()
     layer = t.Unicode()
 
@@ -59,10 +61,10 @@ class NetworkState(t.HasTraits):
     @property
     def wish(self) -> Wish:
         """All choices as one value."""
-        names = ("budget", "ratio", "method", "inputs", "initializer", "scheme")
+        names = ("budget", "ratio", "method", "inputs", "initializer", "scheme", "weights")
         return Wish(*(getattr(self, name) for name in names), pins=_pins(self.pinned))
 
-    @t.validate("budget", "ratio", "method", "scheme")
+    @t.validate("budget", "ratio", "method", "scheme", "weights")
     def _check_choice(self, proposal):
         self._try(replace(self.wish, **{proposal["trait"].name: proposal["value"]}))
         return proposal["value"]

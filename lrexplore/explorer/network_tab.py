@@ -21,7 +21,7 @@ from lrexplore.explorer.state import LAYER, State
 from lrexplore.explorer.worker import Token, Worker
 from lrexplore.ranks import METHODS, RankPlan
 
-CHOICES = ("inputs", "initializer", "scheme", "budget", "ratio", "method", "pinned")
+CHOICES = ("inputs", "initializer", "scheme", "weights", "budget", "ratio", "method", "pinned")
 REST_S = 0.6
 
 

@@ -99,7 +99,7 @@ class Work:
 
     def _drawing_curves(self, wish: Wish, progress: Progress) -> Progress:
         """`progress` that also draws the curves found so far, not too often."""
-        drawn, drawn_s = 0, time.monotonic()
+        drawn, drawn_s = len(self._allocation.errors(wish)), time.monotonic()
 
         def progress_and_draw(done: int, total: int, what: str) -> None:
             nonlocal drawn, drawn_s
@@ -136,7 +136,7 @@ class Work:
             self._redraw(progress)
 
     def _draw_fronts(self, wish: Wish, progress: Progress) -> None:
-        wanted = (*wish.curves, wish.budget, wish.pins, self._judge.known(None) is not None)
+        wanted = (*wish.curves, wish.weights, wish.budget, wish.pins, self._judge.known(None) is not None)
         if wanted == self._fronts:
             return
         for method in METHODS:

@@ -1,6 +1,6 @@
 """Ranks for a whole network: error curves, allocation under a budget, plans."""
 
-from lrexplore.ranks.allocate import METHODS, allocate
+from lrexplore.ranks.allocate import METHODS, PLAIN, SENSITIVITY, WEIGHTS, allocate
 from lrexplore.ranks.cache import cache_folder
 from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
 from lrexplore.ranks.factorize import factorize

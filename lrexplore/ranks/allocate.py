@@ -20,7 +20,7 @@ from lrexplore.ranks.rules import RULES, picks_by_rule
 from lrexplore.ranks.sensitivity import sensitivities
 
 METHODS = ("optimal", *RULES)
-WEIGHTS = ("plain", "sensitivity")
+WEIGHTS = PLAIN, SENSITIVITY = ("plain", "sensitivity")
 NUM_PROBES = 16
 
 
@@ -82,6 +82,7 @@ class Network:
     initializer: str
     scheme: str
     weights: dict[str, float]
+    weighting: str
     pinned: dict[str, int | None]
     calibration: object
     latency: LatencyCost
@@ -95,7 +96,8 @@ class Network:
     ) -> "Network":  # fmt: skip
         """The network with its curves, on the inputs of `loader` or `calibration` if given; see `allocate`.
 
-        `on_curve` is that of `layer_curves`."""
+        `on_curve` is that of `layer_curves`.
+        """
         if scheme not in (*SCHEMES, "best"):
             raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, best, got {scheme!r}. Choose one.")
         if isinstance(weights, str) and weights not in WEIGHTS:
@@ -103,7 +105,7 @@ class Network:
                 f"`weights` must be one of {', '.join(WEIGHTS)} or a dict, got {weights!r}. Choose one of them."
             )
         check_multiple(rank_multiple)
-        if weights == "sensitivity" and loader is None:
+        if weights == SENSITIVITY and loader is None:
             raise ValueError("`loader` must be given for `weights='sensitivity'`, got None. Pass one, or 'plain'.")
         layers = find_layers(model, example_input)
         batches, loader = first_inputs(loader, NUM_PROBES) if loader is not None else ([], None)
@@ -123,19 +125,26 @@ class Network:
             model, layers, initializer=initializer, schemes=schemes, calibration=calibration, use_cache=use_cache,
             progress=progress, on_curve=on_curve,
         )  # fmt: skip
+        latency = LatencyCost(model)
+        found = cls(model, layers, curves, initializer, scheme, {}, PLAIN, {}, calibration, latency, rank_multiple)
         if isinstance(weights, dict):
-            weights = dict(weights)
-        elif weights == "plain" or not batches:
-            weights = {}
-        else:
-            probes = {(name, "channel"): curve for (name, _), curve in reversed(curves.items())}
-            weights = sensitivities(
-                model, layers, probes, batches, initializer=initializer, calibration=calibration, progress=progress
-            )
-        found = cls(
-            model, layers, curves, initializer, scheme, weights, {}, calibration, LatencyCost(model), rank_multiple
-        )
+            found = found.with_weights(weights, "given")
+        elif weights != PLAIN and batches:
+            found = found.weighed(batches, use_cache=use_cache, progress=progress)
         return found.with_pins(pinned or {})
+
+    def weighed(self, batches: list, *, use_cache: bool = True, progress=None) -> "Network":
+        """The same network with its layers weighed by `sensitivities` on `batches`."""
+        found = sensitivities(
+            self.model, self.layers, self.curves, batches, initializer=self.initializer,
+            calibration=self.calibration, use_cache=use_cache, progress=progress,
+        )  # fmt: skip
+        return self.with_weights(found, SENSITIVITY)
+
+    def with_weights(self, weights: dict[str, float], weighting: str) -> "Network":
+        """The same network with other layer weights; `weighting` says in the plans whose they are."""
+        spectra = {key: values for key, values in self.known.items() if key[0] == "spectrum"}
+        return replace(self, weights=dict(weights), weighting=weighting, known=spectra)
 
     def with_pins(self, pinned: dict[str, int | None]) -> "Network":
         """The same network with these layers pinned. Raises ValueError for names or ranks that cannot be."""
@@ -239,5 +248,5 @@ class Network:
         return RankPlan(
             layers=layers, initializer=self.initializer, inputs=GAUSSIAN if self.calibration is None else YOURS,
             method=method, budget=budget, error=sum(layer.weight * layer.error for layer in layers), gap=gap,
-            parameters=(before, before - saved), flops=flops, latency_ms=latency,
+            weights=self.weighting, parameters=(before, before - saved), flops=flops, latency_ms=latency,
         )  # fmt: skip

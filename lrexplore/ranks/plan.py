@@ -35,8 +35,10 @@ class RankPlan:
     """The plan of `allocate`: pass it to `lr.factorize(model, plan=plan)`.
 
     `error` is the weighted sum of the layers' predicted errors on `inputs` ("Gaussian inputs" or "your inputs"); no
-    plan within the budget has less than `(1 - gap)` of it, by these curves. `parameters`, `flops` (multiply-adds of one
-    input) and `latency_ms` are (before, after) of the whole network; None where unknown or not measured.
+    plan within the budget has less than `(1 - gap)` of it, by these curves. `weights` says what layers count in it:
+    "plain" (1 each), "sensitivity" (how far each moves the network's output) or "given". `parameters`, `flops`
+    (multiply-adds of one input) and `latency_ms` are (before, after) of the whole network; None where unknown or not
+    measured.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -49,6 +51,7 @@ class RankPlan:
     parameters: tuple[int, int]
     flops: tuple[int, int] | None = None
     latency_ms: tuple[float, float] | None = None
+    weights: str = "plain"
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -127,6 +130,8 @@ class RankPlan:
             pairs = {
                 name: values[name] and tuple(values[name]) for name in ("parameters", "flops", "latency_ms")
             }
+            if "weights" not in values:  # written before plans recorded it
+                values["weights"] = "plain" if all(layer.weight == 1 for layer in layers) else "given"
             return cls(layers=tuple(layers), **{**values, **pairs})
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
@@ -148,5 +153,5 @@ class RankPlan:
         return (
             f"RankPlan: {len(self.ranks)} layers factorized, {kept} kept; {self.parameter_ratio:.3f} of the parameters"
             + (f", {self.flop_ratio:.3f} of the multiply-adds" if self.flops else "")
-            + f"; predicted error {self.error:.4g} ({self.inputs}, {self.method})"
+            + f"; predicted error {self.error:.4g} ({self.inputs}, {self.method}, {self.weights} weights)"
         )

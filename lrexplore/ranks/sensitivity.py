@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
 
 from lrexplore.calibration import run_model
 from lrexplore.calibration.loader import evaluation
 from lrexplore.linalg import rank_from_scale
 from lrexplore.nn import Layer
 from lrexplore.nn import factorize as factorize_layers
-from lrexplore.ranks.curves import LayerCurve
+from lrexplore.ranks.cache import digest, keep, recall
+from lrexplore.ranks.curves import LayerCurve, fingerprint
 
 PROBE_SCALE = 0.25
+_FORMAT = "sensitivity 1"
 
 
 def sensitivities(
@@ -24,50 +28,54 @@ def sensitivities(
     *,
     initializer: str,
     calibration=None,
+    use_cache: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, float]:
     """Layer name -> movement of the network's output per unit of the layer's error, that layer alone factorized.
 
-    Each layer is replaced at rank scale 0.25 while the network runs on `batches`. The movement is the mean KL
-    divergence for logits (inputs, classes), else the relative squared change of the output. `model` is left alone.
+    Each layer is replaced at rank scale 0.25, under the scheme of its first curve, while the network runs on
+    `batches`: one pass a layer. The movement is the mean KL divergence for logits (inputs, classes), nats, else the
+    relative squared change of the output. `model` is left alone. Movements are kept on disk one by one, under a hash
+    of all that they depend on: what was interrupted goes on where it stopped. `progress(done, total, name)` is called
+    before each batch, and once at the end with an empty name.
+
+    Raises ValueError for a model that answers with anything but one tensor.
     """
-    layers = [layer for layer in layers if (layer.name, "channel") in curves]
-    ranks = {layer.name: rank_from_scale(layer.matrix_shape(), PROBE_SCALE) for layer in layers}
-    probe = factorize_layers(model, ranks=ranks, initializer=initializer, calibration=calibration)
-    found = {}
-    with evaluation(model), evaluation(probe):
+    first = {}
+    for (name, _), curve in curves.items():
+        first.setdefault(name, curve)
+    layers, found = [layer for layer in layers if layer.name in first], {}
+    with evaluation(model):
         said = [_answer(run_model(model, batch)) for batch in batches]
+        seen = digest(*said, *(leaf for leaf in tree_leaves(batches) if isinstance(leaf, Tensor)))
+        seen = digest(seen, *model.state_dict().values()) if use_cache else ""
         for done, layer in enumerate(layers):
-            if progress:
-                progress(done, len(layers), layer.name)
-            norm = layer.follows.batch_norm
-            moved = _moved(model, probe, layer.name, norm, batches, said)
-            error = curves[layer.name, "channel"].error(ranks[layer.name])
-            found[layer.name] = moved / max(error, 1e-6)
+            curve = first[layer.name]
+            rank = rank_from_scale(layer.matrix_shape(curve.scheme), PROBE_SCALE)
+            key = digest(_FORMAT, seen, layer.name, rank, curve.scheme, initializer, *_entries(calibration, layer))
+            kept = recall(key) if use_cache else None
+            if kept is None:
+                probe = factorize_layers(
+                    model, ranks={layer.name: rank}, scheme={layer.name: curve.scheme}, initializer=initializer,
+                    calibration=calibration,
+                )  # fmt: skip
+                parts = []
+                for batch, before in zip(batches, said, strict=True):
+                    if progress:
+                        progress(done, len(layers), layer.name)
+                    parts.append(_movement(before, _answer(run_model(probe, batch))))
+                kept = {"movement": np.array(float(torch.cat(parts).mean()))}
+                if use_cache:
+                    keep(key, kept)
+            found[layer.name] = float(kept["movement"]) / max(curve.error(rank), 1e-6)
     if progress:
         progress(len(layers), len(layers), "")
     return found
 
 
-def _moved(model, probe, name: str, norm: str | None, batches, said) -> float:
-    """Mean movement of the output with one layer's outputs taken from `probe`, its batch norm corrected as there."""
-    shift = None
-    if norm is not None:
-        old, new = (getattr(net.get_submodule(norm), "running_mean", None) for net in (model, probe))
-        shift = None if old is None else old - new
-
-    def replaced(module, args, output):
-        output = probe.get_submodule(name)(args[0])
-        if shift is None:
-            return output
-        return output + (shift if output.ndim == 2 else shift.view(-1, *[1] * (output.ndim - 2)))
-
-    hook = model.get_submodule(name).register_forward_hook(replaced)
-    try:
-        parts = [_movement(old, _answer(run_model(model, batch))) for batch, old in zip(batches, said, strict=True)]
-    finally:
-        hook.remove()
-    return float(torch.cat(parts).mean())
+def _entries(calibration, layer: Layer) -> list:
+    entries = calibration.entries(layer.name) if calibration is not None else ()
+    return [x for entry in entries if entry for x in fingerprint(entry)]
 
 
 def _answer(output) -> Tensor:
