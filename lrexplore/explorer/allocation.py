@@ -147,7 +147,7 @@ class Allocation:
 
     def measure(self, wish: Wish, progress: Progress) -> None:
         """Time both networks on a batch of the samples, in turns."""
-        made, batch = self.network(wish, progress), self.samples.judged[0]
+        made, batch = self.network(wish, progress), self.samples.first_judged
         progress(0, 1, "measuring the latency")
         device = next(self.model.parameters()).device
         batch = batch.to(device)

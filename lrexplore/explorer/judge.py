@@ -1,8 +1,8 @@
 """What the network says of the sample inputs, before and after; it knows no widget and no plot."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from lrexplore.calibration import run_model
 from lrexplore.explorer.allocation import Allocation, Progress, ratio_of
 from lrexplore.explorer.network_state import Wish
+from lrexplore.explorer.samples import BATCH_SIZE, NUMS_JUDGED
 from lrexplore.ranks import RankPlan
 
-MAX_VERDICTS, NUM_HALVINGS = 64, 7
+MAX_PLANS, NUM_HALVINGS = 64, 7
+Z_95 = 1.959964
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,36 +34,57 @@ class Verdict:
     agreement: float
     divergence: float
 
+    @property
+    def num_inputs(self) -> int:
+        """How many inputs it is about."""
+        return len(self.before)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the agreement, as if the inputs were drawn independently of each other."""
+        return wilson(self.agreement, self.num_inputs)
+
 
 class Judge:
-    """Runs the original once and every other network once; verdicts are kept by plan."""
+    """Asks every network about each input once; what they say is kept by plan.
+
+    `num_wanted` is how many inputs to judge by, where there are so many; the first ones are always the same.
+    """
 
     def __init__(self, allocation: Allocation):
         self._allocation = allocation
-        self._original: Tensor | None = None
-        self._verdicts: OrderedDict[RankPlan | None, Verdict] = OrderedDict()
+        self.num_wanted = NUMS_JUDGED[0]
+        self._answers: OrderedDict[RankPlan | None, Tensor] = OrderedDict()
+        self._verdicts: dict[tuple[RankPlan | None, int], Verdict] = {}
+
+    @property
+    def num(self) -> int:
+        """How many inputs are judged by."""
+        return min(self.num_wanted, self._allocation.samples.num_judged)
 
     def known(self, plan: RankPlan | None) -> Verdict | None:
-        """The verdict on a plan, if it was made; of None, what the original says."""
-        return self._verdicts.get(plan)
+        """The verdict on a plan, on as many of the wanted inputs as were asked; of None, what the original says."""
+        own, other = self._answers.get(None), self._answers.get(plan)
+        if own is None or other is None:
+            return None
+        num = min(self.num, len(own), len(other))
+        if (plan, num) not in self._verdicts:
+            self._verdicts[plan, num] = compare_logits(own[:num], other[:num])
+        return self._verdicts[plan, num]
 
     def original(self, progress: Progress) -> Verdict:
         """What the unfactorized network says, beside itself."""
-        if None not in self._verdicts:
-            self._original = self._ask(self._allocation.model, progress, "asking the original")
-            self._verdicts[None] = compare_logits(self._original, self._original)
-        return self._verdicts[None]
+        self._ask(None, self._allocation.model, progress, "asking the original")
+        return self.known(None)
 
     def verdict(self, wish: Wish, progress: Progress) -> Verdict:
-        """What the network of a wish says; `progress` may raise to stop it."""
+        """What the network of a wish says of all wanted inputs; `progress` may raise to stop it."""
         self.original(progress)
         plan = self._allocation.plan(wish)
-        if plan not in self._verdicts:
-            made = self._allocation.network(wish, progress)
-            self._verdicts[plan] = compare_logits(self._original, self._ask(made, progress, "asking the factorized"))
-            if len(self._verdicts) > MAX_VERDICTS:
-                self._verdicts.pop(next(key for key in self._verdicts if key is not None))
-        return self._verdicts[plan]
+        if len(self._answers.get(plan, ())) < self.num:
+            self._ask(plan, self._allocation.network(wish, progress), progress, "asking the factorized")
+            self._forget()
+        return self.known(plan)
 
     def smallest(self, wish: Wish, least: float, progress: Progress) -> float:
         """The smallest ratio found by bisection whose network agrees on a share of at least `least` of the samples.
@@ -94,25 +117,36 @@ class Judge:
 
         return self.verdict(wish, tell).agreement >= least - 1e-9
 
-    def _ask(self, model: nn.Module, progress: Progress, what: str) -> Tensor:
-        return ask(model, self._allocation.samples.judged, lambda done, total: progress(done, total, what))
+    def _ask(self, plan: RankPlan | None, model: nn.Module, progress: Progress, what: str) -> None:
+        """Ask a network about the wanted inputs that it was not asked about yet, and keep each batch's answers."""
+        total = -(-self.num // BATCH_SIZE)
+        start = -(-len(self._answers.get(plan, ())) // BATCH_SIZE)
+        if start >= total:
+            return
+        for done, batch in enumerate(islice(self._allocation.samples.judged, start, total), start):
+            progress(done, total, what)
+            said = ask(model, batch)
+            self._answers[plan] = torch.cat([self._answers[plan], said]) if plan in self._answers else said
+        self._answers.move_to_end(plan)
+
+    def _forget(self) -> None:
+        while len(self._answers) > MAX_PLANS:
+            oldest = next(key for key in self._answers if key is not None)
+            del self._answers[oldest]
+            self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key[0] != oldest}
 
 
-def ask(model: nn.Module, batches: list[Tensor], progress: Callable[[int, int], None]) -> Tensor:
-    """Logits (inputs, classes) of a model on batches, float64 on the CPU; `progress(done, total)` before each batch."""
-    answers = []
+def ask(model: nn.Module, batch: Tensor) -> Tensor:
+    """Logits (inputs, classes) of a model on a batch, float64 on the CPU. Raises ValueError where it has none."""
     with torch.no_grad():
-        for done, batch in enumerate(batches):
-            progress(done, len(batches))
-            logits = run_model(model, batch)
-            if not isinstance(logits, Tensor) or logits.ndim != 2:
-                raise ValueError(
-                    f"`model` must answer with logits (inputs, classes) to be judged, got "
-                    f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}. "
-                    "Wrap it in a module that does; plans need no answers."
-                )
-            answers.append(logits.double().cpu())
-    return torch.cat(answers)
+        logits = run_model(model, batch)
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError(
+            f"`model` must answer with logits (inputs, classes) to be judged, got "
+            f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}. "
+            "Wrap it in a module that does; plans need no answers."
+        )
+    return logits.double().cpu()
 
 
 def compare_logits(own: Tensor, other: Tensor) -> Verdict:
@@ -121,3 +155,10 @@ def compare_logits(own: Tensor, other: Tensor) -> Verdict:
     divergence = F.kl_div(other.log_softmax(1), own.log_softmax(1), log_target=True, reduction="batchmean")
     arrays = [part.numpy() for part in (before, before_share, after, after_share)]
     return Verdict(*arrays, float((before == after).double().mean()), float(divergence))
+
+
+def wilson(share: float, num: int, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's interval of a share seen in `num` independent trials (Wilson 1927); 95 % by default."""
+    scale, middle = 1 + z**2 / num, share + z**2 / (2 * num)
+    reach = z * np.sqrt(share * (1 - share) / num + z**2 / (4 * num**2))
+    return max(0.0, float(middle - reach) / scale), min(1.0, float(middle + reach) / scale)

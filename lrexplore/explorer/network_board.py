@@ -196,7 +196,9 @@ class Board:
     def _agreement(self, verdict: Verdict | None) -> dict[str, dict]:
         if self._no_samples:
             return missing_agreement(self._no_samples)
-        return agreement_readouts(verdict, self._allocation.samples if self._judge.known(None) else None)
+        if self._judge.known(None) is None:
+            return agreement_readouts(None, 0, "")
+        return agreement_readouts(verdict, self._judge.num, self._allocation.samples.source)
 
     def _words(self, original: Verdict, verdict: Verdict | None) -> dict:
         lines, marks = [], []

@@ -6,20 +6,21 @@ import ipywidgets as w
 from traitlets import TraitError
 
 from lrexplore.explorer.network_state import BUDGETS, INITIALIZERS, NetworkState
+from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, SENSITIVITY, WEIGHTS, YOURS
 from lrexplore.ranks.allocate import NUM_PROBES
 from lrexplore.ranks.sensitivity import PROBE_SCALE
 
 WIDE = {"description_width": "initial"}
-BOUND = ("budget", "method", "inputs", "initializer", "scheme", "weights", "layer")
+BOUND = ("budget", "method", "inputs", "initializer", "scheme", "weights", "layer", "num_judged")
 MEANINGS = {
-    PLAIN: "<small>Layer weights, plain: every layer counts 1, however far it moves what the network says.</small>",
+    PLAIN: "Layer weights, plain: every layer counts 1, however far it moves what the network says.",
     SENSITIVITY: (
-        "<small>Layer weights, sensitivity: a layer's error counts by how far the network's output moved (KL "
-        f"divergence of its classes, nats) when that layer alone was factorized at {PROBE_SCALE:g} of its full rank, "
-        f"on at most {NUM_PROBES} of the calibration inputs. Assumes that movements add up and grow in step with the "
-        "error. Costs a pass of these inputs through the network for every layer, once: it is kept on disk.</small>"
+        "Layer weights, sensitivity: a layer's error counts by how far the network's output moved (KL divergence of "
+        f"its classes, nats) when that layer alone was factorized at {PROBE_SCALE:g} of its full rank, on at most "
+        f"{NUM_PROBES} of the calibration inputs. Assumes that movements add up and grow in step with the error. Costs "
+        "a pass of these inputs through the network for every layer, minutes for a large one; it is kept on disk."
     ),
 }
 ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
@@ -50,7 +51,7 @@ class NetworkControls:
         self.initializer = _picker("initializer", INITIALIZERS[state.inputs], "How the factors are made", 220)
         self.scheme = _picker("scheme", (*SCHEMES, "best"), "How kernels are made matrices; best: chosen by layer", 165)
         self.weights = _picker("layer weights", WEIGHTS, "What a layer's error counts in the total", 200)
-        self.meaning = w.HTML(MEANINGS[state.weights])
+        self.meaning = w.HTML(_small(MEANINGS[state.weights]))
         self.layer = _picker("layer", names, "The layer to pin; a click on a bar chooses it too", 300)
         self.rank = w.BoundedIntText(
             description="rank", min=1, max=10**6, tooltip="Rank to pin the layer at", style=WIDE,
@@ -60,6 +61,8 @@ class NetworkControls:
             description="agreement over (%)", value=95, min=0, max=100, step=1, style=WIDE, layout={"width": "200px"},
             tooltip="Share of the samples on which both networks must name the same class first",
         )  # fmt: skip
+        numbers = [(f"{num} inputs", num) for num in NUMS_JUDGED]
+        self.num_judged = _picker("judged by", numbers, "Samples to measure agreement on, if there are so many", 180)
         self.path = w.Text(
             description="save as", value="small", style=WIDE, layout={"width": "280px"},
             tooltip="Writes NAME.safetensors, the network, and NAME.json, its plan",
@@ -71,7 +74,7 @@ class NetworkControls:
             "unpin": _button("unpin", "Let this layer be chosen again"),
             "unpin_all": _button("unpin all", "Let all layers be chosen again"),
             "see": _button("see in Layer tab", "Open this layer, at its rank here, in the Layer tab"),
-            "search": _button("find the smallest", "Halve the budget as long as the samples agree often enough"),
+            "search": _button("find the smallest", "Halve the budget while the samples agree often enough"),
             "measure": _button("measure latency", "Time both networks on this device, in turns"),
             "save": _button("save", "Write the factorized network and its plan"),
             "resume": _button("resume", "Go on with what was cancelled"),
@@ -86,7 +89,7 @@ class NetworkControls:
         press = self.buttons
         pins = [self.layer, self.rank, *(press[name] for name in ("pin", "keep", "unpin", "unpin_all", "see"))]
         saving = [self.path, self.overwrite, press["save"]]
-        goals = [self.agreement, press["search"], press["measure"], *saving, press["resume"]]
+        goals = [self.num_judged, self.agreement, press["search"], press["measure"], *saving, press["resume"]]
         choices = [self.budget, self.method, self.inputs, self.initializer, self.scheme, self.weights]
         self.rows = [w.HBox(row, layout=ROW) for row in (choices, [self.meaning], pins, goals)]
         self.box = w.VBox(self.rows)
@@ -120,9 +123,13 @@ class NetworkControls:
         if change["name"] == "initializer":
             self.initializer.options = INITIALIZERS[self._state.inputs]
         if change["name"] == "weights":
-            self.meaning.value = MEANINGS[change["new"]]
+            self.meaning.value = _small(MEANINGS[change["new"]])
         self._bound[change["name"]].value = change["new"]
         self._following = False
+
+
+def _small(text: str) -> str:
+    return f'<div style="font-size: 12px; line-height: 1.4">{text}</div>'
 
 
 def _picker(label: str, options, tooltip: str, width: int) -> w.Dropdown:

@@ -221,7 +221,7 @@ def samples_plot(pictures: np.ndarray, source: str, *, random: bool = False) -> 
         "title": f"What the network says: {source}",
         "caption": f"The first of the inputs that the network is judged by ({source}; none of them was used for "
         "calibration), with the most likely class before and after, and its probability. Agreement and KL divergence "
-        f"are over all of them.{untrained}",
+        f"are over as many inputs as they say.{untrained}",
         "images": [{"label": "", "values": picture, "notes": []} for picture in pictures[:NUM_PICTURES]],
     }
 

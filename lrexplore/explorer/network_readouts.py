@@ -1,7 +1,6 @@
 """The Network tab's numbers with their units and what they were measured on, as the panel takes them."""
 
 from lrexplore.explorer.judge import Verdict
-from lrexplore.explorer.samples import Samples
 from lrexplore.ranks import RankPlan
 
 
@@ -38,13 +37,28 @@ def cost_readouts(
     }
 
 
-def agreement_readouts(verdict: Verdict | None, samples: Samples | None) -> dict[str, dict]:
-    """How far both networks agree on the samples, once the original was asked about them."""
-    where = f"on {samples.num_judged} inputs: {samples.source}" if samples else ""
+def agreement_readouts(verdict: Verdict | None, num: int, source: str) -> dict[str, dict]:
+    """How far both networks agree on `num` samples, or on as many of them as were asked so far."""
+    if verdict is None:
+        where = f" on {num} inputs: {source}" if num else ""
+        return {
+            "agreement": {"value": None, "missing": "…", "note": f"same first class{where}"},
+            "divergence": {"value": None, "missing": "…", "note": "of its probabilities"},
+        }
+    seen = f"{num}" if verdict.num_inputs == num else f"{verdict.num_inputs} of {num}"
     return {
-        "agreement": {"value": verdict and verdict.agreement, "missing": "…", "note": f"same first class {where}"},
-        "divergence": {"value": verdict and verdict.divergence, "missing": "…", "note": "of its probabilities"},
+        "agreement": {
+            "value": verdict.agreement,
+            "note": f"same first class on {seen} inputs: {source} · {interval_text(verdict)}",
+        },
+        "divergence": {"value": verdict.divergence, "note": f"of its probabilities, mean of {seen} inputs"},
     }
+
+
+def interval_text(verdict: Verdict) -> str:
+    """What the agreement could be on other inputs like these."""
+    low, high = verdict.interval
+    return f"95 % interval {low:.1%} to {high:.1%} (Wilson, as if the inputs were independent)"
 
 
 def missing_agreement(reason: str) -> dict[str, dict]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lrexplore.explorer.allocation import Allocation, Progress
 from lrexplore.explorer.judge import Judge
+from lrexplore.explorer.network_readouts import interval_text
 from lrexplore.explorer.network_state import NetworkState
 from lrexplore.explorer.saving import places, save_both
 
@@ -30,7 +31,11 @@ def searching(state: NetworkState, judge: Judge, lock: AbstractContextManager, l
         with lock:
             progress(1, 1, "found")
             state.ratio = ratio
-        return f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples"
+        verdict = judge.verdict(replace(wish, ratio=ratio), progress)
+        return (
+            f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples: on "
+            f"{verdict.agreement:.1%} of {verdict.num_inputs}, {interval_text(verdict)}"
+        )
 
     return Request(run, kept=False)
 

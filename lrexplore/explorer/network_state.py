@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import traitlets as t
 
 from lrexplore.explorer.network import Network
+from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, WEIGHTS, YOURS
@@ -37,7 +38,8 @@ class Wish:
 
 
 class NetworkState(t.HasTraits):
-    """`budget` (what is limited), `ratio`, `method`, `inputs`, `initializer`, `scheme`, `weights`, `pinned`, `layer`.
+    """`budget` (what is limited), `ratio`, `method`, `inputs`, `initializer`, `scheme`, `weights`, `pinned`, `layer`
+    and `num_judged`, the number of sample inputs that agreement is measured on.
 
     `pinned` maps layers to a rank, or to None for "as it is". A choice that no plan meets raises TraitError, which
     says the smallest ratio that can be reached, and changes nothing. `layer` is the one the pin controls are about.
@@ -52,6 +54,7 @@ class NetworkState(t.HasTraits):
     weights = t.Enum(WEIGHTS, PLAIN)
     pinned = t.Dict()
     layer = t.Unicode()
+    num_judged = t.Enum(NUMS_JUDGED, NUMS_JUDGED[0])
 
     def __init__(self, network: Network, check: Callable[[Wish], None]):
         super().__init__()

@@ -51,6 +51,7 @@ class NetworkTab:
         self._good: Wish | None = None
         self.state.observe(self._on_state, names=list(CHOICES))
         self.state.observe(self._show_rank, names="layer")
+        self.state.observe(self._on_num_judged, names="num_judged")
         self._slider = BudgetSlider(self.panel, self.state, self._lock, self.show_error)
         self.panel.on_point(self._on_point)
         self.panel.on_cancel(self._on_cancel)
@@ -95,6 +96,15 @@ class NetworkTab:
                 self._board.wait(self.state.wish)
             self._allow()
             self._start()  # under the lock: what runs for an earlier choice shows nothing more
+
+    @shown
+    def _on_num_judged(self, change) -> None:
+        with self._lock:
+            self._judge.num_wanted = self.state.num_judged
+            self._work.resume()
+            if self._ready():
+                self._board.show_verdict(self._allocation.plan(self.state.wish))
+            self._start()
 
     def _draw(self) -> None:
         wish = self.state.wish
@@ -164,7 +174,8 @@ class NetworkTab:
 
     @shown
     def _search(self) -> None:
-        self._ask(searching(self.state, self._judge, self._lock, self.controls.agreement.value / 100))
+        least = self.controls.agreement.value / 100
+        self._ask(searching(self.state, self._judge, self._lock, least))
 
     @shown
     def _measure(self) -> None:

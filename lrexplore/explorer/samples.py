@@ -16,7 +16,8 @@ from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
 from lrexplore.models import available_weights, categories, names, preprocess
 
-NUM_FIT, NUM_JUDGED, NUM_LOADED, BATCH_SIZE = 32, 16, 128, 8
+NUM_FIT, NUM_LOADED, BATCH_SIZE = 32, 128, 8
+NUMS_JUDGED = (16, 32, 64, 128)
 PICTURE_PX = 128
 PHOTOGRAPHS = "crops of scikit-learn's two photographs"
 YOUR_LOADER = "your loader"
@@ -24,20 +25,22 @@ YOUR_LOADER = "your loader"
 
 @dataclass(frozen=True)
 class Samples:
-    """`fit` and `judged`, lists of batches; `pictures` (n, height, width, 3) uint8 of the judged inputs, if they have.
+    """`fit` and `judged`, batches as often as they are asked for; `num_judged` inputs are there to judge by.
 
-    `source` says whose they are.
+    `pictures` (n, height, width, 3) uint8 are of the first judged inputs, if these are images. `source` says whose the
+    inputs are. All batches but the last hold `BATCH_SIZE` inputs.
     """
 
     fit: list[Tensor]
-    judged: list[Tensor]
+    judged: Iterable[Tensor]
+    num_judged: int
     pictures: np.ndarray | None
     source: str
 
     @property
-    def num_judged(self) -> int:
-        """How many inputs there are to judge by."""
-        return sum(len(batch) for batch in self.judged)
+    def first_judged(self) -> Tensor:
+        """The first batch to judge by."""
+        return next(iter(self.judged))
 
 
 @dataclass
@@ -88,14 +91,15 @@ class Origin:
 
     def _photographs(self) -> Samples:
         transform = partial(preprocess, self.architecture or "resnet50")
-        judged = photographs(NUM_JUDGED, part="held_out")
-        pictures = np.stack([np.asarray(image.resize((PICTURE_PX, PICTURE_PX))) for image in judged])
+        judged = photographs(NUMS_JUDGED[-1], part="held_out")
+        shown = [image.resize((PICTURE_PX, PICTURE_PX)) for image in judged[: NUMS_JUDGED[0]]]
         fit = ImageLoader(photographs(NUM_FIT), transform, BATCH_SIZE)
-        return Samples(list(fit), list(ImageLoader(judged, transform, BATCH_SIZE)), pictures, PHOTOGRAPHS)
+        batches, pictures = ImageLoader(judged, transform, BATCH_SIZE), np.stack([np.asarray(x) for x in shown])
+        return Samples(list(fit), batches, len(judged), pictures, PHOTOGRAPHS)
 
     def _check(self, model: nn.Module, found: Samples) -> None:
         try:
-            run_model(model, found.judged[0][:1])
+            run_model(model, found.first_judged[:1])
         except ValueError as error:
             if self.loader is not None:
                 raise
@@ -106,19 +110,23 @@ class Origin:
 
 
 def _loaded(loader: Iterable) -> Samples:
-    batches, _ = first_inputs(loader, NUM_LOADED)
+    """One in four of the first inputs is for judging, the others for calibration; all that follow are for judging."""
+    most = NUM_LOADED + NUMS_JUDGED[-1] - NUM_LOADED // 4
+    batches, _ = first_inputs(loader, most)
     shapes = {tuple(batch.shape[1:]) if isinstance(batch, Tensor) else type(batch).__name__ for batch in batches}
     if len(shapes) > 1 or not all(isinstance(batch, Tensor) for batch in batches):
         raise ValueError(
             f"`loader` must give tensors of one shape for the Network tab, got {', '.join(map(str, shapes))}. "
             "Use `lr.allocate` and `lr.compare`, which take any inputs."
         )
-    inputs = torch.cat(batches)[:NUM_LOADED]
+    inputs = torch.cat(batches)[:most]
     if len(inputs) < 2:
         raise ValueError(f"`loader` must give two inputs or more, got {len(inputs)}. One is kept for judging.")
-    judged = torch.arange(len(inputs)) % 4 == 1
-    fit, held_out = inputs[~judged].split(BATCH_SIZE), inputs[judged][:NUM_JUDGED].split(BATCH_SIZE)
-    return Samples(list(fit), list(held_out), _pictures(torch.cat(held_out)), YOUR_LOADER)
+    places = torch.arange(len(inputs))
+    judged = (places % 4 == 1) | (places >= NUM_LOADED)
+    fit, held_out = inputs[~judged].split(BATCH_SIZE), inputs[judged]
+    pictures = _pictures(held_out[: NUMS_JUDGED[0]])
+    return Samples(list(fit), list(held_out.split(BATCH_SIZE)), len(held_out), pictures, YOUR_LOADER)
 
 
 def _pictures(inputs: Tensor) -> np.ndarray | None:

@@ -221,3 +221,17 @@ def test_the_map_fills_while_curves_are_computed_and_cancel_goes_back(shown):
     shown.wait_for_value(f"{PAGE}.state.scheme", "channel")
     slider(page).wait_for()
     assert page.get_by_role("button", name="save", exact=True).is_enabled()
+
+
+def test_layers_are_weighed_and_judged_by_more_inputs_on_demand(shown):
+    page = shown.page
+    page.get_by_label("layer weights").select_option("sensitivity")
+    page.locator(".lrx-is-board .lrx-title", has_text="layers weighed by sensitivity").wait_for()
+    page.get_by_text("Assumes that movements add up").wait_for()
+    assert "each × its sensitivity on 16 inputs" in page.locator("[data-readout-id=error]").inner_text()
+    page.get_by_label("judged by").select_option("64 inputs")
+    shown.wait_for_value(f"{PAGE}.state.num_judged", 64)
+    assert shown.kernel_value(f"{PAGE}.wait(60)")
+    page.locator("[data-readout-id=agreement]", has_text="on 6 inputs: your loader · 95 % interval").wait_for()
+    page.get_by_label("layer weights").select_option("plain")
+    shown.wait_for_value(f"{PAGE}.state.weights", "plain")

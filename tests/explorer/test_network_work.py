@@ -9,6 +9,7 @@ from explorer.networks import linear_network
 from explorer.whole_network import batches, plot, readout, take_error
 
 import lrexplore as lr
+from lrexplore.explorer import judge
 from lrexplore.ranks import YOURS
 
 
@@ -44,7 +45,41 @@ def test_the_search_sets_the_smallest_budget_that_agrees(page):
     assert page.wait(120)
     assert readout(page, "agreement")["value"] == 1
     assert "is the smallest budget found" in page.panel.status
+    assert "on 100.0% of 6, 95 % interval 61.0% to 100.0% (Wilson" in page.panel.status
     assert page.state.ratio < 0.5
+
+
+def test_the_number_of_judged_inputs_is_chosen_and_stands_beside_the_result(page):
+    note = readout(page, "agreement")["note"]
+    assert note.startswith("same first class on 6 inputs: your loader · 95 % interval ")
+    assert note.endswith("(Wilson, as if the inputs were independent)")
+    page.controls.num_judged.value = 64  # more than the loader has
+    assert page.wait(60)
+    assert (page.state.num_judged, readout(page, "agreement")["note"]) == (64, note)
+
+
+def test_more_inputs_are_judged_in_the_background_and_what_is_known_stays_meanwhile(open_explorer, monkeypatch):
+    inputs = torch.randn(160, 3, 12, 12, generator=torch.Generator().manual_seed(2))
+    page = open_explorer(loader=inputs.split(32)).page("Network")
+    assert page.wait(120)
+    assert "on 16 inputs" in readout(page, "agreement")["note"]
+    reached, go_on = threading.Event(), threading.Event()
+    ask = judge.ask
+
+    def held_ask(model, batch):
+        reached.set()
+        assert go_on.wait(30)
+        return ask(model, batch)
+
+    monkeypatch.setattr(judge, "ask", held_ask)
+    page.state.num_judged = 32
+    assert reached.wait(30)
+    assert "on 16 of 32 inputs" in readout(page, "agreement")["note"]
+    assert plot(page, "samples")["images"][0]["mark"] in ("same", "changed")
+    go_on.set()
+    assert page.wait(60)
+    assert "on 32 inputs" in readout(page, "agreement")["note"]
+    assert "mean of 32 inputs" in readout(page, "divergence")["note"]
 
 
 def test_latency_is_measured_on_demand_and_forgotten_with_the_plan(page):

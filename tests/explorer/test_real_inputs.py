@@ -185,7 +185,7 @@ def test_a_pass_can_be_cancelled_and_leaves_gaussian_inputs(sent, open_explorer,
             def __iter__(self):
                 return endless()
 
-        return Samples(Endless(images(8)), [], None, "your loader")
+        return Samples(Endless(images(8)), [], 0, None, "your loader")
 
     monkeypatch.setattr(Origin, "samples", samples)
     monkeypatch.setattr(real_inputs, "sum", lambda sizes: 8, raising=False)

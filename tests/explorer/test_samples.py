@@ -22,6 +22,16 @@ def test_inputs_of_a_loader_are_for_calibrating_or_for_judging_never_both():
     assert samples.source == YOUR_LOADER
 
 
+def test_a_long_loader_calibrates_on_as_many_as_before_and_judges_by_up_to_128():
+    inputs = torch.randn(300, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    samples = Origin(loader=inputs.split(50)).samples(small_network())
+    fit, judged = torch.cat(samples.fit), torch.cat(samples.judged)
+    assert (len(fit), len(judged), samples.num_judged) == (96, 128, 128)
+    assert torch.equal(judged[:32], inputs[1:128:4])
+    assert len(torch.unique(torch.cat([fit, judged]).flatten(1), dim=0)) == 224
+    assert [len(batch) for batch in samples.judged] == [8] * 16
+
+
 def test_pictures_are_the_judged_inputs_stretched_to_their_own_range():
     samples = Origin(loader=batches()).samples(small_network())
     assert samples.pictures.shape == (6, 12, 12, 3)
@@ -38,8 +48,9 @@ def test_inputs_that_are_no_images_have_no_pictures():
 def test_photographs_are_the_default_for_a_network_that_takes_them():
     samples = Origin().samples(small_network())
     assert samples.source == PHOTOGRAPHS
-    assert samples.judged[0].shape[1:] == (3, 224, 224)
-    assert len(samples.pictures) == samples.num_judged == 16
+    assert samples.first_judged.shape == (8, 3, 224, 224)
+    assert len(samples.pictures) == 16
+    assert samples.num_judged == sum(len(batch) for batch in samples.judged) == 128
 
 
 def test_a_network_that_takes_no_photographs_asks_for_a_loader():
