@@ -198,9 +198,7 @@ class Network:
         """Time of the unfactorized network's layers, each measured by itself, ms."""
         return sum(self.latency(layer, 0, "channel") for layer in self.layers if layer.kind in ("linear", "conv"))
 
-    def plan(
-        self, budget: str, ratio: float, *, method: str = "optimal", max_states: int = MAX_STATES
-    ) -> RankPlan:
+    def plan(self, budget: str, ratio: float, *, method: str = "optimal", max_states: int = MAX_STATES) -> RankPlan:
         """The plan of one budget by one method; `max_states` bounds the search of "optimal", and its time."""
         if method not in METHODS:
             raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}. Choose one of them.")

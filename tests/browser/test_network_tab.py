@@ -235,3 +235,19 @@ def test_layers_are_weighed_and_judged_by_more_inputs_on_demand(shown):
     page.locator("[data-readout-id=agreement]", has_text="on 6 inputs: your loader · 95 % interval").wait_for()
     page.get_by_label("layer weights").select_option("plain")
     shown.wait_for_value(f"{PAGE}.state.weights", "plain")
+
+
+def test_a_budget_being_typed_is_left_alone_by_what_is_drawn_meanwhile(shown):
+    page = shown.page
+    box = page.get_by_role("spinbutton", name="budget, exact value")
+    box.fill("0.7")
+    drawn = "performance.getEntriesByName('lrexplore:painted').length"
+    count = page.evaluate(drawn)
+    shown.kernel_value(f"{PAGE}.panel.amend({{'key': {PAGE}.panel.frame['key'], 'plots': {{'heat': {{}}}}}})")
+    page.wait_for_function(f"count => {drawn} > count", arg=count)
+    assert box.input_value() == "0.7"
+    box.press("Enter")
+    shown.wait_for_value(f"{PAGE}.state.ratio", 0.7)
+    box.fill("")
+    box.blur()
+    assert box.input_value() == "0.7"

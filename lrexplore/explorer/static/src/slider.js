@@ -11,7 +11,12 @@ export class Slider extends Track {
       oninput: (event) => choose(this.snapped(Number(this.range.value)), event.timeStamp),
       onkeydown: (event) => this.press(event),
     };
-    super(choose, range, { step: "any" }, "lrx-board-slider");
+    const box = {
+      step: "any",
+      oninput: () => (this.typing = true),
+      onblur: (event) => this.typing && this.settle(event.timeStamp),
+    };
+    super(choose, range, box, "lrx-board-slider");
   }
 
   fill(spec) {

@@ -8,6 +8,7 @@ export class Track {
   constructor(choose, range, box, ...classes) {
     this.choose = choose;
     this.min = this.max = 1;
+    this.typing = false;
     this.word = element("span", { class: "lrx-rank-word", "aria-hidden": "true" });
     this.range = element("input", { type: "range", class: "lrx-slider", ...range });
     this.box = element("input", {
@@ -58,18 +59,20 @@ export class Track {
     return button;
   }
 
-  // What is being typed stays, as long as it is no other value.
+  // What is being typed stays; where each key is a choice (`typing` is not kept), as long as it is no other value.
   show(value, said) {
     const text = String(value);
     if (this.range.value !== text) this.range.value = text;
-    const typing = document.activeElement === this.box && (!this.box.validity.valid || this.box.value === "");
-    if (!typing && (document.activeElement !== this.box || Number(this.box.value) !== value)) this.box.value = text;
+    const focused = document.activeElement === this.box;
+    const unfinished = this.typing || (focused && (!this.box.validity.valid || this.box.value === ""));
+    if (!unfinished && (!focused || Number(this.box.value) !== value)) this.box.value = text;
     this.box.ariaInvalid = "false";
     this.range.setAttribute("aria-valuetext", said);
     this.range.style.setProperty("--lrx-part", String(this.part(value)));
   }
 
   settle(started) {
+    this.typing = false;
     const typed = Number(this.box.value);
     const value = this.box.value === "" || !Number.isFinite(typed) ? Number(this.range.value) : typed;
     const settled = this.clamped(this.rounded(value));
