@@ -57,13 +57,15 @@ def add_frobenius_decay(modules: Iterable[nn.Module], strength: float) -> None:
 
 
 @torch.no_grad()
-def shrink_by_frobenius_decay(modules: Iterable[nn.Module], amount: float) -> None:
-    """Moves every factor that has a gradient against the gradient of |left right|_F^2 / 2, times `amount`."""
-    for module in modules:
-        gradients = penalty_gradients(module)
-        for factor, gradient in zip((module.left, module.right), gradients, strict=True):
-            if factor.requires_grad and factor.grad is not None:
-                factor.sub_(gradient, alpha=amount)
+def shrink_by_frobenius_decay(module: nn.Module, amounts: tuple[float, float]) -> None:
+    """Moves `left` and `right` against the gradients of |left right|_F^2 / 2, each times its amount.
+
+    A factor without a gradient stays where it is.
+    """
+    gradients = penalty_gradients(module)
+    for factor, gradient, amount in zip((module.left, module.right), gradients, amounts, strict=True):
+        if factor.requires_grad and factor.grad is not None:
+            factor.sub_(gradient, alpha=amount)
 
 
 class FrobeniusDecay:
@@ -101,9 +103,12 @@ class FrobeniusDecay:
         if not _is_decoupled(optimizer):
             add_frobenius_decay(self.modules, self.strength)
             return
-        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        rates = {id(p): float(group["lr"]) for group in optimizer.param_groups for p in group["params"]}
         for module in self.modules:
-            shrink_by_frobenius_decay([module], float(rates[id(module.left)]) * self.strength)
+            # A factor that the optimizer does not hold (a frozen one) has no rate and does not move.
+            amounts = [self.strength * rates.get(id(factor), 0.0) for factor in (module.left, module.right)]
+            if any(amounts):
+                shrink_by_frobenius_decay(module, amounts)
 
 
 def _is_decoupled(optimizer: torch.optim.Optimizer) -> bool:

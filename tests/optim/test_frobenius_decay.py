@@ -90,6 +90,34 @@ def test_frozen_factors_and_factors_without_a_gradient_are_left_alone():
     assert layer.right.grad is None
 
 
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+@pytest.mark.parametrize("frozen", ["left", "right"])
+def test_a_frozen_factor_stays_and_its_partner_decays(kind, frozen):
+    model = small_network()
+    layer = model[6]
+    factors = {"left": layer.left, "right": layer.right}
+    still, moving = factors.pop(frozen), factors.popitem()[1]
+    still.requires_grad_(False)
+    optimizer = optimizer_of(kind, model)
+    moving.grad = torch.zeros_like(moving)
+    before = still.clone(), moving.detach().clone()
+    optimizer.step()
+    assert torch.equal(still, before[0])
+    assert moving.norm() < before[1].norm()
+
+
+def test_every_factor_decays_by_the_rate_of_its_own_group_under_adamw():
+    layer = FactorizedLinear(4, 6, 2)
+    groups = [{"params": [layer.left], "lr": 0.5}, {"params": [layer.right], "lr": 0.0}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+    FrobeniusDecay(layer, 0.1).attach(optimizer)
+    layer.left.grad, layer.right.grad = torch.zeros_like(layer.left), torch.zeros_like(layer.right)
+    left, right = layer.left.detach().clone(), layer.right.detach().clone()
+    optimizer.step()
+    torch.testing.assert_close(layer.left.detach(), left - 0.05 * left @ right @ right.mT)
+    assert torch.equal(layer.right, right)
+
+
 def test_half_precision_factors_get_the_gradient_in_their_own_dtype():
     layer = FactorizedLinear(8, 8, 4)
     reference = copy.deepcopy(layer)
