@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from lrexplore.calibration.affine import evaluation_affine
 from lrexplore.calibration.calibration import Calibration
-from lrexplore.calibration.loader import batch_size, evaluation, input_batches, run_model
 from lrexplore.calibration.moments import Moments, OutputMoments
 from lrexplore.calibration.patches import input_vectors, output_vectors
 from lrexplore.calibration.reservoir import Reservoir
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.nn import Layer, find_layers
+from lrexplore.nn.batches import BrokenInputError, as_example, batch_size, evaluation, first_inputs, run_model
 
 HELD_OUT_EVERY = 4
 CHUNK_VALUES = 16 * 2**20
@@ -41,7 +41,8 @@ def calibrate(
     infinite, and layers that the model never calls.
     """
     generator = generator or torch.Generator().manual_seed(0)
-    found = {layer.name: layer for layer in find_layers(model) if layer.skip_reason is None}
+    [first, *_], batches = first_inputs(loader, 1)
+    found = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
     chosen = found if layers is None else {name: _chosen(found, name) for name in layers}
     recorders = {
         name: _Recorder(model, layer, positions, num_samples, num_held_out, generator)
@@ -53,7 +54,7 @@ def calibrate(
             module = model.get_submodule(name)
             hooks.append(module.register_forward_hook(partial(_record, recorder), with_kwargs=True))
         with evaluation(model):
-            for batch in input_batches(loader):
+            for batch in batches:
                 size = batch_size(batch)
                 for recorder in recorders.values():
                     recorder.start(done, size)
@@ -103,7 +104,9 @@ class _Recorder:
     def record(self, x: Tensor, output: Tensor) -> None:
         """Takes up one call of the layer."""
         is_conv = self._layer.kind == "conv"
-        count = output.flatten(2).shape[2] if is_conv and output.ndim == 4 else output[0].numel() // output.shape[-1]
+        if x.ndim == (3 if is_conv else 1):  # one input without a batch axis
+            x, output = x[None], output[None]
+        count = output.flatten(2).shape[2] if is_conv else output[0].numel() // output.shape[-1]
         picked = None
         if self._positions is not None and self._positions < count:
             picked = torch.randperm(count, generator=self._generator)[: self._positions].sort().values
@@ -134,7 +137,7 @@ class _Recorder:
 
     def _check(self, vectors: Tensor) -> None:
         if not torch.isfinite(vectors).all():
-            raise ValueError(
+            raise BrokenInputError(
                 f"`loader` must lead to finite activations, got NaN or inf at the inputs of layer "
                 f"`{self._layer.name}`. Look for NaN in the images or in the weights before it."
             )

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from lrexplore.nn.batches import evaluation, run_model
 from lrexplore.nn.follows import is_batch_norm
 
 
@@ -33,30 +34,29 @@ def correct_batch_norms(model: nn.Module, factorized: nn.Module, batches: Iterab
     in `model`. So the statistics stay those of the training data where the factors change nothing, which fresh
     statistics of a few batches would not. They are corrected while the batches pass, so that a batch norm sees
     inputs that earlier ones already corrected.
-    `factorized` is changed in place; `model` is not. Layers are matched by name.
+    `factorized` is changed in place; `model` is not. Layers are matched by name. Batches are moved to the models'
+    device; a dict gives the forward's arguments by name.
     """
     names = [
         name for name, module in factorized.named_modules()
         if is_batch_norm(module) and getattr(module, "running_mean", None) is not None
     ]  # fmt: skip
+    if not names:
+        return 0
     pairs = {name: (model.get_submodule(name), factorized.get_submodule(name)) for name in names}
     before, after = ({name: _Statistics() for name in names} for _ in range(2))
-    hooks, modes = [], [(module, module.training) for net in (model, factorized) for module in net.modules()]
+    hooks = []
     for name, (original, changed) in pairs.items():
         hooks.append(original.register_forward_pre_hook(partial(_observe, before[name])))
         hooks.append(changed.register_forward_pre_hook(partial(_correct, original, before[name], after[name])))
     try:
-        model.eval()
-        factorized.eval()
-        with torch.no_grad():
+        with evaluation(model), evaluation(factorized):
             for batch in batches:
-                model(batch)
-                factorized(batch)
+                run_model(model, batch)
+                run_model(factorized, batch)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes:
-            module.training = mode
     return len(names)
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrexplore.nn.batches import as_example, call, device_of, evaluation, run_model, to_device
 from lrexplore.nn.costs import factorized_flops
 from lrexplore.nn.factorize import FACTORIZED
 from lrexplore.nn.latency import paired_latency_ms
@@ -21,27 +22,28 @@ def compare(model: nn.Module, factorized: nn.Module, loader: Iterable, *, latenc
     KL divergence of the factorized model's probabilities from the original's, nats, the mean cosine of the logits;
     for parameters, MFLOP (million multiply-adds of one input) and latency (ms of the first batch on this device, the
     models in turns) the ratio. Where the items are (input, label) pairs, top-1 accuracy is there too.
-    `latency_rounds=0` leaves the latency out. `loader` is any iterable of inputs or (input, label) pairs.
+    `latency_rounds=0` leaves the latency out. `loader` is any iterable of inputs or (input, label) pairs; an input that
+    is a dict gives the forward's arguments by name.
     Raises ValueError for an empty loader, or models whose outputs are not (inputs, classes) of one shape.
     """
     import pandas as pd  # slow to import, and only tables need it
 
     agreement, first = _Agreement(), None
-    device = next(factorized.parameters()).device
-    with _evaluating(model, factorized), torch.no_grad():
+    device = device_of(factorized)
+    with evaluation(model), evaluation(factorized):
         for item in loader:
             batch, labels = item if isinstance(item, (tuple, list)) else (item, None)
-            batch = batch.to(device)
+            batch = to_device(batch, device)
             first = batch if first is None else first
             agreement.add(_logits(model, batch), _logits(factorized, batch), labels)
         if first is None:
             raise ValueError("`loader` must give at least one batch, got none. Check that it is not used up.")
         rows = agreement.rows()
         rows["parameters"] = [sum(p.numel() for p in net.parameters()) for net in (model, factorized)]
-        flops = network_flops(model, factorized, first[:1])
+        flops = network_flops(model, factorized, as_example(first))
         rows["MFLOP"] = [None if value is None else value / 1e6 for value in flops]
         if latency_rounds:
-            runs = [partial(net, first) for net in (model, factorized)]
+            runs = [partial(call, net, first) for net in (model, factorized)]
             rows["latency ms"] = paired_latency_ms(runs, device, latency_rounds)
     for row in rows.values():
         if len(row) == 2:
@@ -69,15 +71,15 @@ def layer_drift(model: nn.Module, factorized: nn.Module, loader: Iterable):
     def judge(name, module, args, output):
         sums[name][2] += _square(output - seen.pop(name))
 
-    with _evaluating(model, factorized), torch.no_grad():
+    with evaluation(model), evaluation(factorized):
         try:
             for name in names:
                 hooks.append(model.get_submodule(name).register_forward_hook(partial(remember, name)))
                 hooks.append(factorized.get_submodule(name).register_forward_hook(partial(judge, name)))
             for item in loader:
                 batch = item[0] if isinstance(item, (tuple, list)) else item
-                model(batch)
-                factorized(batch)
+                run_model(model, batch)
+                run_model(factorized, batch)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -105,24 +107,8 @@ def _square(x: Tensor) -> Tensor:
     return x.double().square().sum().cpu()
 
 
-class _evaluating:
-    """Both models in evaluation mode; each module's own mode comes back."""
-
-    def __init__(self, *models: nn.Module):
-        self._models = models
-
-    def __enter__(self):
-        self._modes = [(module, module.training) for model in self._models for module in model.modules()]
-        for model in self._models:
-            model.eval()
-
-    def __exit__(self, *error):
-        for module, mode in self._modes:
-            module.training = mode
-
-
 def _logits(model: nn.Module, batch) -> Tensor:
-    logits = model(batch)
+    logits = run_model(model, batch)
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(

@@ -85,7 +85,7 @@ def find_layers(model: nn.Module, example_input=None) -> list[Layer]:
     """Every linear layer and convolution of `model` in module order, each with its sizes and what follows it.
 
     Those that cannot be factorized are there too, with a `skip_reason`. The model is neither run nor changed;
-    a copy without weights is. `example_input` (a batch, or a tuple of the forward's arguments) sets the
+    a copy without weights is. `example_input` (a batch, or the forward's arguments as a tuple or a dict) sets the
     sizes; without it they are those of a 224 x 224 image where the model takes one.
     Raises TypeError for anything but an nn.Module, ValueError for lazy layers that have no weight yet.
     """

@@ -1,6 +1,7 @@
 """What each layer sees in one forward pass of one sample."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,8 @@ def measure(
 ) -> tuple[dict[str, tuple[Call, ...]] | None, str]:
     """The calls of each named layer in one forward pass on meta tensors, and the input they were measured on.
 
-    `example_input` is a batched tensor, or a tuple of the forward's arguments whose first axis is the batch.
+    `example_input` is a batched tensor, or the forward's arguments, whose first axis is the batch: a tuple, or a dict
+    of them by name.
     Without one, the input is guessed: an image of 224 x 224 (then other usual sizes) for the first
     convolution, or one row for the first linear layer. When no forward works the calls are None and the text
     says why.
@@ -43,10 +45,9 @@ def measure(
 
 def _inputs(model: nn.Module, names, example_input):
     if example_input is not None:
-        args = example_input if isinstance(example_input, (tuple, list)) else (example_input,)
-        yield tree_map(
-            lambda value: value.detach().to("meta") if isinstance(value, Tensor) else value, tuple(args)
-        )
+        given = tuple(example_input) if isinstance(example_input, (tuple, list)) else (example_input,)
+        args = dict(example_input) if isinstance(example_input, Mapping) else given
+        yield tree_map(lambda value: value.detach().to("meta") if isinstance(value, Tensor) else value, args)
         return
     layers = [model.get_submodule(name) for name in names]
     convs = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
@@ -89,7 +90,7 @@ def _calls(model: nn.Module, names, args) -> dict[str, tuple[Call, ...]]:
     try:
         # Gradients stay on: without them nn.TransformerEncoderLayer reads weights and calls no layer.
         with torch.enable_grad():
-            model(*args)
+            model(**args) if isinstance(args, dict) else model(*args)
     finally:
         for hook in hooks:
             hook.remove()

@@ -11,6 +11,7 @@ from lrexplore.init import REAL_INPUTS, find_initializer
 from lrexplore.linalg import SCHEMES, check_rank, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.nn import Layer, find_layers, weights_of
+from lrexplore.nn.batches import as_example
 from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
@@ -53,7 +54,8 @@ def allocate(
     `method` "optimal" solves the allocation exactly, up to a gap that the plan states; the others, for
     comparison, are rules with one knob turned to the budget: `METHODS`.
     `rank_multiple`: only ranks that are multiples of it (8: what tensor cores take at once); pins are not rounded.
-    No layer is factorized where that costs more in the budget's unit.
+    No layer is factorized where that costs more in the budget's unit. Sizes, on which flops and latency depend, are
+    those on `example_input` (a batch, or the forward's arguments), else on the first batch of `loader`, else guessed.
 
     Raises ValueError for a budget that no plan meets (with the smallest reachable), unknown names, impossible pins.
     """
@@ -107,8 +109,8 @@ class Network:
         check_multiple(rank_multiple)
         if weights == SENSITIVITY and loader is None:
             raise ValueError("`loader` must be given for `weights='sensitivity'`, got None. Pass one, or 'plain'.")
-        layers = find_layers(model, example_input)
         batches, loader = first_inputs(loader, NUM_PROBES) if loader is not None else ([], None)
+        layers = find_layers(model, as_example(batches[0]) if batches and example_input is None else example_input)
         if calibration is not None:
             calibration.check(model)
         elif loader is not None:

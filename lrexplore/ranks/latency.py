@@ -35,8 +35,8 @@ def layer_latencies(
     """
     if layer.calls is None:
         raise ValueError(
-            f"`layer` must be one of known size to be timed, got `{layer.name}`: {layer.measured}. "
-            "Pass `example_input`, or a `parameter_ratio`."
+            f"`layer` must be one of known size to be timed, got `{layer.name}`: {layer.measured} "
+            "Or set a `parameter_ratio`."
         )
     module = model.get_submodule(layer.name)
     x = _input(layer, module, batch_size)

@@ -47,8 +47,8 @@ def flop_cost(layer: Layer, rank: int, scheme: str) -> float:
     """Multiply-adds of one input. Raises ValueError where the layer's sizes are unknown."""
     if layer.flops is None:
         raise ValueError(
-            f"`flop_ratio` must know the size of every layer, got none for `{layer.name}`: {layer.measured}. "
-            "Pass `example_input`, or a `parameter_ratio`."
+            f"`flop_ratio` must know the size of every layer, got none for `{layer.name}`: {layer.measured} "
+            "Or set a `parameter_ratio`."
         )
     return float(factorized_flops(layer, rank, scheme) if rank else layer.flops)
 

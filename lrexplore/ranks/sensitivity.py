@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
 from lrexplore.calibration import run_model
-from lrexplore.calibration.loader import evaluation
 from lrexplore.linalg import rank_from_scale
 from lrexplore.nn import Layer
 from lrexplore.nn import factorize as factorize_layers
+from lrexplore.nn.batches import evaluation
 from lrexplore.ranks.cache import digest, keep, recall
 from lrexplore.ranks.curves import LayerCurve, fingerprint
 

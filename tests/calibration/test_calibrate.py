@@ -210,3 +210,35 @@ def test_a_gpu_gives_the_moments_of_the_cpu():
     gpu = calibrate(model.cuda(), [images], positions=None)["0"]
     assert gpu.mean.is_cuda
     assert torch.allclose(cpu.second_moment, gpu.second_moment.cpu(), atol=1e-5)
+
+
+class _Reader(nn.Module):
+    """Calls one layer and reads the weight of the other; its forward fits no guessed input."""
+
+    def __init__(self):
+        super().__init__()
+        self.read, self.called = nn.Linear(6, 30), nn.Linear(30, 20)
+
+    def forward(self, tokens):
+        return self.called(F.linear(F.one_hot(tokens, 6).float(), self.read.weight))
+
+
+def test_a_layer_that_is_never_called_is_left_out():
+    calibration = calibrate(_Reader(), [torch.randint(0, 6, (5, 3)) for _ in range(3)])
+    assert list(calibration) == ["called"]
+
+
+def test_inputs_that_are_not_finite_are_not_called_refused_by_the_model():
+    with pytest.raises(ValueError, match="^`loader` must lead to finite activations"):
+        calibrate(nn.Sequential(nn.Linear(6, 30)), [torch.full((4, 6), torch.nan)])
+
+
+@pytest.mark.parametrize("layer, shape", [(nn.Linear(6, 30), (6,)), (nn.Conv2d(6, 8, 3, bias=False), (6, 20, 20))])
+def test_inputs_without_a_batch_axis_are_inputs_too(layer, shape):
+    net = nn.Sequential(layer)
+    data = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0))
+    alone, batched = (calibrate(net, loader, positions=None, num_samples=10**6)["0"] for loader in (list(data), [data]))
+    assert alone.num_vectors + len(alone.held_out) == batched.num_vectors + len(batched.held_out)
+    everything = torch.cat([alone.samples, alone.held_out]).double()
+    expected = torch.cat([batched.samples, batched.held_out]).double()
+    assert torch.allclose(everything.mT @ everything, expected.mT @ expected, atol=1e-3)

@@ -34,3 +34,34 @@ def images():
     generator = torch.Generator().manual_seed(1)
     coarse = torch.randn(24, 3, 4, 4, generator=generator)
     return list(nn.functional.interpolate(coarse, size=12, mode="bilinear").split(8))
+
+
+class TwoInputs(nn.Module):
+    """A network whose forward takes two arguments, one of them token numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.image = nn.Embedding(11, 32), nn.Linear(20, 32)
+        self.norm, self.head = nn.BatchNorm1d(32), nn.Linear(32, 10)
+
+    def forward(self, tokens, pixels):
+        return self.head(torch.relu(self.norm(self.image(pixels)) + self.embedding(tokens).mean(1)))
+
+
+@pytest.fixture
+def two_inputs():
+    torch.manual_seed(0)
+    return TwoInputs().eval()
+
+
+@pytest.fixture
+def named_inputs():
+    """Batches for `two_inputs`, its arguments by name."""
+    generator = torch.Generator().manual_seed(2)
+    return [
+        {
+            "tokens": torch.randint(0, 11, (8, 4), generator=generator),
+            "pixels": torch.randn(8, 20, generator=generator),
+        }
+        for _ in range(4)
+    ]

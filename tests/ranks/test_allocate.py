@@ -180,3 +180,16 @@ def test_a_search_with_few_states_keeps_the_budget_and_states_its_gap():
     quick, exact = (network.plan("parameter_ratio", 0.9, max_states=states) for states in (2, 20_000))
     assert quick.parameter_ratio <= 0.9
     assert (1 - quick.gap) * quick.error <= exact.error <= quick.error
+
+
+def test_sizes_are_those_of_the_loaders_inputs(model, images, two_inputs, named_inputs):
+    plan = allocate(model, flop_ratio=0.5, loader=images)
+    assert plan.flops[0] == sum(layer.flops for layer in find_layers(model, images[0]))
+    assert plan.flops[0] < sum(layer.flops for layer in find_layers(model))
+    by_name = allocate(two_inputs, flop_ratio=0.6, loader=named_inputs)
+    assert by_name.flops[0] == 20 * 32 + 32 * 10
+
+
+def test_an_unknown_size_says_once_what_to_pass(two_inputs):
+    with pytest.raises(ValueError, match=r"Pass `example_input`\. Or set a `parameter_ratio`\.$"):
+        allocate(two_inputs, flop_ratio=0.5)

@@ -1,9 +1,12 @@
+import copy
+
 import pytest
 import torch
 
 from lrexplore.calibration import calibrate
 from lrexplore.init import REAL_INPUTS
 from lrexplore.nn import FACTORIZED, report
+from lrexplore.nn.batch_norm import correct_batch_norms
 from lrexplore.nn.compare import compare, layer_drift
 from lrexplore.ranks import factorize
 
@@ -133,3 +136,33 @@ def test_a_gradient_reaches_every_factor(model, images):
     for module in small.modules():
         if isinstance(module, FACTORIZED):
             assert module.left.grad.abs().max() > 0 and module.right.grad.abs().max() > 0
+
+
+def test_a_dict_of_arguments_is_an_input_from_calibration_to_comparison(two_inputs, named_inputs):
+    small = factorize(two_inputs, rank_scale=0.25, loader=named_inputs)
+    plain = factorize(two_inputs, rank_scale=0.25, loader=named_inputs, correct_norms=False)
+    assert not torch.equal(small.norm.running_var, plain.norm.running_var)
+    table = compare(two_inputs, small, named_inputs, latency_rounds=1)
+    assert table.loc["MFLOP", "original"] == pytest.approx((20 * 32 + 32 * 10) / 1e6)
+    assert table.loc["KL divergence", "compared"] > 0
+    drift = layer_drift(two_inputs, small, named_inputs)
+    assert list(drift["layer"]) == ["image", "head"] and (drift["total"] > 0).all()
+
+
+def test_a_batch_that_the_model_refuses_is_named_when_comparing(model):
+    with pytest.raises(ValueError, match=r"batches that the model takes, got \(2, 5\)"):
+        compare(model, model, [torch.randn(2, 5)])
+
+
+def test_a_network_without_batch_norms_is_not_run_to_correct_them():
+    calls = []
+    net = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.ReLU(), torch.nn.Linear(30, 10))
+    net.register_forward_hook(lambda *seen: calls.append(seen))
+    factorize(net, rank_scale=0.25, initializer="spectral", loader=[torch.randn(4, 20)])
+    assert not [seen for seen in calls if not seen[2].is_meta]
+
+
+def test_inputs_on_the_cpu_are_moved_to_the_device_of_both_models():
+    device = torch.device("cuda" if torch.cuda.is_available() else "meta")
+    net = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.BatchNorm1d(30)).to(device)
+    assert correct_batch_norms(net, copy.deepcopy(net), [torch.randn(4, 20)]) == 1

@@ -8,6 +8,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 
+class BrokenInputError(ValueError):
+    """Inputs that a model takes but that cannot be used, such as NaN."""
+
+
 def input_batches(loader: Iterable) -> Iterator:
     """The model's input of every item: the item itself, or the first entry of a (tensor, label) pair.
 
@@ -47,15 +51,31 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
+def to_device(batch, device: torch.device):
+    """The batch with its tensors on a device."""
+    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, batch)
+
+
+def call(model: nn.Module, batch):
+    """The model's output on a batch; a dict gives the arguments by name."""
+    return model(**batch) if isinstance(batch, Mapping) else model(batch)
+
+
+def as_example(batch):
+    """The batch as `find_layers` takes an example: a dict as it is, anything else as the forward's one argument."""
+    return batch if isinstance(batch, Mapping) else (batch,)
+
+
 def run_model(model: nn.Module, batch):
     """The model's output on a batch, which is moved to its device; a dict gives the arguments by name.
 
     Raises ValueError, with the batch's shape and the model's own words, for a batch it refuses.
     """
-    device = device_of(model)
-    batch = tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, batch)
+    batch = to_device(batch, device_of(model))
     try:
-        return model(**batch) if isinstance(batch, Mapping) else model(batch)
+        return call(model, batch)
+    except BrokenInputError:  # said by us, from a hook
+        raise
     except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
         shapes = [tuple(leaf.shape) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
         given = " and ".join(map(str, shapes)) or f"a {type(batch).__name__}"
