@@ -123,13 +123,16 @@ def _pass_on(commands, name: str, run: Callable, about: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0 where all went well, 1 where not, 2 for arguments that make no sense."""
+    """The exit status: 0 where all went well, 1 where not, 2 for arguments that make no sense, 130 if interrupted."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.passes_on:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return options.run(options, rest)
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+    except KeyboardInterrupt:
+        print("lrexplore: stopped", file=sys.stderr)
+        return 130
+    except (OSError, ModuleNotFoundError, ValueError) as error:
         print(f"lrexplore: {error}", file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ PHOTOGRAPHS = "photographs"
 
 def allocate(arguments: Sequence[str]) -> int:
     """Prints a rank plan and saves it; the exit status."""
+    from lrexplore.nn.paths import output_path
     from lrexplore.ranks import METHODS
     from lrexplore.ranks import allocate as allocate_ranks
 
@@ -19,8 +20,8 @@ def allocate(arguments: Sequence[str]) -> int:
     )
     _add_model(parser)
     budget = parser.add_mutually_exclusive_group(required=True)
-    for name in ("parameter", "flop", "latency"):
-        budget.add_argument(f"--{name}-ratio", type=float, metavar="X", help=f"{name}s after / before, such as 0.5")
+    for name, counted in (("parameter", "parameters"), ("flop", "multiply-adds"), ("latency", "time")):
+        budget.add_argument(f"--{name}-ratio", type=float, metavar="X", help=f"{counted} after / before, such as 0.5")
     parser.add_argument("--method", choices=METHODS, default="optimal", help="(default: %(default)s)")
     parser.add_argument("--scheme", choices=("channel", "spatial", "best"), default="channel")
     parser.add_argument(
@@ -29,6 +30,7 @@ def allocate(arguments: Sequence[str]) -> int:
     parser.add_argument("--pin", action="append", default=[], metavar="LAYER=RANK", help="RANK may be 'keep'")
     parser.add_argument("--out", type=Path, default=Path("plan.json"), help="(default: %(default)s)")
     options = parser.parse_args(arguments)
+    output_path(options.out, "--out")
     model, loader = _model(options), _loader(options)
     plan = allocate_ranks(
         model, parameter_ratio=options.parameter_ratio, flop_ratio=options.flop_ratio,
@@ -47,9 +49,10 @@ def allocate(arguments: Sequence[str]) -> int:
 def factorize(arguments: Sequence[str]) -> int:
     """Factorizes a network, prints what became of it and saves it; the exit status."""
     from lrexplore.nn.compare import compare
+    from lrexplore.nn.paths import output_path
     from lrexplore.ranks import RankPlan
     from lrexplore.ranks import factorize as factorize_model
-    from lrexplore.storage import export, save
+    from lrexplore.storage import export, export_path, save
 
     parser = argparse.ArgumentParser(
         "lrexplore factorize", description="Factorize a network, compare it with the original, save it."
@@ -62,6 +65,9 @@ def factorize(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("factorized.safetensors"), help="(default: %(default)s)")
     parser.add_argument("--export", type=Path, metavar="FILE", help="also as .pt2 (torch.export) or .onnx")
     options = parser.parse_args(arguments)
+    output_path(options.out, "--out")
+    if options.export:
+        export_path(options.export)
     model, loader = _model(options), _loader(options)
     plan = RankPlan.load(options.plan) if options.plan else None
     small = factorize_model(

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from lrexplore.linalg import Factors, matrix_shape
 from lrexplore.nn import FACTORIZED, FactorizedConv2d, FactorizedLinear
+from lrexplore.nn.batches import evaluation
+from lrexplore.nn.paths import output_path
 from lrexplore.nn.skeleton import skeleton
 from lrexplore.nn.tensor_file import read_tensors, write_tensors
 
@@ -19,10 +21,17 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
 
     `architecture` is its name in `lr.load_model`; without it the name is recognized by the tensors. A network of no
     known architecture is saved too; `load` then needs the unfactorized module.
-    Raises ValueError for an architecture whose tensors are others.
+    Raises ValueError for an architecture whose tensors are others, FileNotFoundError where the folder is missing.
     """
+    from lrexplore.models.architectures import names
     from lrexplore.models.checkpoint import compare, recognize
 
+    output_path(path)
+    if architecture is not None and architecture not in names():
+        raise ValueError(
+            f"`architecture` must be a name that `lr.load_model` knows, got {architecture!r}. Leave it out: it is "
+            "recognized by the tensors."
+        )
     factorized = {name: module for name, module in model.named_modules() if isinstance(module, FACTORIZED)}
     state = model.state_dict()
     shapes = _unfactorized_state(model, factorized)
@@ -81,25 +90,32 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
 def export(model: nn.Module, path: str | Path, example_input: Tensor) -> None:
     """Writes the network as a program that runs without lrexplore: `.pt2` (torch.export) or `.onnx`.
 
-    The batch size stays free. ONNX needs the packages onnx and onnxscript. Raises ValueError for another suffix,
-    ModuleNotFoundError where a package is missing.
+    Exported in evaluation mode; the model's own mode stays. The batch size stays free. ONNX needs the packages onnx and
+    onnxscript. Raises ValueError for another suffix, FileNotFoundError where the folder is missing,
+    ModuleNotFoundError where a package is.
     """
-    path = Path(path)
-    model = model.eval()
-    if path.suffix not in (".pt2", ".onnx"):
-        raise ValueError(f"`path` must end in .pt2 or .onnx, got {path.name}. Choose one of them.")
+    path = export_path(path)
     if len(example_input) < 2:
         example_input = torch.cat([example_input, example_input])  # a batch of one would be taken as fixed
     batch = {0: torch.export.Dim("batch")}
-    if path.suffix == ".pt2":
-        torch.export.save(torch.export.export(model, (example_input,), dynamic_shapes=(batch,)), path)
-        return
-    try:
-        torch.onnx.export(model, (example_input,), path, dynamic_shapes=(batch,), dynamo=True, verbose=False)
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"ONNX needs a package that is not installed ({error}). Install it: pip install onnx onnxscript"
-        ) from error
+    with evaluation(model), torch.enable_grad():
+        if path.suffix == ".pt2":
+            torch.export.save(torch.export.export(model, (example_input,), dynamic_shapes=(batch,)), path)
+            return
+        try:
+            torch.onnx.export(model, (example_input,), path, dynamic_shapes=(batch,), dynamo=True, verbose=False)
+        except ImportError as error:
+            raise ModuleNotFoundError(
+                f"ONNX needs a package that is not installed ({error}). Install it: pip install onnx onnxscript"
+            ) from error
+
+
+def export_path(path: str | Path) -> Path:
+    """The path of a program that `export` can write. Raises ValueError for another suffix."""
+    path = output_path(path)
+    if path.suffix not in (".pt2", ".onnx"):
+        raise ValueError(f"`path` must end in .pt2 or .onnx, got {path.name}. Choose one of them.")
+    return path
 
 
 def _unfactorized_state(model: nn.Module, factorized: Mapping[str, nn.Module]) -> dict[str, Tensor]:

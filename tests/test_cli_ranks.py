@@ -71,3 +71,29 @@ def test_a_file_that_is_no_plan_is_refused(checkpoint, tmp_path, capsys):
     (tmp_path / "plan.json").write_text(json.dumps({"ranks": {}}))
     assert main(["factorize", checkpoint, "--plan", "plan.json", "--images", "none"]) == 1
     assert "`plan` must be json written by" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("extra", [["--out", "missing/x"], ["--out", "."], ["--export", "x.foo"]])
+def test_where_nothing_can_be_written_is_said_before_the_work(checkpoint, extra, capsys, monkeypatch):
+    monkeypatch.setattr("lrexplore.cli_ranks._model", lambda options: pytest.fail("the network was loaded first"))
+    assert main(["factorize", checkpoint, "--rank-scale", "0.2", "--images", "none", *extra]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("lrexplore: `") and "must" in said and said.count("\n") == 1
+
+
+def test_a_failed_download_is_one_line(capsys, monkeypatch):
+    def refuse(*arguments):
+        raise ConnectionError("`weights` must be downloaded once, which failed.")
+
+    monkeypatch.setattr("lrexplore.models.load_model", refuse)
+    assert main(["factorize", "resnet18", "--rank-scale", "0.2", "--weights", "DEFAULT"]) == 1
+    assert capsys.readouterr().err == "lrexplore: `weights` must be downloaded once, which failed.\n"
+
+
+def test_an_interrupted_command_ends_with_130(capsys, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lrexplore.models.load_model", interrupt)
+    assert main(["factorize", "resnet18", "--rank-scale", "0.2"]) == 130
+    assert capsys.readouterr().err == "lrexplore: stopped\n"

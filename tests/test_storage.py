@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from lrexplore.calibration import Calibration, calibrate
 from lrexplore.models import load_model
 from lrexplore.nn import factorize
-from lrexplore.ranks import allocate
+from lrexplore.ranks import RankPlan, allocate
 from lrexplore.ranks import factorize as factorize_by_plan
 from lrexplore.storage import export, load, save
 
@@ -69,6 +70,47 @@ def test_other_files_and_names_are_refused(tmp_path):
             load(tmp_path / f"{name}.safetensors")
     with pytest.raises(ValueError, match="`architecture` must be that of the model, got 'resnet18'"):
         save(_own(), tmp_path / "own.safetensors", architecture="resnet18")
+
+
+def test_a_saved_network_given_as_a_checkpoint_is_told_how_to_load_it(tmp_path):
+    save(factorize(_own(), rank_scale=0.3, initializer="spectral"), tmp_path / "small.safetensors")
+    with pytest.raises(ValueError, match=r"got a network that lrexplore saved. Load it with `lr.load\(path\)`"):
+        load_model(tmp_path / "small.safetensors")
+    calibrate(_own(), [torch.randn(4, 3, 8, 8)]).save(tmp_path / "inputs.safetensors")
+    with pytest.raises(ValueError, match=r"got a calibration that lrexplore saved. Load it with `lr.Calibration.load"):
+        load_model(tmp_path / "inputs.safetensors")
+
+
+def test_a_missing_folder_or_file_is_named_with_the_way_out(tmp_path):
+    small = factorize(_own(), rank_scale=0.3, initializer="spectral")
+    plan = allocate(_own(), parameter_ratio=0.5)
+    for write in (
+        lambda path: save(small, path / "small.safetensors"),
+        lambda path: export(small, path / "small.pt2", torch.randn(2, 3, 8, 8)),
+        lambda path: plan.save(path / "plan.json"),
+    ):
+        with pytest.raises(FileNotFoundError, match="`path` must lie in a folder that is there, got .*mkdir -p"):
+            write(tmp_path / "missing")
+    with pytest.raises(ValueError, match="`path` must be a file to write, got the folder"):
+        save(small, tmp_path)
+    for read in (load, Calibration.load, RankPlan.load):
+        with pytest.raises(FileNotFoundError, match="must be a file, got no such file: .*Check the path"):
+            read(tmp_path / "missing.json")
+    (tmp_path / "binary.json").write_bytes(b"\xda\x00")
+    with pytest.raises(ValueError, match="`plan` must be json written by"):
+        RankPlan.load(tmp_path / "binary.json")
+
+
+def test_an_unknown_architecture_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="`architecture` must be a name that `lr.load_model` knows, got 'resnet1888'"):
+        save(_own(), tmp_path / "own.safetensors", architecture="resnet1888")
+
+
+def test_exporting_leaves_the_mode_of_every_module(tmp_path):
+    small = factorize(_own(), rank_scale=0.3, initializer="spectral").train()
+    small[0].eval()
+    export(small, tmp_path / "small.pt2", torch.randn(2, 3, 8, 8))
+    assert [module.training for module in small] == [False, True, True, True, True]
 
 
 def test_the_exported_program_runs_without_the_library_and_for_any_batch(tmp_path):

@@ -38,16 +38,29 @@ def check_values(tensors: Iterable[tuple[str, Tensor]], owner: str) -> None:
 
 
 def _read_safetensors(path: Path) -> object:
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
+        with safe_open(path, framework="pt") as file:
+            own = (file.metadata() or {}).get("lrexplore", "")
+        _refuse_own_file(path, own)
         return load_file(path, device="cpu")
     except SafetensorError as error:
         raise ValueError(
             f"`{path.name}` must be a safetensors file, got one that cannot be read ({error})."
             " Copy or download it again."
         ) from error
+
+
+def _refuse_own_file(path: Path, about: str) -> None:
+    """Raises ValueError for what lrexplore itself wrote, by the description in it: these are no plain state dicts."""
+    for kind, way_out in (
+        ("network", "Load it with `lr.load(path)`; `lr.collapse` of that has ordinary layers."),
+        ("calibration", "Load it with `lr.Calibration.load(path)`."),
+    ):
+        if f"lrexplore {kind}" in about:
+            raise ValueError(f"`{path.name}` must be a checkpoint, got a {kind} that lrexplore saved. {way_out}")
 
 
 def _read_torch(path: Path) -> object:

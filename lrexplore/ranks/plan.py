@@ -6,6 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
+from lrexplore.nn.paths import input_path, output_path
+
 _FORMAT = "lrexplore rank plan 1"
 
 
@@ -140,13 +142,13 @@ class RankPlan:
             ) from None
 
     def save(self, path: str | Path) -> None:
-        """Writes the plan as json."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Writes the plan as json. Raises FileNotFoundError where the file's folder is missing."""
+        output_path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "RankPlan":
-        """The plan in a file that `save` wrote."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        """The plan in a file that `save` wrote. Raises FileNotFoundError without it, ValueError for anything else."""
+        return cls.from_json(input_path(path, "plan").read_text(encoding="utf-8", errors="replace"))
 
     def __str__(self) -> str:
         kept = sum(layer.rank is None for layer in self.layers)
