@@ -38,6 +38,16 @@ class Calibration(Mapping):
             raise KeyError(f"`calibration` must hold layer {name!r}, got layers such as {', '.join(near)}.")
         return self._entries[name]
 
+    @staticmethod
+    def require(given, model: nn.Module) -> None:
+        """Raises TypeError unless `given` is a calibration, ValueError unless it is one of `model`."""
+        if not isinstance(given, Calibration):
+            raise TypeError(
+                f"`calibration` must be what `lr.calibrate` returns, got a {type(given).__name__}. "
+                "Pass `lr.calibrate(model, loader)`, or the loader itself as `loader`."
+            )
+        given.check(model)
+
     def check(self, model: nn.Module) -> None:
         """Raises ValueError unless every layer here is in `model`, with weights of the right shape."""
         modules = dict(model.named_modules())

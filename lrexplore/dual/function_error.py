@@ -27,8 +27,9 @@ def function_error(
     Raises ValueError for entries that are not finite or factors of another weight.
     Source: Vodrahalli et al. 2022, arXiv:2202.00834.
     """
+    weight = check_finite(weight)
     scheme = scheme_of(weight.shape, factors)
-    matrix = check_finite(matricize(weight.detach(), scheme))
+    matrix = matricize(weight, scheme)
     rows = compare_rows(matrix, factors, rows_per_neuron(weight.shape, scheme))
     response = respond(rows.weight, activation, batch_norm)
     return relative(response.loss(rows.rho, rows.product).sum(), response.energy.sum())

@@ -61,9 +61,14 @@ def respond(norms: Tensor, activation: str = "relu", batch_norm: BatchNorm | Non
 
 
 def check_batch_norm(batch_norm: BatchNorm | None, num_neurons: int) -> BatchNorm | None:
-    """The batch norm itself, when it fits a layer of so many neurons and is finite. Raises ValueError otherwise."""
+    """The batch norm itself, when it fits a layer of so many neurons and is finite; an error otherwise."""
     if batch_norm is None:
         return None
+    if not isinstance(batch_norm, tuple):
+        raise TypeError(
+            f"`batch_norm` must be (gamma, beta), got a {type(batch_norm).__name__}. Pass `lr.BatchNorm(gamma, beta)`; "
+            "of a module these are its `weight` and `bias`."
+        )
     gamma, beta = batch_norm
     if gamma.shape != (num_neurons,) or beta.shape != (num_neurons,):
         raise ValueError(

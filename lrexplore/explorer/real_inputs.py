@@ -17,13 +17,8 @@ class RealInputs:
     """
 
     def __init__(self, model: nn.Module, origin: Origin, calibration: Calibration | None = None):
-        if calibration is not None and not isinstance(calibration, Calibration):
-            raise TypeError(
-                f"`calibration` must be what `lr.calibrate` returns, got a {type(calibration).__name__}. "
-                "Pass `lr.calibrate(model, loader)`, or the loader itself as `loader`."
-            )
         if calibration is not None:
-            calibration.check(model)
+            Calibration.require(calibration, model)
         self._model, self._origin = model, origin
         self.calibration = calibration
         self.source = f"your calibration ({calibration.num_inputs} inputs)" if calibration else ""

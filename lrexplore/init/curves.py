@@ -8,9 +8,10 @@ from torch import Tensor
 
 from lrexplore.dual import BatchNorm, projected_energy
 from lrexplore.init.independent import draw_directions, entry_variance
-from lrexplore.init.initialize import find_initializer
+from lrexplore.init.initialize import REAL_INPUTS, find_initializer, required_inputs
 from lrexplore.init.problem import Problem
 from lrexplore.linalg import check_rank, compare_rows
+from lrexplore.linalg.inputs import LayerInputs
 
 NESTED = ("independent", "spectral", "rescaled")
 
@@ -113,21 +114,31 @@ def error_curve(
     scheme: str = "channel",
     activation: str = "relu",
     batch_norm: BatchNorm | None = None,
+    calibration: LayerInputs | None = None,
     generator: torch.Generator | None = None,
     **options,
 ):
     """DataFrame of both relative errors against rank: columns `rank`, `function_error`, `frobenius_error`.
 
     `ranks` None takes every rank for the nested initializers (independent, spectral, rescaled: all at once), and 32
-    ranks for the others, which are run anew at each. The other arguments are those of `initialize`.
+    ranks for the others, which are run anew at each. The other arguments are those of `initialize`; errors are on
+    Gaussian inputs also for the initializers of real ones (`input_error` has the others).
     Raises ValueError as `initialize` does.
     """
     import pandas as pd
 
     find_initializer(initializer)
+    if initializer in REAL_INPUTS:
+        options["calibration"] = required_inputs(calibration, initializer)
+        calibration.check_shape(tuple(weight.shape))
     problem = Problem.of(weight, scheme, activation, batch_norm)
     shape = tuple(problem.matrix.shape)
     nested = initializer in NESTED
+    if nested and options:
+        raise TypeError(
+            f"`{next(iter(options))}` must be an option of the initializer, got {initializer!r}, which has none. "
+            "Leave it out."
+        )
     if ranks is None:
         ranks = rank_grid(problem.max_rank, problem.max_rank if nested else 32)
     ranks = [check_rank(rank, shape) for rank in ranks]

@@ -66,7 +66,7 @@ def initialize(
     """
     make = find_initializer(initializer)
     if initializer in REAL_INPUTS:
-        options["calibration"] = _required(calibration, initializer)
+        options["calibration"] = required_inputs(calibration, initializer)
         calibration.check_shape(tuple(weight.shape))
     problem = Problem.of(weight, scheme, activation, batch_norm)
     rank = check_rank(rank, tuple(problem.matrix.shape))
@@ -75,10 +75,16 @@ def initialize(
     return make(problem, rank, generator=generator, **options).to(weight.dtype)
 
 
-def _required(calibration: LayerInputs | None, initializer: str) -> LayerInputs:
+def required_inputs(calibration: LayerInputs | None, initializer: str) -> LayerInputs:
+    """The `calibration` of one layer. Raises ValueError without it, TypeError for anything else in its place."""
     if calibration is None:
         raise ValueError(
             f"`calibration` must be given for the initializer {initializer!r}, got None. Pass "
             "`lr.calibrate(model, loader)[name]`, or use `function`, which needs no inputs."
+        )
+    if not isinstance(calibration, LayerInputs):
+        raise TypeError(
+            f"`calibration` must be the entry of one layer, got a {type(calibration).__name__}. Pass "
+            "`calibration[name]`."
         )
     return calibration

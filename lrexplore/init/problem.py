@@ -32,7 +32,7 @@ class Problem:
     def of(cls, weight: Tensor, scheme: str, activation: str, batch_norm: BatchNorm | None) -> "Problem":
         """The problem of a weight (m, n) or kernel (c_out, c_in, k_h, k_w), checked; half goes to float32."""
         find_activation(activation)
-        matrix = fit_squares(matricize(check_finite(weight.detach()), scheme))
+        matrix = fit_squares(matricize(check_finite(weight), scheme))
         rows = rows_per_neuron(weight.shape, scheme)
         return cls(matrix, rows, activation, check_batch_norm(batch_norm, len(matrix) // rows))
 

@@ -95,10 +95,14 @@ def scheme_of(weight_shape, factors: Factors) -> str:
     Where both fit (a matrix, or k_h = 1) they are the same matrix, and the answer is `channel`.
     Raises ValueError when neither fits.
     """
+    if not isinstance(factors, Factors):
+        raise TypeError(
+            f"`factors` must be Factors, got a {type(factors).__name__}. Pass `lr.Factors(left, right)`."
+        )
     for scheme in SCHEMES:
         if factors.shape == matrix_shape(weight_shape, scheme):
             return scheme
-    expected = " or ".join(str(matrix_shape(weight_shape, scheme)) for scheme in SCHEMES)
+    expected = " or ".join(dict.fromkeys(str(matrix_shape(weight_shape, scheme)) for scheme in SCHEMES))
     raise ValueError(
         f"`factors` must multiply to {expected} for a weight {tuple(weight_shape)}, got {factors.shape}. "
         "Pass the weight these factors were made from."

@@ -58,8 +58,9 @@ def frobenius_error(weight: Tensor, factors: Factors) -> float:
     `weight` is a matrix (m, n) or a kernel (c_out, c_in, k_h, k_w); the scheme is read off the factors' shapes.
     Raises ValueError for entries that are not finite or factors of another weight.
     """
+    weight = check_finite(weight)
     scheme = scheme_of(weight.shape, factors)
-    matrix = check_finite(matricize(weight.detach(), scheme))
+    matrix = matricize(weight, scheme)
     norms = compare_rows(matrix, factors, rows_per_neuron(weight.shape, scheme))
     return relative(norms.difference.square().sum(), norms.weight.square().sum())
 

@@ -82,7 +82,7 @@ def spectrum(weight: Tensor, scheme: str = "channel"):
     """
     import pandas as pd
 
-    matrix = check_finite(matricize(weight.detach(), scheme))
+    matrix = matricize(check_finite(weight), scheme)
     values = singular_values(matrix)
     std = float(matrix.double().square().mean().sqrt())
     table = pd.DataFrame(
@@ -98,7 +98,16 @@ def spectrum(weight: Tensor, scheme: str = "channel"):
 
 
 def check_finite(weight: Tensor) -> Tensor:
-    """The weight itself, when all its entries are finite numbers. Raises ValueError otherwise."""
+    """The weight, detached, when all its entries are finite numbers. Raises ValueError or TypeError otherwise."""
+    if not isinstance(weight, Tensor):
+        given = type(weight).__name__
+        way_out = "Pass its `.weight`." if hasattr(weight, "weight") else "Convert it with `torch.as_tensor`."
+        raise TypeError(f"`weight` must be a torch tensor, got a {given}. {way_out}")
+    weight = weight.detach()
+    if weight.layout != torch.strided:
+        raise ValueError(f"`weight` must be dense, got {weight.layout}. Convert it with `.to_dense()`.")
+    if weight.is_meta:
+        raise ValueError("`weight` must hold values, got a tensor on the meta device. Load the weights first.")
     if not weight.dtype.is_floating_point:
         raise ValueError(f"`weight` must be floating point, got {weight.dtype}. Convert it with `.float()`.")
     if weight.numel() == 0:

@@ -1,5 +1,6 @@
 """What the caller of `factorize` chose for each layer, checked before anything is computed."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 import torch
@@ -17,11 +18,18 @@ def scheme_for(layer: Layer, scheme: str | dict[str, str]) -> str:
 
 
 def choose_rank(
-    layer: Layer, scheme: str, rank_scale: float | None, ranks: dict[str, int] | None, rank_multiple: int = 1
+    layer: Layer,
+    scheme: str,
+    rank_scale: float | None,
+    ranks: dict[str, int] | None,
+    rank_multiple: int = 1,
+    calibration=None,
 ) -> int | str:
-    """The layer's rank, or the reason why it stays as it is."""
+    """The layer's rank, or the reason why it stays as it is; `calibration` where its inputs are needed."""
     if layer.skip_reason:
         return layer.skip_reason
+    if calibration is not None and layer.name not in calibration and (ranks is None or layer.name not in ranks):
+        return "the calibration has no inputs of it"
     if ranks is not None:
         return int(ranks[layer.name]) if layer.name in ranks else "not chosen"
     (m, n), largest = layer.matrix_shape(scheme), layer.break_even_rank(scheme)
@@ -50,6 +58,11 @@ def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, sche
             "`lr.calibrate(model, loader)`, or use `function`, which needs no inputs."
         )
     by_name = {layer.name: layer for layer in layers}
+    if not isinstance(ranks, Mapping | None):
+        raise TypeError(
+            f"`ranks` must be a dict of layer name -> rank, got a {type(ranks).__name__}. Use `rank_scale` for one "
+            "share in all layers."
+        )
     for argument, names in (("ranks", ranks or {}), ("scheme", {} if isinstance(scheme, str) else scheme)):
         for name in names:
             if name not in by_name:
@@ -65,6 +78,11 @@ def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, sche
     if rank_scale is not None:
         rank_from_scale((1, 1), rank_scale)
     for name, rank in (ranks or {}).items():
+        if initializer in REAL_INPUTS and not by_name[name].skip_reason and name not in calibration:
+            raise ValueError(
+                f"`ranks` must name layers that the calibration has inputs of, got {name!r}. Calibrate that layer too, "
+                "or use `initializer='function'`."
+            )
         _check_rank_of(by_name[name], rank, scheme_for(by_name[name], scheme))
 
 
@@ -91,6 +109,8 @@ def check_finite(model: nn.Module, layer: Layer) -> None:
     if batch_norm := batch_norm_of(model, layer):
         tensors[layer.follows.batch_norm] = torch.stack(batch_norm)
     for name, tensor in tensors.items():
+        if tensor.is_meta:
+            raise ValueError(f"`{name}` must hold values, got a tensor on the meta device. Load the weights first.")
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise ValueError(

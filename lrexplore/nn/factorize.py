@@ -15,6 +15,7 @@ from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.costs import factorized_parameters
 from lrexplore.nn.layers import Layer, batch_norm_of, find_layers, weights_of
 from lrexplore.nn.linear import FactorizedLinear
+from lrexplore.nn.skeleton import why
 
 FACTORIZED = (FactorizedLinear, FactorizedConv2d)
 
@@ -57,24 +58,26 @@ def factorize(
     new bias). `progress(done, total, name)` is called before each layer, and once at the end with an empty
     name. Without a `generator` the draws are those of seed 0.
 
-    The copy carries `factorization`, one `Replacement` a layer; `report` shows it as a table. Raises
-    ValueError, before anything is computed, for unknown names, ranks out of range, and NaN or inf weights.
+    The copy carries `factorization`, one `Replacement` a layer; `report` shows it as a table. Hooks of the replaced
+    layers are not taken over. Raises ValueError, before anything is computed, for unknown names, ranks out of range, a
+    model none of whose layers can be factorized, and NaN or inf weights.
     """
     layers = find_layers(model)
     check_multiple(rank_multiple)
     check_choices(layers, rank_scale, ranks, initializer, scheme, calibration)
     schemes = {layer.name: scheme_for(layer, scheme) for layer in layers}
+    inputs = calibration if initializer in REAL_INPUTS else None
     # A rank, or the reason why the layer stays as it is.
     choices = {
-        layer.name: choose_rank(layer, schemes[layer.name], rank_scale, ranks, rank_multiple) for layer in layers
+        layer.name: choose_rank(layer, schemes[layer.name], rank_scale, ranks, rank_multiple, inputs)
+        for layer in layers
     }
+    if ranks is None and all(layer.skip_reason for layer in layers):
+        raise ValueError(_nothing_to_factorize(model, layers))
     chosen = [layer for layer in layers if isinstance(choices[layer.name], int)]
     for layer in chosen:
         check_finite(model, layer)
-    if initializer in REAL_INPUTS:
-        entries = {layer.name: calibration.entries(layer.name) for layer in chosen}
-    else:
-        entries = {}
+    entries = {} if inputs is None else {layer.name: inputs.entries(layer.name) for layer in chosen}
     memo, seeded, notes, shifts = {}, {}, {}, {}
     for done, layer in enumerate(chosen):
         if progress:
@@ -92,7 +95,13 @@ def factorize(
     if progress:
         progress(len(chosen), len(chosen), "")
     # deepcopy takes what its memo holds, so the replaced weights are never copied.
-    factorized = deepcopy(model, memo)
+    try:
+        factorized = deepcopy(model, memo)
+    except RuntimeError as error:  # torch's word for tensors that a graph made, as weight norm and pruning leave them
+        raise ValueError(
+            f"`model` must be one that `copy.deepcopy` copies, got a {type(model).__name__} that it does not "
+            f"({why(error)}). Take off weight norm and pruning first (`remove_weight_norm`, `prune.remove`)."
+        ) from error
     for layer, shift in shifts.items():
         if shift is not None:
             factorized.get_submodule(layer.follows.batch_norm).running_mean.sub_(shift)
@@ -102,6 +111,17 @@ def factorize(
     ]
     factorized.factorization = (*earlier, *records)
     return factorized
+
+
+def _nothing_to_factorize(model: nn.Module, layers: list[Layer]) -> str:
+    reasons = "; ".join(f"`{layer.name}`: {layer.skip_reason}" for layer in layers[:3])
+    way_out = "Pass a model that has one."
+    if any(isinstance(module, FACTORIZED) for module in model.modules()):
+        way_out = "Its layers are factorized already: pass `lr.collapse(model)`."
+    return (
+        f"`model` must have a layer that can be factorized, got a {type(model).__name__} with none"
+        f"{f' ({reasons})' if reasons else ''}. {way_out}"
+    )
 
 
 def collapse(model: nn.Module) -> nn.Module:

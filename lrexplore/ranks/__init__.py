@@ -1,7 +1,8 @@
 """Ranks for a whole network: error curves, allocation under a budget, plans."""
 
-from lrexplore.ranks.allocate import METHODS, PLAIN, SENSITIVITY, WEIGHTS, allocate
+from lrexplore.ranks.allocate import allocate
 from lrexplore.ranks.cache import cache_folder
+from lrexplore.ranks.choices import METHODS, PLAIN, SENSITIVITY, WEIGHTS
 from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
 from lrexplore.ranks.factorize import factorize
 from lrexplore.ranks.plan import LayerPlan, RankPlan

@@ -1,17 +1,18 @@
 """Ranks for all layers under one budget."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import nn
 
-from lrexplore.calibration import calibrate, first_inputs
+from lrexplore.calibration import Calibration, calibrate, first_inputs
 from lrexplore.init import REAL_INPUTS, find_initializer
-from lrexplore.linalg import SCHEMES, check_rank, matricize, singular_values
+from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.nn import Layer, find_layers, weights_of
 from lrexplore.nn.batches import as_example
+from lrexplore.ranks.choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
 from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
@@ -20,8 +21,6 @@ from lrexplore.ranks.plan import RankPlan
 from lrexplore.ranks.rules import RULES, picks_by_rule
 from lrexplore.ranks.sensitivity import sensitivities
 
-METHODS = ("optimal", *RULES)
-WEIGHTS = PLAIN, SENSITIVITY = ("plain", "sensitivity")
 NUM_PROBES = 16
 
 
@@ -59,10 +58,6 @@ def allocate(
 
     Raises ValueError for a budget that no plan meets (with the smallest reachable), unknown names, impossible pins.
     """
-    chosen = Network.of(
-        model, initializer=initializer, scheme=scheme, loader=loader, calibration=calibration, weights=weights,
-        pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, use_cache=use_cache, progress=progress,
-    )  # fmt: skip
     ratios = {"parameter_ratio": parameter_ratio, "flop_ratio": flop_ratio, "latency_ratio": latency_ratio}
     given = {name: ratio for name, ratio in ratios.items() if ratio is not None}
     if len(given) != 1:
@@ -71,6 +66,11 @@ def allocate(
             "Use `parameter_ratio=0.5` for half the parameters."
         )
     [(budget, ratio)] = given.items()
+    check_budget(budget, ratio, method)
+    chosen = Network.of(
+        model, initializer=initializer, scheme=scheme, loader=loader, calibration=calibration, weights=weights,
+        pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, use_cache=use_cache, progress=progress,
+    )  # fmt: skip
     return chosen.plan(budget, ratio, method=method)
 
 
@@ -100,23 +100,20 @@ class Network:
 
         `on_curve` is that of `layer_curves`.
         """
-        if scheme not in (*SCHEMES, "best"):
-            raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, best, got {scheme!r}. Choose one.")
-        if isinstance(weights, str) and weights not in WEIGHTS:
-            raise ValueError(
-                f"`weights` must be one of {', '.join(WEIGHTS)} or a dict, got {weights!r}. Choose one of them."
-            )
+        check_words(scheme, weights, has_loader=loader is not None)
         check_multiple(rank_multiple)
-        if weights == SENSITIVITY and loader is None:
-            raise ValueError("`loader` must be given for `weights='sensitivity'`, got None. Pass one, or 'plain'.")
+        if initializer is not None:
+            find_initializer(initializer)
         batches, loader = first_inputs(loader, NUM_PROBES) if loader is not None else ([], None)
         layers = find_layers(model, as_example(batches[0]) if batches and example_input is None else example_input)
+        check_pins(layers, scheme, pinned or {})
+        if isinstance(weights, Mapping):
+            check_weights(layers, weights)
         if calibration is not None:
-            calibration.check(model)
+            Calibration.require(calibration, model)
         elif loader is not None:
             calibration = calibrate(model, loader)
         initializer = initializer or ("function" if calibration is None else "whitened")
-        find_initializer(initializer)
         if initializer in REAL_INPUTS and calibration is None:
             raise ValueError(
                 f"`calibration` must be given for the initializer {initializer!r}, got None. Pass it or a `loader`, "
@@ -129,7 +126,7 @@ class Network:
         )  # fmt: skip
         latency = LatencyCost(model)
         found = cls(model, layers, curves, initializer, scheme, {}, PLAIN, {}, calibration, latency, rank_multiple)
-        if isinstance(weights, dict):
+        if isinstance(weights, Mapping):
             found = found.with_weights(weights, "given")
         elif weights != PLAIN and batches:
             found = found.weighed(batches, use_cache=use_cache, progress=progress)
@@ -150,16 +147,7 @@ class Network:
 
     def with_pins(self, pinned: dict[str, int | None]) -> "Network":
         """The same network with these layers pinned. Raises ValueError for names or ranks that cannot be."""
-        known = {layer.name: layer for layer in self.layers}
-        for name, rank in pinned.items():
-            if name not in known or (rank is not None and known[name].skip_reason):
-                why = known[name].skip_reason if name in known else "the model has no such layer"
-                raise ValueError(
-                    f"`pinned` must name layers that can be factorized, got {name!r}: {why}. Leave it out."
-                )
-            if rank is not None:
-                schemes = SCHEMES if self.scheme == "best" else (self.scheme,)
-                check_rank(rank, max((known[name].matrix_shape(s) for s in schemes), key=min))
+        check_pins(self.layers, self.scheme, pinned)
         return replace(self, pinned=dict(pinned))
 
     def options(self, budget: str) -> list[Options]:
@@ -202,10 +190,7 @@ class Network:
 
     def plan(self, budget: str, ratio: float, *, method: str = "optimal", max_states: int = MAX_STATES) -> RankPlan:
         """The plan of one budget by one method; `max_states` bounds the search of "optimal", and its time."""
-        if method not in METHODS:
-            raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}. Choose one of them.")
-        if not 0 < ratio:
-            raise ValueError(f"`{budget}` must be positive, got {ratio}. Use 0.5 for half.")
+        check_budget(budget, ratio, method)
         options, total = self.options(budget), self.total(budget)
         fixed = total - sum(option.original_cost for option in options)
         allowed, smallest = ratio * total - fixed, self.smallest(budget)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from lrexplore.calibration import calibrate, first_inputs
+from lrexplore.calibration import Calibration, calibrate, first_inputs
 from lrexplore.init import REAL_INPUTS
 from lrexplore.nn import factorize as factorize_layers
 from lrexplore.nn.batch_norm import correct_batch_norms
@@ -45,10 +45,15 @@ def factorize(
             raise ValueError(
                 "One of `rank_scale`, `ranks` and `plan` must be given, got a plan and ranks. Drop the ranks."
             )
+        if not isinstance(plan, RankPlan):
+            raise TypeError(
+                f"`plan` must be a RankPlan, got a {type(plan).__name__}. Load a file with `lr.RankPlan.load(path)`; "
+                "a dict of ranks is `ranks`."
+            )
         plan.check(model)
         ranks, scheme = plan.ranks, plan.schemes
     if calibration is not None:
-        calibration.check(model)
+        Calibration.require(calibration, model)
     has_inputs = calibration is not None or loader is not None
     if initializer is None:
         initializer = plan.initializer if plan is not None else "whitened" if has_inputs else "function"

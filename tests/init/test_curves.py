@@ -124,3 +124,11 @@ def test_bad_ranks_are_refused(initializer):
     for ranks, message in (([], "`ranks` must name at least one rank"), ([2, 7], "`rank` must be .* got 7")):
         with pytest.raises(ValueError, match=message):
             error_curve(torch.ones(4, 6), initializer=initializer, ranks=ranks)
+
+
+def test_a_curve_takes_the_options_of_its_initializer_and_no_others():
+    weight = _kernel(6, 8)
+    with pytest.raises(TypeError, match="`max_stps` must be an option .*, got 'spectral', which has none"):
+        error_curve(weight, initializer="spectral", max_stps=3)
+    with pytest.raises(ValueError, match="`calibration` must be given for the initializer 'whitened', got None"):
+        error_curve(weight, initializer="whitened")

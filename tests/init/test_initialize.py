@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrices import awkward, balance_tolerance, imbalance, some_ranks
+from torch import nn
 
 from lrexplore.dual import ACTIVATIONS, BatchNorm, function_error
 from lrexplore.init import INITIALIZERS, Problem, initialize, single_errors
@@ -165,6 +167,34 @@ def test_bad_arguments_are_refused_by_name():
             initialize(**{"weight": matrix, "rank": 2, **bad})
     with pytest.raises(ValueError, match=r"`batch_norm` must be \(gamma, beta\), each \(4,\)"):
         initialize(matrix, 2, batch_norm=BatchNorm(torch.ones(6), torch.ones(6)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weight": np.ones((4, 6))}, "`weight` must be a torch tensor, got a ndarray. Convert it"),
+        ({"weight": nn.Linear(6, 4)}, "`weight` must be a torch tensor, got a Linear. Pass its `.weight`"),
+        ({"weight": torch.ones(4, 6).to_sparse()}, "`weight` must be dense, got torch.sparse_coo"),
+        ({"weight": torch.ones(4, 6, device="meta")}, "`weight` must hold values, got a tensor on the meta device"),
+        ({"batch_norm": nn.BatchNorm1d(4)}, r"`batch_norm` must be \(gamma, beta\), got a BatchNorm1d"),
+        ({"initializer": "whitened", "calibration": {}}, r"`calibration` must be the entry of one layer, got a dict"),
+    ],
+)
+def test_things_of_another_kind_are_refused_with_the_way_out(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        initialize(**{"weight": torch.ones(4, 6), "rank": 2, **options})
+
+
+@pytest.mark.parametrize("measure", [function_error, frobenius_error])
+def test_an_error_of_things_of_another_kind_is_refused(measure):
+    weight = torch.ones(4, 6)
+    factors = initialize(weight, 2)
+    with pytest.raises(TypeError, match="`weight` must be a torch tensor, got a Linear"):
+        measure(nn.Linear(6, 4), factors)
+    with pytest.raises(TypeError, match=r"`factors` must be Factors, got a tuple. Pass `lr.Factors\(left, right\)`"):
+        measure(weight, (factors.left, factors.right))
+    with pytest.raises(ValueError, match=r"`factors` must multiply to \(5, 6\) for a weight"):
+        measure(torch.ones(5, 6), factors)
 
 
 @pytest.mark.gpu

@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 import torch
+import torch.nn.utils.prune
 import torchvision
 from torch import nn
 
@@ -250,3 +251,28 @@ def test_weights_that_are_not_finite_are_named_before_anything_is_computed(value
 def test_a_report_needs_a_factorized_model():
     with pytest.raises(ValueError, match="`model` must come from `factorize`, got a Linear"):
         report(nn.Linear(3, 3))
+
+
+def test_a_model_in_which_nothing_can_be_factorized_is_refused_with_the_reasons():
+    with pytest.raises(ValueError, match=r"got a Sequential with none \(`0`: Conv1d: only nn.Linear and nn.Conv2d"):
+        factorize(nn.Sequential(nn.Conv1d(4, 4, 3)), rank_scale=0.5)
+    once = factorize(small_network(), rank_scale=0.3)
+    once[3] = nn.Identity()
+    with pytest.raises(ValueError, match=r"factorized already: pass `lr.collapse\(model\)`"):
+        factorize(once, rank_scale=0.2)
+    everything_past = factorize(small_network(), rank_scale=1.0)
+    assert not any(isinstance(module, FACTORIZED) for module in everything_past.modules())
+
+
+def test_a_model_on_the_meta_device_is_told_to_load_its_weights():
+    with pytest.raises(ValueError, match="`0` must hold values, got a tensor on the meta device"):
+        factorize(small_network().to("meta"), rank_scale=0.3)
+
+
+def test_a_model_that_deepcopy_refuses_is_told_what_to_take_off():
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    nn.utils.prune.l1_unstructured(model[0], "weight", amount=0.3)
+    with pytest.raises(ValueError, match="`model` must be one that `copy.deepcopy` copies.*prune.remove"):
+        factorize(model, rank_scale=0.25)
+    nn.utils.prune.remove(model[0], "weight")
+    assert isinstance(factorize(model, rank_scale=0.25)[0], FactorizedLinear)

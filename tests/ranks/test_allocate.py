@@ -193,3 +193,24 @@ def test_sizes_are_those_of_the_loaders_inputs(model, images, two_inputs, named_
 def test_an_unknown_size_says_once_what_to_pass(two_inputs):
     with pytest.raises(ValueError, match=r"Pass `example_input`\. Or set a `parameter_ratio`\.$"):
         allocate(two_inputs, flop_ratio=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "One of `parameter_ratio`.*must be given, got none"),
+        ({"parameter_ratio": ".5"}, "`parameter_ratio` must be a number, got '.5'"),
+        ({"parameter_ratio": 0.0}, "`parameter_ratio` must be positive, got 0.0"),
+        ({"parameter_ratio": 0.5, "method": "best"}, "`method` must be one of"),
+        ({"parameter_ratio": 0.5, "initializer": "functon"}, "`initializer` must be one of"),
+        ({"parameter_ratio": 0.5, "pinned": ["0"]}, "`pinned` must be a dict of layer name -> rank, got a list"),
+        ({"parameter_ratio": 0.5, "pinned": {"0": 99}}, "`pinned` of layer '0': `rank` must be .* 1..16"),
+        ({"parameter_ratio": 0.5, "weights": {"zero": 1}}, "`weights` must name layers of the model, got 'zero'"),
+        ({"parameter_ratio": 0.5, "weights": {"0": -3.0}}, "`weights` must be numbers >= 0, got -3.0 for layer '0'"),
+        ({"parameter_ratio": 0.5, "weights": {"0": float("nan")}}, "`weights` must be numbers >= 0, got nan"),
+        ({"parameter_ratio": 0.5, "calibration": "file"}, "`calibration` must be what .* returns, got a str"),
+    ],
+)
+def test_choices_are_checked_before_any_curve_is_computed(model, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        allocate(model, **options, progress=lambda *step: pytest.fail("a curve was computed first"))

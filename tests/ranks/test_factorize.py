@@ -166,3 +166,28 @@ def test_inputs_on_the_cpu_are_moved_to_the_device_of_both_models():
     device = torch.device("cuda" if torch.cuda.is_available() else "meta")
     net = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.BatchNorm1d(30)).to(device)
     assert correct_batch_norms(net, copy.deepcopy(net), [torch.randn(4, 20)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"plan": "plan.json"}, r"`plan` must be a RankPlan, got a str. Load a file with `lr.RankPlan.load\(path\)`"),
+        ({"plan": {"0": 3}}, "`plan` must be a RankPlan, got a dict.*a dict of ranks is `ranks`"),
+        ({"rank_scale": 0.5, "calibration": "file"}, "`calibration` must be what `lr.calibrate` returns, got a str"),
+        ({"ranks": ["0"]}, "`ranks` must be a dict of layer name -> rank, got a list"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_with_the_way_out(model, options, message):
+    with pytest.raises(TypeError, match=message):
+        factorize(model, **options)
+
+
+def test_layers_that_a_calibration_lacks_stay_as_they_are_and_cannot_be_asked_for(model, images):
+    calibration = calibrate(model, images, layers=["3"])
+    small = factorize(model, rank_scale=0.25, calibration=calibration)
+    assert [name for name, module in small.named_modules() if isinstance(module, FACTORIZED)] == ["3"]
+    assert set(report(small).set_index("name").loc[["0", "7", "9"], "reason"]) == {
+        "the calibration has no inputs of it"
+    }
+    with pytest.raises(ValueError, match="`ranks` must name layers that the calibration has inputs of, got '0'"):
+        factorize(model, ranks={"0": 3, "3": 3}, calibration=calibration)
