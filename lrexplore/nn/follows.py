@@ -12,6 +12,9 @@ from lrexplore.nn.skeleton import why
 MIXING = (nn.Linear, nn.modules.conv._ConvNd, FactorizedLinear, FactorizedConv2d)
 """Layers after which nothing follows the layer before them."""
 
+WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+"""Modules whose output is that of the one module in them -> the name of that module."""
+
 POSITIONAL = {"leakyrelu": ("negative_slope",), "hardtanh": ("min_val", "max_val")}
 
 
@@ -57,9 +60,8 @@ def find_follows(model: nn.Module, names) -> dict[str, Follows]:
     _trace_into(found, model, "", layers, outer_reason="")
     for layer, name in layers.items():
         if name not in found:
-            found[name] = _from_parent(model, name, layer) or _assume(
-                "the traced graph does not call this layer"
-            )
+            parent = model.get_submodule(name.rpartition(".")[0])
+            found[name] = _in_transformer(parent, layer) or _assume("the traced graph does not call this layer")
     return {name: found[name] for name in names}
 
 
@@ -67,13 +69,17 @@ def _trace_into(found: dict, root: nn.Module, prefix: str, layers: dict, outer_r
     inside = {module: layers[module] for module in root.modules() if module in layers}
     if not inside:
         return
+    wrapped = WRAPPERS.get(type(root).__name__)
+    if wrapped:
+        _trace_into(found, getattr(root, wrapped), f"{prefix}.{wrapped}".lstrip("."), layers, outer_reason)
+        return
     try:
         graph = GraphTracer(param_shapes_constant=True).trace(root)
     except Exception as error:  # the forward is the user's: it may raise anything
         reason = f"the forward pass of `{prefix or type(root).__name__}` could not be traced ({why(error)})"
         for child_name, child in root.named_children():
             if child in layers:
-                found.setdefault(layers[child], _assume(reason))
+                found.setdefault(layers[child], _in_transformer(root, child) or _assume(reason))
             else:
                 _trace_into(found, child, f"{prefix}.{child_name}".lstrip("."), layers, reason)
         return
@@ -188,9 +194,8 @@ def _assume(reason: str, batch_norm: str | None = None) -> Follows:
     return Follows("relu", batch_norm, text, True, f"ReLU is assumed: {reason}")
 
 
-def _from_parent(model: nn.Module, name: str, layer: nn.Module) -> Follows | None:
+def _in_transformer(parent: nn.Module, layer: nn.Module) -> Follows | None:
     """The answer for the two linear layers of PyTorch's transformer layers, which a trace does not enter."""
-    parent = model.get_submodule(name.rpartition(".")[0])
     if not isinstance(parent, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
         return None
     if layer is parent.linear2:

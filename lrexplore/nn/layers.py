@@ -11,7 +11,7 @@ from lrexplore.linalg.matricization import matrix_shape
 from lrexplore.linalg.rank import break_even_rank
 from lrexplore.nn.follows import Follows, find_follows
 from lrexplore.nn.sizes import Call, measure
-from lrexplore.nn.skeleton import skeleton, why
+from lrexplore.nn.skeleton import drop_shared_hooks, skeleton, why
 from lrexplore.nn.skipped import skip_reason
 
 
@@ -108,6 +108,7 @@ def find_layers(model: nn.Module, example_input=None) -> list[Layer]:
     except Exception as error:  # a model may refuse to be copied, for any reason of its own
         copy, calls, measured = model, None, f"unknown: the model could not be copied ({why(error)})"
     else:
+        drop_shared_hooks(model, copy)
         calls, measured = measure(copy, names, example_input)
     follows = find_follows(copy, names)
     layers = []

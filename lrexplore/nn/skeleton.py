@@ -21,6 +21,16 @@ def skeleton(model: nn.Module) -> nn.Module:
     return deepcopy(model, memo).eval()
 
 
+def drop_shared_hooks(model: nn.Module, copy: nn.Module) -> None:
+    """Takes off the copy what hooks it shares with the model (functions): they would tell their owner of its runs."""
+    for module, twin in zip(model.modules(), copy.modules(), strict=True):
+        for name, hooks in vars(module).items():
+            if name.endswith("_hooks") and isinstance(hooks, dict):
+                kept = vars(twin)[name]
+                for key in [key for key, hook in hooks.items() if kept.get(key) is hook]:
+                    del kept[key]
+
+
 def why(error: Exception) -> str:
     """The error in one line of at most 160 characters."""
     lines = str(error).strip().splitlines() or [""]

@@ -202,7 +202,15 @@ def test_the_linear_layers_of_a_pytorch_transformer_layer_are_known():
     layer = nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True)
     assert follows(nn.Sequential(layer), "0.linear1").text == "GELU"
     assert follows(nn.Sequential(layer), "0.linear2").text == "add"
+    assert [follows(layer, name).text for name in ("linear1", "linear2")] == ["GELU", "add"]
 
 
 def test_a_model_that_is_one_layer_is_followed_by_nothing():
     assert follows(nn.Linear(3, 4), "").text == "nothing"
+
+
+@pytest.mark.parametrize(("wrap", "prefix"), [(torch.compile, "_orig_mod"), (nn.DataParallel, "module")])
+def test_a_wrapped_model_is_read_as_the_model_in_it(wrap, prefix):
+    wrapped = wrap(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)))
+    assert [follows(wrapped, f"{prefix}.{name}").text for name in (0, 2)] == ["tanh", "nothing"]
+    assert not follows(wrapped, f"{prefix}.2").assumed

@@ -87,6 +87,34 @@ def test_finding_layers_leaves_the_model_as_it_was():
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+class Summing(nn.Module):
+    """Its forward reads what a hook of its own kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.kept = nn.Linear(6, 6), nn.Linear(6, 4), []
+        self.first.register_forward_hook(self.keep)
+
+    def keep(self, module, args, output):
+        self.kept.append(output)
+
+    def forward(self, x):
+        self.first(x)
+        return self.second(self.kept.pop())
+
+
+def test_hooks_of_others_hear_nothing_of_it_and_the_models_own_work():
+    heard, model = [], Summing()
+    for module in model.modules():
+        module.register_forward_hook(lambda *seen: heard.append(seen))
+        module.register_forward_pre_hook(lambda *seen: heard.append(seen))
+    layers = find_layers(model)
+    assert [layer.flops for layer in layers] == [36, 24]
+    assert heard == [] and model.kept == []
+    model(torch.randn(2, 6))
+    assert len(heard) == 6
+
+
 def test_what_cannot_be_factorized_says_why():
     shared = nn.Linear(8, 8)
     tied = nn.Linear(8, 8)
