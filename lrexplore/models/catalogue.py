@@ -23,10 +23,14 @@ def network(name: str, num_classes: int) -> nn.Module:
 
     Raises ValueError for an unknown name, with the nearest ones.
     """
-    if name in OWN:
-        return OWN[name](num_classes).train()
-    if name in names():
-        return build(name, num_classes).train()
+    check_network(name)
+    return OWN[name](num_classes).train() if name in OWN else build(name, num_classes).train()
+
+
+def check_network(name: str) -> None:
+    """Raises ValueError, with the nearest names, unless `network` knows the name."""
+    if name in OWN or name in names():
+        return
     close = nearest(name, [*OWN, *names()])
     advice = f"Nearest: {', '.join(close)}." if close else f"lrexplore's own: {', '.join(OWN)}."
     raise ValueError(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lrexplore.models.catalogue import check_network
 from lrexplore.records import Run, start
 from lrexplore.train.arguments import command_line
 from lrexplore.train.recipes import configure
@@ -16,6 +17,7 @@ def train(model: str, *, recipe: str = "short", **choices) -> Run:
     Without a `name` the run gets a new one. Raises ValueError for choices that make no sense.
     """
     config = configure(recipe, model=model, **choices)
+    check_network(config.model)
     if config.name is None:
         config = config.with_name(_new_name(Path(config.runs), default_name(config)))
     folder = Path(config.runs, config.name)

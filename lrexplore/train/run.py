@@ -26,6 +26,8 @@ def run(config: Config, *, should_stop: Callable[[], bool] = lambda: False) -> s
             described = read_json(folder / "run.json")
             config = config.as_resumed(described["config"])
             if _is_done(folder):
+                if processes.is_first:
+                    print(f"{config.name}: done before. Choose another name to train it again.")
                 return "done"
             if processes.device.type == "cpu":  # sums over another number of threads end in other last bits
                 torch.set_num_threads(described["environment"]["num_threads"])

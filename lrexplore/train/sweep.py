@@ -1,5 +1,6 @@
 """A grid of runs: every combination once, side by side, and those that are done are skipped."""
 
+import argparse
 import itertools
 import os
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from lrexplore.models.catalogue import check_network
 from lrexplore.records import Run
 from lrexplore.train.arguments import command_line, kinds, parser
 from lrexplore.train.config import Config
@@ -40,6 +42,8 @@ def grid(recipe: str = "short", **choices) -> list[Config]:
             configs.append(pair)
         config = configure(recipe, **chosen)
         configs.append(config.with_name(_name(config, lists)))
+    for config in configs:
+        check_network(config.model)
     unique = {config.name: config for config in configs}
     return sorted(unique.values(), key=lambda config: config.norms_from is not None)
 
@@ -53,6 +57,8 @@ def sweep(
     there are. `cluster="ray"` hands them to Ray's workers instead (extra `ray`; the folder of runs must be one
     that all of them see). Each run's output is in its log.txt.
     """
+    if jobs < 1:
+        raise ValueError(f"`jobs` must be at least 1, got {jobs}. Use 1 for one run after the other.")
     failed: list[str] = []
     waves = [[c for c in configs if c.norms_from is None], [c for c in configs if c.norms_from is not None]]
     for wave in waves:
@@ -78,7 +84,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "lrexplore sweep
     )
     for action in made._actions:
         if action.dest in AXES:
-            action.type, action.choices, action.metavar = _listed(kinds()[action.dest]), None, "A,B,..."
+            action.type, action.choices, action.metavar = _listed(action.dest), None, "A,B,..."
     made.add_argument("--jobs", type=int, default=1, help="runs at a time on this machine")
     made.add_argument("--cluster", choices=["ray"], help="hand the runs to Ray's workers")
     options = vars(made.parse_args(arguments))
@@ -101,8 +107,17 @@ def _name(config: Config, lists: dict) -> str:
     return "-".join([prefix + default_name(config), *more])
 
 
-def _listed(kind: type) -> Callable[[str], list]:
-    return lambda text: [kind(part) for part in text.split(",")]
+def _listed(axis: str) -> Callable[[str], list]:
+    kind = kinds()[axis]
+
+    def values(text: str) -> list:
+        try:
+            return [kind(part) for part in text.split(",")]
+        except ValueError:
+            number = "whole numbers" if kind is int else "numbers"
+            raise argparse.ArgumentTypeError(f"must be {number} with commas between them, got {text!r}") from None
+
+    return values
 
 
 def _command(config: Config) -> list[str]:

@@ -29,6 +29,8 @@ def test_a_run_started_from_a_notebook_is_followed_and_stopped(tmp_path):
 def test_choices_are_checked_before_anything_starts(tmp_path):
     with pytest.raises(ValueError, match="`decay` must be one of"):
         train("resnet20", decay="l2", runs=str(tmp_path))
+    with pytest.raises(ValueError, match="`model` must be one of.*got 'resnet9000'. Nearest: "):
+        train("resnet9000", runs=str(tmp_path))
     assert not any(tmp_path.iterdir())
 
 

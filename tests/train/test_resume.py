@@ -163,3 +163,13 @@ def test_a_checkpoint_that_cannot_be_read_is_an_error_with_the_way_out(tmp_path)
     (tmp_path / "broken" / "checkpoint.pt").write_bytes(b"garbage")
     with pytest.raises(ValueError, match="must be a checkpoint of this run.*Remove it to start anew"):
         run(config)
+
+
+def test_a_run_that_is_done_says_so_and_changes_nothing(tmp_path, capsys):
+    config = tiny(tmp_path, "a", steps=1, resume=True)
+    assert run(config) == "done"
+    before = (tmp_path / "a" / "steps.jsonl").read_bytes()
+    capsys.readouterr()
+    assert run(config) == "done"
+    assert capsys.readouterr().out.startswith("a: done before.")
+    assert (tmp_path / "a" / "steps.jsonl").read_bytes() == before

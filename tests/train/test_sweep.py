@@ -29,6 +29,27 @@ def test_a_grid_of_choices_that_make_no_sense_is_refused_before_anything_runs(tm
         grid(**choices(tmp_path, initializer=["spectral", "best"]))
 
 
+def test_an_unknown_network_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ValueError, match="got 'resnet2'. Nearest: .*resnet20"):
+        grid(**choices(tmp_path, model=["resnet20", "resnet2"]))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--jobs", "0", "`jobs` must be at least 1, got 0"), ("--seed", "0,x", "must be whole numbers with commas"),
+     ("--lr", "0.1;0.2", "must be numbers with commas between them, got '0.1;0.2'")],
+)  # fmt: skip
+def test_numbers_that_make_no_sense_are_refused_in_words(tmp_path, option, value, message, capsys):
+    arguments = ["resnet20", "--steps", "1", "--runs", str(tmp_path), option, value]
+    if option == "--jobs":
+        assert main(arguments) == 1
+    else:
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+    assert message in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
 def test_normalized_runs_come_after_the_frobenius_runs_whose_norms_they_keep(tmp_path):
     configs = grid(**choices(tmp_path, decay=["normalized"], seed=[0, 1]))
     assert [config.decay for config in configs] == ["frobenius", "frobenius", "normalized", "normalized"]
