@@ -15,7 +15,7 @@ from lrexplore.explorer.completion import Completion
 from lrexplore.explorer.compute import Study
 from lrexplore.explorer.controls import Controls
 from lrexplore.explorer.frame import compact, key_of
-from lrexplore.explorer.network import Choice, Network
+from lrexplore.explorer.network import Choice, Network, on_device
 from lrexplore.explorer.outputs import curve_table, plotly_figure
 from lrexplore.explorer.pages import PAGES, Tabs
 from lrexplore.explorer.picture import draw_png
@@ -51,8 +51,7 @@ class Explorer:
         name = model if isinstance(model, str) else type(model).__name__
         origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
         with spare_cores():
-            loaded = load_model(model, weights=weights)
-            loaded = loaded if device is None else loaded.to(device)
+            loaded = on_device(load_model(model, weights=weights), device)
             self.network = Network(loaded, f"{name} · {origin}", rank_scale)
         self.origin = Origin(model if isinstance(model, str) else None, weights, loader)
         self.network.real = RealInputs(loaded, self.origin, calibration)

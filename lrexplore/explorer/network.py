@@ -10,7 +10,8 @@ from lrexplore.dual import BatchNorm
 from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
 from lrexplore.init import Problem
 from lrexplore.linalg import SCHEMES, check_finite, rank_from_scale, spectral_norm
-from lrexplore.nn import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
+from lrexplore.nn import FACTORIZED, Layer, batch_norm_of, factorized_flops, find_layers, weights_of
+from lrexplore.nn.skeleton import why
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,16 @@ class Choice:
     activation: str
     batch_norm: bool
     inputs: str = GAUSSIAN
+
+
+def on_device(model: nn.Module, device) -> nn.Module:
+    """The model on a device, where it is for None. Raises ValueError for a device that this machine does not have."""
+    try:
+        return model if device is None else model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"`device` must be one that this machine has, got {device!r} ({why(error)}). Use None for the CPU."
+        ) from error
 
 
 @dataclass
@@ -44,9 +55,12 @@ class Network:
         self.layers = {layer.name: layer for layer in find_layers(self.model)}
         if not self.names:
             skipped = "; ".join(f"{layer.name}: {layer.skip_reason}" for layer in self.layers.values())
+            way_out = "Pass a model that has one."
+            if any(isinstance(module, FACTORIZED) for module in self.model.modules()):
+                way_out = "Its layers are factorized already: pass `lr.collapse(model)`."
             raise ValueError(
                 f"`model` must have a layer that can be factorized (linear or conv, more than one row and column), "
-                f"got {self.name} with none{f' ({skipped})' if skipped else ''}. Pass a model that has one."
+                f"got {self.name} with none{f' ({skipped})' if skipped else ''}. {way_out}"
             )
         for name in self.names:
             try:

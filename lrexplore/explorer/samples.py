@@ -15,6 +15,7 @@ from lrexplore.calibration import Calibration, calibrate, first_inputs, run_mode
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
 from lrexplore.models import available_weights, categories, names, preprocess
+from lrexplore.nn.batches import check_loader
 
 NUM_FIT, NUM_LOADED, BATCH_SIZE = 32, 128, 8
 NUMS_JUDGED = (16, 32, 64, 128)
@@ -45,13 +46,20 @@ class Samples:
 
 @dataclass
 class Origin:
-    """Where a network came from: its name, if it has one, the weights and the loader given with it."""
+    """Where a network came from: its name, if it has one, the weights and the loader given with it.
+
+    Raises TypeError for a loader that cannot be iterated.
+    """
 
     name: str | None = None
     weights: object = None
     loader: Iterable | None = None
     _samples: Samples | None = field(default=None, repr=False)
     _calibration: Calibration | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        if self.loader is not None:
+            check_loader(self.loader)
 
     @property
     def architecture(self) -> str | None:

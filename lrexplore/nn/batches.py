@@ -17,24 +17,27 @@ def input_batches(loader: Iterable) -> Iterator:
 
     Raises TypeError for a loader that cannot be iterated, ValueError for one without an item.
     """
-    if isinstance(loader, Tensor):
-        raise TypeError(
-            f"`loader` must be an iterable of batches, got one tensor {tuple(loader.shape)}. Pass `[tensor]`."
-        )
-    try:
-        iterator = iter(loader)
-    except TypeError:
-        raise TypeError(
-            f"`loader` must be an iterable of tensors or (tensor, label) pairs, got {type(loader).__name__}. "
-            "Pass a DataLoader or a list of batches."
-        ) from None
+    check_loader(loader)
     empty = True
-    for item in iterator:
+    for item in loader:
         empty = False
         yield item[0] if isinstance(item, (tuple, list)) and item else item
     if empty:
         raise ValueError(
             "`loader` must give at least one batch, got none. Check its folder and that it is not used up."
+        )
+
+
+def check_loader(loader) -> None:
+    """Raises TypeError for a loader that cannot be iterated, or that is one tensor; takes nothing from it."""
+    if isinstance(loader, Tensor):
+        raise TypeError(
+            f"`loader` must be an iterable of batches, got one tensor {tuple(loader.shape)}. Pass `[tensor]`."
+        )
+    if not (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")):
+        raise TypeError(
+            f"`loader` must be an iterable of tensors or (tensor, label) pairs, got {type(loader).__name__}. "
+            "Pass a DataLoader or a list of batches."
         )
 
 

@@ -153,6 +153,10 @@ def test_a_model_in_training_mode_stays_in_it(open_explorer):
     assert model.training
 
 
+def factorized_network():
+    return lr.factorize(nn.Sequential(nn.Linear(16, 8)), rank_scale=0.25)
+
+
 @pytest.mark.parametrize(
     ("model", "options", "parts"),
     [
@@ -162,11 +166,15 @@ def test_a_model_in_training_mode_stays_in_it(open_explorer):
         (nn.Linear(16, 8), {"rank_scale": 2}, ["`rank_scale`", "must lie in (0, 1]", "got 2", "Use"]),
         (nn.Linear(16, 8), {"weights": "DEFAULT"}, ["`weights`", "must be None", "'DEFAULT'", "Load"]),
         (nn.Linear(16, 8), {"device": "cpu"}, ["`device`", "must be None", "'cpu'", "Move"]),
+        ("squeezenet1_0", {"device": "moon"}, ["`device`", "must be one that this machine has", "'moon'", "Use None"]),
+        (factorized_network(), {}, ["`model`", "must have a layer", "factorized already: pass `lr.collapse(model)`"]),
+        (nn.Linear(16, 8), {"loader": 3}, ["`loader`", "must be an iterable", "got int", "Pass a DataLoader"]),
+        (nn.Linear(16, 8), {"loader": torch.ones(4, 16)}, ["`loader`", "got one tensor (4, 16)", "Pass `[tensor]`"]),
     ],
 )
 def test_what_cannot_be_explored_is_refused_with_name_rule_value_and_way_out(model, options, parts):
     threads = threading.active_count()
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises((TypeError, ValueError)) as caught:
         lr.explore(model, **options)
     for part in parts:
         assert part in str(caught.value)
