@@ -1,6 +1,7 @@
 """The files around the package say what is true of it."""
 
 import hashlib
+import json
 import re
 import subprocess
 import tomllib
@@ -67,6 +68,19 @@ def test_the_tree_in_the_readme_lists_every_folder_with_a_comment():
     rooms = {f"lrexplore/{path.parent.name}" for path in (ROOT / "lrexplore").glob("*/*.py")}
     assert listed == rooms | {"lrexplore", "notebooks", "tests", "data"}
     assert all((ROOT / folder).is_dir() for folder in listed)
+
+
+def test_every_public_name_is_in_the_readme_or_a_notebook():
+    import lrexplore
+
+    cells = [
+        "".join(cell["source"])
+        for path in (ROOT / "notebooks").glob("*.ipynb")
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    ]
+    shown = set(re.findall(r"\blr\.(\w+)", "\n".join([README, *cells])))
+    assert [name for name in lrexplore.__all__ if name not in shown] == []
+    assert [name for name in re.findall(r"\blr\.(\w+)", README) if name not in lrexplore.__all__] == []
 
 
 def test_the_links_and_pictures_of_the_readme_exist():
