@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +16,8 @@ from lrexplore.ranks.cache import digest, keep, recall
 from lrexplore.ranks.curves import LayerCurve, fingerprint
 
 PROBE_SCALE = 0.25
-_FORMAT = "sensitivity 1"
+_FORMAT = "sensitivity 2"
+SMALLEST_DIVERGENCE = 1e-9  # nats; in float64 the logits' rounding is far below
 
 
 def sensitivities(
@@ -35,7 +35,8 @@ def sensitivities(
 
     Each layer is replaced at rank scale 0.25, under the scheme of its first curve, while the network runs on
     `batches`: one pass a layer. The movement is the mean KL divergence for logits (inputs, classes), nats, else the
-    relative squared change of the output. `model` is left alone. Movements are kept on disk one by one, under a hash
+    relative squared change of the output; that too where no layer moves the probabilities by more than rounding, as in
+    a random draw with tiny logits. `model` is left alone. Movements are kept on disk one by one, under a hash
     of all that they depend on: what was interrupted goes on where it stopped. `progress(done, total, name)` is called
     before each batch, and once at the end with an empty name.
 
@@ -44,7 +45,7 @@ def sensitivities(
     first = {}
     for (name, _), curve in curves.items():
         first.setdefault(name, curve)
-    layers, found = [layer for layer in layers if layer.name in first], {}
+    layers, moved, errors = [layer for layer in layers if layer.name in first], {}, {}
     with evaluation(model):
         said = [_answer(run_model(model, batch)) for batch in batches]
         seen = digest(*said, *(leaf for leaf in tree_leaves(batches) if isinstance(leaf, Tensor)))
@@ -64,13 +65,14 @@ def sensitivities(
                     if progress:
                         progress(done, len(layers), layer.name)
                     parts.append(_movement(before, _answer(run_model(probe, batch))))
-                kept = {"movement": np.array(float(torch.cat(parts).mean()))}
+                kept = {"movement": torch.cat(parts, 1).mean(1).cpu().numpy()}
                 if use_cache:
                     keep(key, kept)
-            found[layer.name] = float(kept["movement"]) / max(curve.error(rank), 1e-6)
+            moved[layer.name], errors[layer.name] = kept["movement"].tolist(), max(curve.error(rank), 1e-6)
     if progress:
         progress(len(layers), len(layers), "")
-    return found
+    kind = 0 if max((divergence for divergence, _ in moved.values()), default=0.0) > SMALLEST_DIVERGENCE else 1
+    return {name: both[kind] / errors[name] for name, both in moved.items()}
 
 
 def _entries(calibration, layer: Layer) -> list:
@@ -88,8 +90,10 @@ def _answer(output) -> Tensor:
 
 
 def _movement(old: Tensor, new: Tensor) -> Tensor:
+    """(2, inputs): KL divergence and relative squared change of every output."""
+    change = (new - old).flatten(1).square().sum(1) / old.flatten(1).square().sum(1).clamp_min(1e-30)
+    divergence = torch.zeros_like(change)
     if old.ndim == 2 and old.shape[1] > 1:
         terms = F.kl_div(new.log_softmax(1), old.log_softmax(1), log_target=True, reduction="none")
-        return terms.sum(1)
-    change = (new - old).flatten(1).square().sum(1)
-    return change / old.flatten(1).square().sum(1).clamp_min(1e-30)
+        divergence = terms.sum(1).clamp_min(0)  # rounding takes it below
+    return torch.stack([divergence, change])

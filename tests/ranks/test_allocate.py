@@ -1,3 +1,4 @@
+import copy
 import itertools
 
 import pytest
@@ -116,6 +117,19 @@ def test_sensitivities_are_measured_on_the_loader_and_leave_the_model_alone(mode
     assert len(set(weights.values())) > 1
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_logits_too_small_to_move_a_probability_still_tell_the_layers_apart(model, images):
+    plans = []
+    for scale in (1e-6, 1e-9):
+        tiny = copy.deepcopy(model)
+        tiny[9].weight.data *= scale
+        tiny[9].bias.data *= scale
+        plans.append(allocate(tiny, parameter_ratio=0.5, loader=images))
+    weights = [[layer.weight for layer in plan.layers] for plan in plans]
+    assert min(weights[0]) > 1e-3
+    assert weights[0] == pytest.approx(weights[1], rel=1e-3)
+    assert plans[0].ranks == plans[1].ranks and plans[0].error > 0
 
 
 def test_latency_is_measured_and_planned(model):
