@@ -1,6 +1,7 @@
 """A factorized network in one file, and back in one line."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -69,9 +70,10 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     tensors, about = read_tensors(path, _FORMAT, "lr.save", "Use `lr.load_model` for others.")
     if model is None:
         model = _build(about, path)
-    network = skeleton(model)
-    for name, options in about["layers"].items():
-        _replace(network, name, options)
+    network = skeleton(model, to_fill=True)
+    replaced = dict(_replacement(network, name, options) for name, options in about["layers"].items())
+    network = deepcopy(network, replaced)  # by the modules themselves: one may be at several places
+    tied = _tied(network)
     try:
         network.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
@@ -80,6 +82,11 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
             f"`model` must be the unfactorized {about['class']} that was saved, got another: {line} "
             "Build it with the same options."
         ) from None
+    for first, *others in tied:
+        for name in others:
+            if torch.equal(tensors[first], tensors[name]):
+                parent, _, last = name.rpartition(".")
+                setattr(network.get_submodule(parent), last, network.get_parameter(first))
     if about["plan"]:
         from lrexplore.ranks.plan import RankPlan
 
@@ -146,7 +153,16 @@ def _build(about: dict, path) -> nn.Module:
     return build(about["architecture"], num_classes=about["num_classes"] or 1000)
 
 
-def _replace(network: nn.Module, name: str, options: dict) -> None:
+def _tied(network: nn.Module) -> list[list[str]]:
+    """The names of every parameter that has more than one; loading with `assign` gives each a tensor of its own."""
+    names = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [group for group in names.values() if len(group) > 1]
+
+
+def _replacement(network: nn.Module, name: str, options: dict) -> tuple[int, nn.Module]:
+    """The id of the named layer and the factorized layer, on the meta device, to be put in its place."""
     try:
         layer = network.get_submodule(name)
         groups = getattr(layer, "groups", 1)
@@ -166,5 +182,4 @@ def _replace(network: nn.Module, name: str, options: dict) -> None:
     if options["bias"] and module.bias is None:
         module.bias = nn.Parameter(torch.empty(len(layer.weight), **like))
         module.bias_added = options["bias_added"]
-    parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, module)
+    return id(layer), module

@@ -50,6 +50,39 @@ def test_a_network_of_ones_own_comes_back_into_its_module(tmp_path):
         load(tmp_path / "small.safetensors", nn.Sequential(nn.Linear(3, 3)))
 
 
+class Knotted(nn.Module):
+    """Tied weights, one layer at two places, a buffer that no state dict has and a tensor that is none."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.tensor([1.0, 0.0] * 16), persistent=False)
+        self.scale = torch.tensor(3.0)
+        self.embedding, self.head = nn.Embedding(20, 32), nn.Linear(32, 20, bias=False)
+        self.head.weight = self.embedding.weight
+        self.layer = self.again = nn.Linear(32, 32)
+
+    def forward(self, tokens):
+        x = self.embedding(tokens) * self.mask * self.scale
+        return self.head(self.again(torch.relu(self.layer(x))))
+
+
+def test_ties_and_what_is_in_no_state_dict_survive_saving_and_loading(tmp_path):
+    small = factorize(Knotted(), rank_scale=0.25)
+    save(small, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors", Knotted())
+    tokens = torch.arange(20)[None]
+    assert torch.equal(again(tokens), small(tokens))
+    assert again.head.weight is again.embedding.weight and again.again is again.layer
+    assert sum(p.numel() for p in again.parameters()) == sum(p.numel() for p in small.parameters())
+
+
+def test_a_network_that_is_one_layer_comes_back(tmp_path):
+    small = factorize(nn.Linear(12, 20), rank_scale=0.25)
+    save(small, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors", nn.Linear(12, 20))
+    assert torch.equal(again(torch.ones(3, 12)), small(torch.ones(3, 12)))
+
+
 def test_a_bias_that_a_correction_added_does_not_hide_the_architecture(tmp_path):
     model = load_model("resnet18")
     small = factorize(model, ranks={"layer1.0.conv1": 8}, initializer="spectral")

@@ -6,14 +6,16 @@ from itertools import chain
 from torch import nn
 
 
-def skeleton(model: nn.Module) -> nn.Module:
+def skeleton(model: nn.Module, *, to_fill: bool = False) -> nn.Module:
     """The model in evaluation mode with meta parameters and buffers, to trace and to run for sizes.
 
-    Module names and order are the model's; the model itself and its training flags are untouched. Raises
-    whatever the model's own deepcopy raises.
+    `to_fill` copies the buffers that are in no state dict, so that loading one makes it whole. Module names and order
+    are the model's; the model itself and its training flags are untouched. Raises whatever the model's own deepcopy
+    raises.
     """
     memo = {}
-    for tensor in chain(model.parameters(), model.buffers()):
+    tensors = chain(model.parameters(), model.buffers())
+    for tensor in model.state_dict(keep_vars=True).values() if to_fill else tensors:
         data = tensor.detach().to("meta")
         memo[id(tensor)] = (
             nn.Parameter(data, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
