@@ -24,11 +24,11 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     known architecture is saved too; `load` then needs the unfactorized module.
     Raises ValueError for an architecture whose tensors are others, FileNotFoundError where the folder is missing.
     """
-    from lrexplore.models.architectures import names
+    from lrexplore.models.architectures import known
     from lrexplore.models.checkpoint import compare, recognize
 
     output_path(path)
-    if architecture is not None and architecture not in names():
+    if architecture is not None and architecture not in known():
         raise ValueError(
             f"`architecture` must be a name that `lr.load_model` knows, got {architecture!r}. Leave it out: it is "
             "recognized by the tensors."

@@ -35,6 +35,15 @@ def test_a_known_architecture_comes_back_from_its_file_alone(tmp_path):
     assert not again.training
 
 
+def test_a_factorized_network_of_our_own_comes_back_from_its_file_alone(tmp_path):
+    torch.manual_seed(0)
+    small = factorize(load_model("resnet20"), rank_scale=0.2, initializer="spectral")
+    save(small, tmp_path / "small.safetensors")
+    x = torch.randn(2, 3, 28, 28)
+    with torch.no_grad():
+        assert torch.equal(load(tmp_path / "small.safetensors")(x), small(x))
+
+
 def test_a_network_of_ones_own_comes_back_into_its_module(tmp_path):
     model = _own()
     images = [torch.randn(8, 3, 8, 8) + 0.5]

@@ -1,4 +1,4 @@
-"""The architectures that have a name: torchvision's classification models and EfficientNet-Lite0."""
+"""The architectures that have a name: torchvision's classification models, EfficientNet-Lite0 and lrexplore's own."""
 
 import difflib
 import importlib.util
@@ -8,6 +8,8 @@ import torch
 import torchvision
 from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from lrexplore.models.own import OWN
 
 LITE0 = "efficientnet_lite0"
 
@@ -21,8 +23,13 @@ _PROBE_CLASSES = 7919
 
 
 def names() -> list[str]:
-    """The names that `load_model` knows, sorted; `efficientnet_lite0` also where timm is not installed."""
+    """The ImageNet architectures by name, sorted; `efficientnet_lite0` also where timm is not installed."""
     return sorted([*torchvision.models.list_models(module=torchvision.models), LITE0])
+
+
+def known() -> list[str]:
+    """The names that `load_model` knows, sorted: `names` and lrexplore's own."""
+    return sorted([*names(), *OWN])
 
 
 def nearest(name: str, candidates: list[str]) -> list[str]:
@@ -36,6 +43,8 @@ def build(name: str, num_classes: int = 1000) -> nn.Module:
     Auxiliary classifiers (GoogLeNet, Inception v3) are left out: only training runs them.
     Raises ModuleNotFoundError for `efficientnet_lite0` without timm.
     """
+    if name in OWN:
+        return OWN[name](num_classes).eval()
     if name == LITE0:
         if importlib.util.find_spec("timm") is None:
             raise ModuleNotFoundError(
@@ -80,6 +89,6 @@ def signature(name: str) -> dict[str, tuple[int | None, ...]]:
 
 def by_popularity() -> list[str]:
     """The names that can be built here, in the order in which an unknown checkpoint is tried."""
-    known = [name for name in names() if name != LITE0 or importlib.util.find_spec("timm")]
+    buildable = [name for name in known() if name != LITE0 or importlib.util.find_spec("timm")]
     families = ("resnet", "efficientnet", "wide_resnet", "resnext", "mobilenet", "vgg")
-    return sorted(known, key=lambda name: [not name.startswith(family) for family in families])
+    return sorted(buildable, key=lambda name: [not name.startswith(family) for family in families])

@@ -202,6 +202,11 @@ def _mismatch(file: str, state: Mapping[str, Tensor], match: Match, asked: str |
     shown = "; ".join(match.differences[:3]) + ("; ..." if len(match.differences) > 3 else "")
     agreement = f"{match.num_matching} of {len(signature(match.name))} match ({shown})"
     own = "For a model of your own, load the weights into your nn.Module and pass that."
+    if any(key.endswith(".left") and f"{key.removesuffix('left')}right" in state for key in state):
+        own = (
+            "Its layers are factorized: give the tensors to `load_state_dict` of what `lr.factorize` made of the"
+            " network with the same ranks; `lr.save` of that keeps a file that `lr.load` opens."
+        )
     if asked is None:
         return (
             f"`{file}` must hold the tensors of a known architecture, got {len(state)} tensors of none;"

@@ -6,8 +6,8 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from lrexplore.models.architectures import build, names, nearest
-from lrexplore.models.catalogue import OWN
 from lrexplore.models.checkpoint import SUFFIXES, check_values, load_checkpoint
+from lrexplore.models.own import OWN
 from lrexplore.models.pretrained import available_weights, load_pretrained
 
 
@@ -20,7 +20,8 @@ def load_model(
 ) -> nn.Module:
     """A model with finite weights, on the CPU and in eval mode; an nn.Module comes back itself, unchanged.
 
-    `name_or_path` is one of `lrexplore.models.names()` or the path of a checkpoint (torch or safetensors),
+    `name_or_path` is one of `lrexplore.models.names()`, one of lrexplore's own networks that `lr.train` trains
+    (`resnet20`, ...; 10 classes unless a checkpoint has others) or the path of a checkpoint (torch or safetensors),
     whose architecture is then recognized by its tensors. `weights` of a name: None for random initialization
     (torch's global generator), `"DEFAULT"` or one of `available_weights(name)` for published ones, or the
     path of a checkpoint of that architecture with any number of classes.
@@ -48,8 +49,8 @@ def load_model(
     name = str(name_or_path).lower()
     if name in names():
         return _named(name, weights)
-    if name in OWN and weights is None:
-        return OWN[name]().eval()
+    if name in OWN:
+        return _own(name, weights)
     if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
         if weights is not None:
             raise ValueError(
@@ -57,12 +58,23 @@ def load_model(
                 " Give the architecture's name first and the path as `weights`."
             )
         return load_checkpoint(name_or_path)
-    close = nearest(name, names())
+    close = nearest(name, names()) or nearest(name, list(OWN))
     advice = f"Nearest: {', '.join(close)}." if close else "See lrexplore.models.names()."
     raise ValueError(
         "`name_or_path` must be a torchvision classification model, 'efficientnet_lite0' or the path of a"
         f" checkpoint, got {name_or_path!r}. {advice}"
     )
+
+
+def _own(name: str, weights: str | Path | None) -> nn.Module:
+    if weights is None:
+        return OWN[name]().eval()
+    if not _looks_like_path(str(weights)):
+        raise ValueError(
+            f"`weights` of {name} must be None or the path of a checkpoint (there are no published ones), got"
+            f" {str(weights)!r}. Train it with `lr.train({name!r})`."
+        )
+    return load_checkpoint(weights, name)
 
 
 def _named(name: str, weights: str | Path | WeightsEnum | None) -> nn.Module:

@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import densenet121, mnasnet1_0, resnet18
 
-from lrexplore.models import load_checkpoint, read_state_dict, recognize
+from lrexplore.models import load_checkpoint, load_model, read_state_dict, recognize
+from lrexplore.models.catalogue import network
+from lrexplore.nn import factorize
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +178,23 @@ def test_a_tensor_that_is_not_finite_is_named(value, state, tmp_path):
 def test_a_missing_file_is_an_error_with_its_path(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.pt` must be a checkpoint file"):
         read_state_dict(tmp_path / "nowhere.pt")
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet32x2", "efficientnet_small"])
+def test_a_network_that_was_trained_here_comes_back_from_its_checkpoint(name, tmp_path):
+    torch.manual_seed(0)
+    trained = network(name, num_classes=7)
+    torch.save({"version": 1, "model": trained.state_dict(), "step": 3}, tmp_path / "checkpoint.pt")
+    for loaded in (load_model(tmp_path / "checkpoint.pt"), load_model(name, weights=tmp_path / "checkpoint.pt")):
+        assert not loaded.training
+        for key, value in trained.state_dict().items():
+            assert torch.equal(loaded.state_dict()[key], value)
+    with pytest.raises(ValueError, match=f"`weights` of {name} must be None or the path of a checkpoint"):
+        load_model(name, weights="DEFAULT")
+
+
+def test_a_checkpoint_of_a_factorized_network_is_told_what_opens_it(tmp_path):
+    small = factorize(network("resnet20", num_classes=7), rank_scale=0.2, initializer="independent")
+    torch.save(small.state_dict(), tmp_path / "small.pt")
+    with pytest.raises(ValueError, match="nearest is `resnet20`.*Its layers are factorized: .*`load_state_dict`"):
+        load_model(tmp_path / "small.pt")
