@@ -173,12 +173,12 @@ def factorized_network():
     ],
 )
 def test_what_cannot_be_explored_is_refused_with_name_rule_value_and_way_out(model, options, parts):
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
     with pytest.raises((TypeError, ValueError)) as caught:
         lr.explore(model, **options)
     for part in parts:
         assert part in str(caught.value)
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= threads  # those of earlier tests may end meanwhile
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
