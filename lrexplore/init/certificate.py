@@ -15,7 +15,11 @@ Every choice of s, b, Lambda and P0 gives a valid bound; none has to be optimal.
 bound by the concave envelopes of the f_i. With majorants that touch f_i at a local maximum P* and a Lambda below the
 distances of the eigenvalues of the gradient from its r-th, P* is also where H is largest: the bound is tight and P*
 is proved to be a global maximum. Where touching majorants need too large a Lambda they are made flatter, and P0 is
-improved by projected gradient steps. Rounding is added to the bound wherever it enters.
+improved by projected gradient steps. H is then largest at a mixture P0 of projections; majorants that are made for
+the t_i of this P0, with the distances of the eigenvalues of the gradient there, give a second and better H.
+
+At rank 1 the f_i have a kink where a cosine changes sign, which no function of t_i sees. Where the gain is a closed
+form the signs are searched (see `sign_search`). Rounding is added to the bound wherever it enters.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,16 +34,20 @@ from lrexplore.init.frame import Frame
 from lrexplore.init.function_space import function
 from lrexplore.init.problem import Problem
 from lrexplore.init.relaxation import Relaxation
+from lrexplore.init.sign_search import SignSearch
 from lrexplore.linalg import Factors, check_rank, scheme_of
 
-# Of the relaxations tried in turn: how far curvatures go, and how many directions count as crowded (and what share).
-_ATTEMPTS = ((0.8, 1, 0.0), (0.85, 3, 0.02))
+# Of the relaxations tried in turn, each at the point where the one before ended: how far curvatures go, and what share
+# of the directions count as crowded.
+_ATTEMPTS = ((0.8, 0.0), (0.85, 0.02))
 # In many dimensions a bound costs more, and the first few do nearly all.
 _MAX_BOUNDS, _MANY_DIMENSIONS, _MAX_BOUNDS_THERE = 16, 256, 4
 _STALLED = 0.03
 # At rank 1 some neuron may be all but orthogonal to the best line, where the gradient is nearly infinite: the steps
 # start from a point mixed with this share of the center of the Fantope, go on for longer, and may pause on the way.
 _MIXED, _MAX_BOUNDS_OF_LINES = 0.3, 30
+# Up to here a relaxation of rank 1 is often as tight as a search, and faster.
+_FEW_DIMENSIONS = 8
 # A second relaxation that starts so many times further off is left at once.
 _HOPELESS = 4
 # Relative gaps: below the first a bound is not improved further, below the second not by another relaxation.
@@ -156,26 +164,42 @@ def _deadline(time_limit_s: float | None) -> float:
 def _tighten(frame: Frame, factors: Factors, deadline: float) -> tuple[float, int]:
     """A lower bound of the function error at the rank of the factors, and how many bounds were tried."""
     point = frame.subspace(factors.right)
-    kept, start, window = frame.kept(point), point, 3
+    kept = frame.kept(point)
+    enough = kept + _GOOD_ENOUGH * (1 - kept)
+    searched = factors.rank == 1 and frame.line_gain is not None
+    best, count = float("inf"), 0
+    if not searched or frame.dimension <= _FEW_DIMENSIONS:
+        best, count = _relax(frame, factors.rank, point, kept, deadline)
+    if searched and best > enough:
+        line = torch.linalg.eigh(point).eigenvectors[:, -1]
+        found, nodes = SignSearch(frame.rows, frame.majorants.energy, frame.line_gain).bound(line, enough, deadline)
+        best, count = min(best, found), count + nodes
+    return max(1.0 - best, 0.0), count
+
+
+def _relax(frame: Frame, rank: int, point: Tensor, kept: float, deadline: float) -> tuple[float, int]:
+    """What no subspace of this rank keeps more of, by one or two relaxations, and how many bounds were tried."""
+    center, start, window = point, point, 3
     most = _MAX_BOUNDS if frame.dimension <= _MANY_DIMENSIONS else _MAX_BOUNDS_THERE
-    if factors.rank == 1:
-        center = torch.eye(frame.dimension, dtype=point.dtype, device=point.device) / frame.dimension
-        start = torch.lerp(point, center, _MIXED)
+    if rank == 1:
+        middle = torch.eye(frame.dimension, dtype=point.dtype, device=point.device) / frame.dimension
+        start = torch.lerp(point, middle, _MIXED)
         if frame.dimension <= _MANY_DIMENSIONS:
             most, window = _MAX_BOUNDS_OF_LINES, 8
     best, count = float("inf"), 0
-    for norm, few, share in _ATTEMPTS:
-        relaxation = Relaxation(frame, factors.rank, point, norm, few + round(share * frame.dimension))
+    for norm, crowded in _ATTEMPTS:
+        relaxation = Relaxation(frame, rank, center, norm, 1 + round(crowded * frame.dimension))
         latest: list[float] = []
-        for bound in relaxation.ascend(start):
+        for bound, center in relaxation.ascend(start):  # noqa: B007, where it ends is the next center
             count, best = count + 1, min(best, bound)
             latest.append(min([bound, *latest[-1:]]))
             if best - kept <= _GOOD_ENOUGH * (1 - kept) or monotonic() > deadline:
-                return max(1.0 - best, 0.0), count
+                return best, count
             hopeless = len(latest) == 1 and bound - kept > _HOPELESS * (best - kept)
             stalled = len(latest) >= window and latest[-window] - latest[-1] < _STALLED * (latest[-1] - kept)
             if hopeless or stalled or len(latest) >= most:
                 break
-        if relaxation.touches or best - kept <= _FAIR * (1 - kept):
+        if best - kept <= _FAIR * (1 - kept):
             break
-    return max(1.0 - best, 0.0), count
+        start = center
+    return best, count

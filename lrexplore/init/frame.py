@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
+from lrexplore.dual import find_activation
 from lrexplore.init.fantope import projection_on
 from lrexplore.init.majorants import Majorants
 from lrexplore.init.problem import Problem
+from lrexplore.init.signed_gain import SignedGain
 
 _CONVERGED = 1e-6
 
@@ -14,6 +16,7 @@ class Frame:
     """Neurons of norm one as `rows` (neurons num_rows, k), k = min(m, n), with the majorants of their gains.
 
     Neurons that are zero are left out; what they keep of the output energy whatever the subspace is `fixed`.
+    `line_gain` is the gain of all neurons on a line where that is a closed form of the cosine, else None.
     """
 
     def __init__(self, problem: Problem):
@@ -28,6 +31,9 @@ class Frame:
         energy = problem.response.energy
         self.fixed = float(energy[~alive].sum() / energy.sum())
         self.majorants = Majorants(problem.response, alive)
+        leak = find_activation(problem.activation).leak
+        closed = leak is not None and problem.batch_norm is None and problem.rows == 1
+        self.line_gain = SignedGain(leak) if closed else None
 
     def squared_cosines(self, point: Tensor) -> Tensor:
         """t_i = <A_i, P>, (neurons,), for a symmetric P (k, k); in [0, 1] on the Fantope."""

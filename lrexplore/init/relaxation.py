@@ -4,6 +4,7 @@ The function is H of the module `certificate`: parabolas of given curvatures abo
 P = P^2 that makes their sum concave.
 """
 
+from collections.abc import Iterator
 from math import sqrt
 from typing import NamedTuple
 
@@ -33,9 +34,10 @@ class Tangent(NamedTuple):
 class Relaxation:
     """H for subspaces of dimension `rank`, with majorants that touch the gains at `point` where they can.
 
-    `norm`: curvatures are capped until Lambda needs no more than this share of the distances of the eigenvalues from
-    the boundary; below 1, the top eigenvectors at `point` stay the best choice. `crowd`: see `eigengap_multiplier`;
-    a larger one admits more curvature, and pays where eigenvalues crowd at the boundary. `touches`: no cap was needed.
+    `point` (k, k) is a projection or any other point of the Fantope. `norm`: curvatures are capped until Lambda needs
+    no more than this share of the distances of the eigenvalues from the boundary; below 1, the top eigenvectors at
+    `point` stay the best choice. `crowd`: see `eigengap_multiplier`; a larger one admits more curvature, and pays
+    where eigenvalues crowd at the boundary.
     """
 
     def __init__(self, frame: Frame, rank: int, point: Tensor, norm: float, crowd: int):
@@ -48,7 +50,6 @@ class Relaxation:
         # Where eigenvalues coincide at the boundary there is no multiplier: zero and no curvature is valid then.
         usable = all(bool(torch.isfinite(x).all()) for x in (kernel, wanted, shape.values))
         self._curvature = cap_curvature(kernel, wanted, norm) if usable else torch.zeros_like(wanted)
-        self.touches = self._curvature is wanted
         values = shape.values * bound_norm(kernel, self._curvature) if usable else torch.zeros_like(shape.values)
         shape = Multiplier(shape.basis, values)
         self._lambda = shape.matrix()
@@ -71,10 +72,13 @@ class Relaxation:
         rounding = 1e-12 * (1 + self._largest) * self._frame.dimension
         return tangent.constant + largest_inner_product(tangent.gradient, self._rank) + rounding
 
-    def ascend(self, point: Tensor):
-        """Bounds, one every third step, from accelerated projected gradient steps on H (Beck & Teboulle 2009)."""
+    def ascend(self, point: Tensor) -> Iterator[tuple[float, Tensor]]:
+        """Bounds and where they were taken, one every third accelerated projected gradient step on H.
+
+        Source: Beck & Teboulle 2009.
+        """
         here = self.tangent(point)
-        yield self.bound(here)
+        yield self.bound(here), point
         values = torch.linalg.eigvalsh(here.gradient)
         step = min(1 / (2 * self._largest + 1e-300), 2 / (float(values[-1] - values[0]) + 1e-300))
         last, momentum, count = point, 1.0, 0
@@ -92,7 +96,7 @@ class Relaxation:
                 onward = momentum = 1.0
             count += 1
             if count % 3 == 0:
-                yield self.bound(there)
+                yield self.bound(there), there.point
             carried = (momentum - 1) / onward
             here = self.tangent(there.point + carried * (there.point - last)) if carried > 0 else there
             last, momentum = there.point, onward
