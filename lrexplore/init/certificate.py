@@ -46,8 +46,8 @@ _STALLED = 0.03
 # At rank 1 some neuron may be all but orthogonal to the best line, where the gradient is nearly infinite: the steps
 # start from a point mixed with this share of the center of the Fantope, go on for longer, and may pause on the way.
 _MIXED, _MAX_BOUNDS_OF_LINES = 0.3, 30
-# Up to here a relaxation of rank 1 is often as tight as a search, and faster.
-_FEW_DIMENSIONS = 8
+# Up to here a relaxation of rank 1 is often tighter than a search, and faster.
+_FEW_DIMENSIONS, _FEW_NEURONS = 8, 64
 # A second relaxation that starts so many times further off is left at once.
 _HOPELESS = 4
 # Relative gaps: below the first a bound is not improved further, below the second not by another relaxation.
@@ -167,8 +167,9 @@ def _tighten(frame: Frame, factors: Factors, deadline: float) -> tuple[float, in
     kept = frame.kept(point)
     enough = kept + _GOOD_ENOUGH * (1 - kept)
     searched = factors.rank == 1 and frame.line_gain is not None
+    small = frame.dimension <= _FEW_DIMENSIONS and len(frame.rows) <= _FEW_NEURONS
     best, count = float("inf"), 0
-    if not searched or frame.dimension <= _FEW_DIMENSIONS:
+    if small or not searched:
         best, count = _relax(frame, factors.rank, point, kept, deadline)
     if searched and best > enough:
         line = torch.linalg.eigh(point).eigenvectors[:, -1]

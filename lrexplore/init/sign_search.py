@@ -27,10 +27,11 @@ _NUM_COLUMNS = 5
 _NUM_STEPS = 40
 _MAX_ROOT_STEPS = 240
 _STALLED = 0.02
-_BATCH = 16
+# Nodes split at a time, and numbers (nodes times neurons): so many stay in the cache of a core.
+_MAX_BATCH, _CHUNK = 16, 8192
+# Multiply-adds of all steps, under a second of one core; a neuron's majorant costs about as much as so many.
+_MAX_WORK, _MAJORANT_WORK = 1.5e9, 300
 _MAX_NODES = 1000
-# Multiply-adds of all power steps: about half a second of one core.
-_MAX_WORK = 1e9
 _ROUNDING = 1e-9
 _ROOT_NOISE, _NOISE = 0.5, 1e-3
 # Of y_i: a step's growth, and the most as a share of the curvature it is taken from.
@@ -65,8 +66,9 @@ class SignSearch:
     def __init__(self, rows: Tensor, shares: Tensor, gain: SignedGain):
         self._rows, self._shares, self._gain = rows, shares[:, None], gain
         self._num_columns = min(_NUM_COLUMNS, rows.shape[1] + 1)
-        node_work = 2 * rows.numel() * self._num_columns * _NUM_STEPS
-        self._max_nodes = min(_MAX_NODES, int(_MAX_WORK / node_work))
+        neuron_work = 2 * rows.shape[1] * self._num_columns + _MAJORANT_WORK
+        self._max_nodes = min(_MAX_NODES, int(_MAX_WORK / (len(rows) * neuron_work * _NUM_STEPS)))
+        self._batch = min(_MAX_BATCH, max(1, _CHUNK // len(rows)))
         self._generator = torch.Generator().manual_seed(0)
 
     def bound(self, line: Tensor, enough: float, deadline: float = float("inf")) -> tuple[float, int]:
@@ -90,7 +92,7 @@ class SignSearch:
             if top <= settled or count >= self._max_nodes or monotonic() > deadline:
                 return best, count
             chosen = torch.zeros_like(live.bounds, dtype=torch.bool)
-            chosen[live.bounds.topk(min(_BATCH, len(live.bounds))).indices] = True
+            chosen[live.bounds.topk(min(self._batch, len(live.bounds))).indices] = True
             children = self._split(live.pick(chosen))
             count += len(children.bounds)
             live = live.pick(~chosen).join(children)

@@ -208,3 +208,10 @@ def test_floor_of_rank_one_does_not_hang_on_where_its_factors_came_from():
     best = lower_bound(weight, 1)
     assert found.lower_bound == pytest.approx(best, rel=5e-3)
     assert best >= 0.98 * function_error(weight, initialize(weight, 1))
+
+
+def test_floor_of_rank_one_is_close_where_signs_of_cosines_matter():
+    for shape in ((96, 16), (24, 96)):
+        weight = draw(*shape, seed=13, decay=0.3)
+        found = certificate(weight, initialize(weight, 1, num_starts=100))
+        assert 0 <= found.gap <= 0.005
