@@ -20,6 +20,7 @@ _HOMES = {
     "factorize": "lrexplore.ranks",
     "collapse": "lrexplore.nn",
     "choose_execution": "lrexplore.nn",
+    "report": "lrexplore.nn",
     "set_execution": "lrexplore.nn",
     "load_model": "lrexplore.models",
     "REAL_INPUTS": "lrexplore.init",

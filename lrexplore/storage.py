@@ -61,12 +61,17 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
 
 
 def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
-    """The network in a file that `save` wrote, on the CPU and in evaluation mode.
+    """The network in a file that `save` wrote, or in the folder of a run, on the CPU and in evaluation mode.
 
-    A network of a known architecture needs no more. For one of your own give its unfactorized `model` (any weights); it
-    is not changed. The plan it was saved with is its `rank_plan`.
+    Of a run it is the network as trained so far (`lrexplore.train.trained`). A network of a known architecture needs no
+    more. For one of your own give its unfactorized `model` (any weights); it is not changed. The plan it was saved with
+    is its `rank_plan`.
     Raises ValueError for a file of another kind or a `model` that does not fit.
     """
+    if Path(path).is_dir():
+        from lrexplore.train.trained import trained_network
+
+        return trained_network(path)
     tensors, about = read_tensors(path, _FORMAT, "lr.save", "Use `lr.load_model` for others.")
     if model is None:
         model = _build(about, path)

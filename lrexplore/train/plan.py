@@ -18,10 +18,9 @@ def plan_of_run(config: Config, folder: Path) -> RankPlan | None:
     if config.plan is None:
         return None
     path, described = Path(config.plan), folder / "run.json"
-    recorded = read_json(described).get("plan") if config.resume and described.exists() else None
-    if recorded is None:
+    plan = recorded_plan(read_json(described)) if config.resume and described.exists() else None
+    if plan is None:
         return load_plan(path)
-    plan = _from_record(recorded)
     if path.exists() and (difference := _first_difference(plan, load_plan(path))):
         raise ValueError(
             f"`plan` must say what it said when the run {folder.name} was started, got {difference} in {path}."
@@ -43,7 +42,11 @@ def as_record(plan: RankPlan | None) -> dict[str, Any]:
     return {} if plan is None else {"plan": json.loads(plan.to_json(), parse_constant=lambda name: None)}
 
 
-def _from_record(recorded: dict[str, Any]) -> RankPlan:
+def recorded_plan(described: dict[str, Any]) -> RankPlan | None:
+    """The plan in the content of a run.json; None where there is none."""
+    recorded = described.get("plan")
+    if recorded is None:
+        return None
     error = math.nan if recorded["error"] is None else recorded["error"]
     return RankPlan.from_json(json.dumps({**recorded, "error": error}))
 

@@ -56,6 +56,7 @@ class Training:
             description = {
                 "name": self.config.name, "config": self.config.as_dict(), "layers": self.layers,
                 "environment": environment(self.processes),
+                "num_classes": self.data.num_classes,
                 "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "execution": self.execution,
                 "factorization": [vars(record) for record in getattr(model, "factorization", ())],
