@@ -103,11 +103,13 @@ def test_an_exact_row_from_the_kernel_replaces_the_interpolated_one(panel):
 
 
 def test_a_patch_changes_the_curves_in_place_and_a_patch_of_another_frame_does_not(panel):
-    patch = "{'plots': {'error': {'data': {'0': {'y': np.full(64, 0.25)}}}}, 'key': %s}"
+    change = "{'data': {'0': {'y': np.full(64, 0.25)}}, 'caption': 'A quarter at every rank.'}"
+    patch = "{'plots': {'error': " + change + "}, 'key': %s}"
     assert panel.kernel_value("panel.amend(%s)" % (patch % "'another'")) is False
     assert panel.kernel_value("panel.amend(%s)" % (patch % "panel.frame['key']")) is True
     for view in (0, 1):
         wait_for_trace(panel, np.full(64, 0.25), plot="error", view=view)
+        panel.page.get_by_text("A quarter at every rank.").nth(view).wait_for(state="visible")
 
 
 def test_an_error_is_shown_until_the_person_closes_it(panel):

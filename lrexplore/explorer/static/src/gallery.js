@@ -55,13 +55,19 @@ export class Gallery {
   }
 
   // The words around a plot.
-  write({ spec, heading, view, caption, node }) {
+  write(item) {
+    const { spec, heading, view, node } = item;
     heading.textContent = spec.title ?? spec.label;
     if (!this.store.frame.sharedLegend) view.legend?.fill(spec);
     else if (view.legend) view.legend.hidden = this.legend.hidden;
-    caption.textContent = spec.caption ?? "";
-    caption.parentElement.hidden = !spec.caption;
     node.classList.toggle("lrx-wide", Boolean(spec.wide));
+    this.explain(item);
+  }
+
+  explain({ spec, caption }) {
+    const words = spec.caption ?? "";
+    if (caption.textContent !== words) caption.textContent = words;
+    caption.parentElement.hidden = !words;
   }
 
   item(spec, Kind) {
@@ -88,7 +94,9 @@ export class Gallery {
       if (changes !== null && !changes.has(id)) continue;
       item.moves = changes?.get(id) ?? null;
       item.fresh &&= item.moves !== null;
-      if (!item.fresh && changes !== null && this.store.frame.board) this.write(item);
+      if (item.fresh || changes === null) continue;
+      if (this.store.frame.board) this.write(item);
+      else this.explain(item);
     }
   }
 
