@@ -8,6 +8,7 @@ from explorer.whole_network import plot, readout, take_error
 
 import lrexplore as lr
 from lrexplore.explorer.network_controls import MEANINGS
+from lrexplore.explorer.threads import spare_cores
 from lrexplore.nn import find_layers
 from lrexplore.ranks import PLAIN, SENSITIVITY, layer_curves, sensitivities, sensitivity
 from lrexplore.ranks.allocate import Network
@@ -25,12 +26,14 @@ def test_the_plan_is_that_of_the_librarys_sensitivities(weighed):
     model, samples = small_network(), weighed._allocation.samples
     layers = find_layers(model)
     curves = layer_curves(model, layers, initializer="function")
-    weights = sensitivities(model, layers, curves, samples.fit[:2], initializer="function", use_cache=False)
+    with spare_cores():  # as the tab does: another number of threads rounds otherwise
+        weights = sensitivities(model, layers, curves, samples.fit[:2], initializer="function", use_cache=False)
     expected = lr.allocate(model, parameter_ratio=0.5, initializer="function", weights=weights)
     plan = weighed.plan()
     assert plan.ranks == expected.ranks
     assert plan.error == pytest.approx(expected.error, rel=1e-5)
-    assert weights == pytest.approx({layer.name: layer.weight for layer in plan.layers if layer.name in weights})
+    found = {layer.name: layer.weight for layer in plan.layers if layer.name in weights}
+    assert weights == pytest.approx(found, rel=1e-4)  # differences of nearly equal logarithms
 
 
 def test_what_is_on_screen_says_what_layers_count_and_on_what_that_was_measured(weighed):
