@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.linalg import Factors, matrix_shape
-from lrexplore.nn import FACTORIZED, FactorizedConv2d, FactorizedLinear
+from lrexplore.nn import FactorizedConv2d, FactorizedLinear, factorized_layers
 from lrexplore.nn.batches import evaluation
 from lrexplore.nn.paths import output_path
 from lrexplore.nn.skeleton import skeleton
@@ -33,7 +33,7 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
             f"`architecture` must be a name that `lr.load_model` knows, got {architecture!r}. Leave it out: it is "
             "recognized by the tensors."
         )
-    factorized = {name: module for name, module in model.named_modules() if isinstance(module, FACTORIZED)}
+    factorized = factorized_layers(model)
     state = model.state_dict()
     shapes = _unfactorized_state(model, factorized)
     match = compare(shapes, architecture) if architecture else recognize(shapes)

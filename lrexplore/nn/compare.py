@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lrexplore.nn.batches import as_example, call, device_of, evaluation, run_model, to_device
 from lrexplore.nn.costs import factorized_flops
+from lrexplore.nn.execution import factorized_layers
 from lrexplore.nn.factorize import FACTORIZED
 from lrexplore.nn.latency import paired_latency_ms
 from lrexplore.nn.layers import find_layers
@@ -60,7 +61,7 @@ def layer_drift(model: nn.Module, factorized: nn.Module, loader: Iterable):
     """
     import pandas as pd
 
-    names = [name for name, module in factorized.named_modules() if isinstance(module, FACTORIZED)]
+    names = list(factorized_layers(factorized))
     seen, sums, hooks = {}, {name: torch.zeros(3, dtype=torch.float64) for name in names}, []
 
     def remember(name, module, args, output):

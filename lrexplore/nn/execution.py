@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from lrexplore.nn.batches import evaluation
 from lrexplore.nn.factorize import FACTORIZED
 from lrexplore.nn.latency import paired_latency_ms
 
@@ -81,16 +82,12 @@ def _inputs(model: nn.Module, layers: dict[str, nn.Module], example_input) -> di
 
     args = example_input if isinstance(example_input, (tuple, list)) else (example_input,)
     hooks = [module.register_forward_pre_hook(record(name), with_kwargs=True) for name, module in layers.items()]
-    modes = {module: module.training for module in model.modules()}
     try:
-        model.eval()  # so that running statistics stay
-        with torch.no_grad():
+        with evaluation(model):  # so that running statistics stay
             model(*args)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return seen
 
 

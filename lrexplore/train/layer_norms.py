@@ -4,14 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.linalg import Factors, matricize, upcast
-from lrexplore.nn import FACTORIZED
+from lrexplore.nn import FACTORIZED, factorized_layers
 from lrexplore.optim import frobenius_penalty
 from lrexplore.train.ranks import candidates
 
 
 def watched_layers(model: nn.Module, layers: str) -> list[str]:
     """The factorized layers; in an unfactorized network those that would be."""
-    names = [name for name, module in model.named_modules() if isinstance(module, FACTORIZED)]
+    names = list(factorized_layers(model))
     return names or [layer.name for layer in candidates(model, layers)]
 
 
