@@ -13,24 +13,39 @@ PACKAGE = Path(__file__).parent.parent / "lrexplore"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
+    "disk": set(),
     "linalg": set(),
     "records": set(),
     "datasets": set(),
     "models": set(),
+    "recipes": set(),
     "dual": {"linalg"},
     "init": {"linalg", "dual"},
-    "nn": {"linalg", "dual", "init"},
-    "calibration": {"linalg", "nn"},
-    "ranks": {"linalg", "dual", "init", "nn", "calibration"},
+    "proof": {"linalg", "dual", "init"},
+    "nn": {"linalg"},
+    "network": {"linalg", "dual", "init", "nn", "models"},  # models: a saved network is recognized by its tensors
+    "calibration": {"linalg", "nn", "network"},
+    "ranks": {"linalg", "dual", "init", "nn", "network", "calibration"},
     "optim": {"linalg", "nn"},
-    "train": {
-        *("linalg", "records", "datasets", "models", "init", "nn", "calibration", "ranks", "optim"),
+    "training": {
+        *("linalg", "records", "datasets", "models", "recipes", "dual", "init", "nn", "network", "calibration"),
+        *("ranks", "optim"),
     },
+    "theory": {"linalg", "dual", "init", "proof"},
     "explorer": {
-        *("linalg", "dual", "init", "nn", "calibration", "ranks", "models", "records", "datasets", "storage"),
+        *("linalg", "records", "datasets", "models", "recipes", "dual", "init", "proof", "nn", "network"),
+        *("calibration", "ranks", "theory"),
     },
 }
-ROOFS = {"__init__", "__main__", "bench", "cli", "cli_ranks", "doctor", "storage"}  # may import everything
+ROOFS = {"__init__", "__main__", "bench", "cli", "doctor", "opening"}  # may import everything
+NEVER = {"explorer": {"training", "optim"}, "training": {"proof"}}  # not through another room either
+
+MAX_FILES = 16  # of one folder, but for __init__ and __main__
+# Rooms whose files play the same parts, and may share names.
+SAME_PARTS = [
+    {"explorer/layer", "explorer/network", "explorer/training"},
+    {"init", "init/real"},
+]
 
 WIDGETS = {"anywidget", "ipywidgets"}
 PICTURES = {"matplotlib", "plotly"}
@@ -68,9 +83,29 @@ def test_the_walk_sees_absolute_relative_and_nested_imports(tmp_path, monkeypatc
     path = tmp_path / "nn" / "linear.py"
     path.parent.mkdir()
     path.write_text(
-        "import lrexplore.train.run\nfrom ..linalg import rank\ndef f():\n    from lrexplore import init\n"
+        "import lrexplore.training.run\nfrom ..linalg import rank\ndef f():\n    from lrexplore import init\n"
     )
-    assert set(imports_of(path)) == {"lrexplore.train.run", "lrexplore.linalg.rank", "lrexplore.init"}
+    assert set(imports_of(path)) == {"lrexplore.training.run", "lrexplore.linalg.rank", "lrexplore.init"}
+
+
+def rooms_reached(room: str) -> dict[str, list[str]]:
+    """Room -> the modules by which it is reached from another room, in steps of any number."""
+    modules = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in FILES}
+    names = {name.removesuffix(".__init__"): name for name in modules}
+    reached, ways = {}, [[name] for name in modules if name.split(".")[0] == room]
+    seen = {way[-1] for way in ways}
+    while ways:
+        way = ways.pop()
+        for imported in imports_of(modules[way[-1]]):
+            if not imported.startswith("lrexplore."):
+                continue
+            target = imported.removeprefix("lrexplore.")
+            module = names.get(target) or names.get(target.rpartition(".")[0])
+            if module and module not in seen:
+                seen.add(module)
+                ways.append([*way, module])
+                reached.setdefault(module.split(".")[0], ways[-1])
+    return reached
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -80,17 +115,45 @@ def test_a_room_imports_only_from_the_floors_below_it(path):
     if room in ROOFS:
         return
     ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("lrexplore.")}
-    assert ours <= FLOORS[room] | {room}
+    assert ours <= FLOORS[room] | {room, "disk"}  # every room may write files, and all write them alike
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_a_room_reaches_no_room_above_it_through_another(room):
+    order = list(FLOORS)
+    reached = rooms_reached(room)
+    assert {name: way for name, way in reached.items() if name in ROOFS or order.index(name) > order.index(room)} == {}
+    assert {name: way for name, way in reached.items() if name in NEVER.get(room, ())} == {}
+
+
+def test_the_walk_through_rooms_sees_lazy_imports_and_says_the_way():
+    assert rooms_reached("opening")["training"][-1].startswith("training")
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in FILES}), ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_a_folder_holds_one_kind_of_thing(folder):
+    files = [path for path in folder.glob("*.py") if path.stem not in ("__init__", "__main__")]
+    assert len(files) <= MAX_FILES, "past about fifteen files a folder holds two kinds of things: split it"
+
+
+def test_no_two_files_share_a_name_unless_they_play_the_same_part():
+    places = {}
+    for path in FILES:
+        room = str(path.parent.relative_to(PACKAGE))
+        if path.stem not in ("__init__", "__main__") and room != "bench":  # a bench is called after what it measures
+            places.setdefault(path.stem, set()).add(room)
+    shared = {name: rooms for name, rooms in places.items() if len(rooms) > 1}
+    assert {name: rooms for name, rooms in shared.items() if not any(rooms <= same for same in SAME_PARTS)} == {}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_widgets_and_pictures_are_made_in_the_explorer_only(path):
-    if room_of(path) != "explorer":
+def test_widgets_and_pictures_are_made_in_the_explorer_and_the_theory_only(path):
+    if room_of(path) not in ("explorer", "theory"):
         assert not libraries_of(path) & (WIDGETS | PICTURES)
 
 
 def test_compute_knows_no_widget_and_figures_no_tensor():
-    explorer = PACKAGE / "explorer"
+    explorer = PACKAGE / "explorer" / "layer"
     assert not libraries_of(explorer / "compute.py") & (WIDGETS | PICTURES)
     assert "torch" not in libraries_of(explorer / "figures.py")
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from lrexplore.bench.init import pinned, processor
 from lrexplore.init import Problem, initialize
-from lrexplore.init.certificate import certificate, floor_curve, lower_bound
-from lrexplore.init.chords import relu_gain
-from lrexplore.init.provable import provable
 from lrexplore.linalg import rank_from_scale
+from lrexplore.proof.certificate import certificate, floor_curve, lower_bound
+from lrexplore.proof.chords import relu_gain
+from lrexplore.proof.provable import provable
 
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.3, 0.5, 0.7, 0.9, 0.97)
 GAUSSIAN = ((64, 256), (256, 1024), (512, 4608), (64, 64), (512, 512), (256, 32))

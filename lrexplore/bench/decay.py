@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from lrexplore.bench.init import pinned, processor
 from lrexplore.models import load_model
-from lrexplore.nn import factorize
+from lrexplore.network import factorize
 from lrexplore.optim import FrobeniusDecay, add_frobenius_decay, parameter_groups
 
 BAR = 0.03

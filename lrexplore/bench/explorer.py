@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lrexplore.bench.jupyterlab import Browser, Lab, Notebook, chromium, jupyter_lab
-from lrexplore.bench.latency import (
+from lrexplore.bench.repaints import (
     MARKS,
     budget_latencies,
     exact_row_latencies,

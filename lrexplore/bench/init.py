@@ -18,8 +18,8 @@ from lrexplore.dual import BatchNorm, function_error
 from lrexplore.init import initialize
 from lrexplore.linalg import matricize, rank_from_scale
 from lrexplore.models import load_model
-from lrexplore.nn import find_layers
-from lrexplore.nn.layers import batch_norm_of, weights_of
+from lrexplore.network import find_layers
+from lrexplore.network.layers import batch_norm_of, weights_of
 
 ALWAYS = ("independent", "spectral", "rescaled", "function")
 DRIVERS = ("gesvd", "gesvdj", "gesvda")

@@ -34,17 +34,17 @@ def agreement(num_images: int = 64):
     from lrexplore.datasets.loader import ImageLoader
     from lrexplore.datasets.photographs import photographs
     from lrexplore.models import load_model, preprocess
-    from lrexplore.nn.compare import compare
+    from lrexplore.network.compare import compare
     from lrexplore.ranks import factorize
-    from lrexplore.ranks.allocate import Network
+    from lrexplore.ranks.allocate import Allocator
 
     name = "efficientnet_lite0"
     model, transform = load_model(name, "imagenet"), partial(preprocess, name)
     loader = ImageLoader(photographs(num_images), transform)
     judged = list(ImageLoader(photographs(num_images // 2, part="held_out"), transform))
     calibration = calibrate(model, loader)
-    ours = Network.of(model, loader=loader, calibration=calibration)
-    plain = Network.of(model, initializer="spectral")
+    ours = Allocator.of(model, loader=loader, calibration=calibration)
+    plain = Allocator.of(model, initializer="spectral")
     rows = []
     for ratio in RATIOS:
         uniform = plain.plan("parameter_ratio", ratio, method="uniform")
@@ -71,9 +71,9 @@ def cost(num_images: int = 64):
     from lrexplore.datasets.loader import ImageLoader
     from lrexplore.datasets.photographs import photographs
     from lrexplore.models import load_model, preprocess
-    from lrexplore.nn import find_layers
+    from lrexplore.network import find_layers
     from lrexplore.ranks import layer_curves
-    from lrexplore.ranks.allocate import Network
+    from lrexplore.ranks.allocate import Allocator
 
     torch.manual_seed(0)
     model = load_model("resnet50")
@@ -98,7 +98,7 @@ def cost(num_images: int = 64):
                 for state in ("cold", "from the cache"):
                     run = partial(layer_curves, model, layers, initializer=initializer, calibration=calibration)
                     found[f"curves, {initializer}, {state} s"] = _seconds(run)
-            network = Network.of(model, calibration=kept[0], weights="plain")
+            network = Allocator.of(model, calibration=kept[0], weights="plain")
             for ratio in RATIOS:
                 plan = partial(network.plan, "parameter_ratio", ratio)
                 found[f"allocation, parameter ratio {ratio} s"] = _seconds(plan)

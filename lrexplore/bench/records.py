@@ -61,7 +61,7 @@ def measure(folder: Path, num_steps: int, num_rounds: int) -> list[Measure]:
 
 
 def _updates(folder: Path, writers, checked: list[str], log_x: bool, num_steps: int, num_rounds: int) -> list[float]:
-    from lrexplore.explorer.training_tab import TrainingTab
+    from lrexplore.explorer.training.tab import TrainingTab
 
     tab = TrainingTab(folder)
     tab.show(False)

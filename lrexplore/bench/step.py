@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from lrexplore.bench.init import pinned, processor
 from lrexplore.models import load_model
-from lrexplore.nn import EXECUTIONS, choose_execution, factorize, factorized_layers, find_layers, set_execution
-from lrexplore.nn.costs import factorized_flops
-from lrexplore.nn.latency import paired_latency_ms
+from lrexplore.network import choose_execution, factorize, find_layers
+from lrexplore.network.costs import factorized_flops
+from lrexplore.network.timing import paired_latency_ms
+from lrexplore.nn import EXECUTIONS, factorized_layers, set_execution
 from lrexplore.optim import FrobeniusDecay, parameter_groups
 
 _STRENGTH = 1e-4

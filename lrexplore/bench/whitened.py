@@ -34,10 +34,11 @@ def measure(rank_scale: float = 0.25, num_images: int = 64, folder: str | None =
     from lrexplore.calibration import calibrate
     from lrexplore.datasets.loader import ImageLoader
     from lrexplore.datasets.photographs import image_folder, photographs
-    from lrexplore.init import REAL_INPUTS, initialize, input_error
+    from lrexplore.init import REAL_INPUTS, initialize
+    from lrexplore.init.real import input_error
     from lrexplore.linalg import rank_from_scale
     from lrexplore.models import load_model, preprocess
-    from lrexplore.nn import find_layers
+    from lrexplore.network import find_layers
 
     name = "efficientnet_lite0"
     model, transform = load_model(name, "imagenet"), partial(preprocess, name)

@@ -2,4 +2,4 @@
 
 from lrexplore.calibration.calibrate import calibrate
 from lrexplore.calibration.calibration import Calibration
-from lrexplore.nn.batches import first_inputs, input_batches, run_model
+from lrexplore.network.batches import first_inputs, input_batches, run_model

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lrexplore.nn import Layer
+from lrexplore.network import Layer
 
 
 def evaluation_affine(model: nn.Module, layer: Layer) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,8 @@ from lrexplore.calibration.moments import Moments, OutputMoments
 from lrexplore.calibration.patches import input_vectors, output_vectors
 from lrexplore.calibration.reservoir import Reservoir
 from lrexplore.linalg.inputs import LayerInputs
-from lrexplore.nn import Layer, find_layers
-from lrexplore.nn.batches import BrokenInputError, as_example, batch_size, evaluation, first_inputs, run_model
+from lrexplore.network import Layer, find_layers
+from lrexplore.network.batches import BrokenInputError, as_example, batch_size, evaluation, first_inputs, run_model
 
 HELD_OUT_EVERY = 4
 CHUNK_VALUES = 16 * 2**20

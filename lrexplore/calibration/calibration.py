@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from lrexplore.disk.tensor_file import read_tensors, write_tensors
 from lrexplore.linalg.inputs import LayerInputs
-from lrexplore.nn.tensor_file import read_tensors, write_tensors
 
 _FORMAT = "lrexplore calibration 1"
 

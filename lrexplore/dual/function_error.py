@@ -3,15 +3,7 @@
 from torch import Tensor
 
 from lrexplore.dual.response import BatchNorm, Response, respond
-from lrexplore.linalg import (
-    Factors,
-    check_finite,
-    compare_rows,
-    matricize,
-    relative,
-    rows_per_neuron,
-    scheme_of,
-)
+from lrexplore.linalg import Factors, check_finite, compare_rows, matricize, relative, rows_per_neuron, scheme_of
 
 
 def function_error(

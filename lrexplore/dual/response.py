@@ -10,11 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from lrexplore.dual.activations import (
-    find_activation,
-    homogeneous_correlation,
-    homogeneous_correlation_slope,
-)
+from lrexplore.dual.activations import find_activation, homogeneous_correlation, homogeneous_correlation_slope
 from lrexplore.dual.angle_table import wide
 from lrexplore.dual.normalized_response import NormalizedResponse
 from lrexplore.dual.scaled_response import ScaledResponse

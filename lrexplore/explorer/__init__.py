@@ -1,5 +1,4 @@
 """The interactive explorer for JupyterLab."""
 
-from lrexplore.explorer.app import Explorer
-from lrexplore.explorer.explore import explore
-from lrexplore.explorer.training_tab import watch
+from lrexplore.explorer.app import Explorer, explore
+from lrexplore.explorer.training.tab import watch

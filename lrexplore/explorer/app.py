@@ -9,27 +9,27 @@ from functools import partial
 import ipywidgets
 from torch import Tensor, nn
 
-from lrexplore.explorer import export
-from lrexplore.explorer.calibrating import Calibrating
-from lrexplore.explorer.completion import Completion
-from lrexplore.explorer.compute import Study
-from lrexplore.explorer.controls import Controls
-from lrexplore.explorer.frame import compact, key_of
-from lrexplore.explorer.network import Choice, Network, on_device
-from lrexplore.explorer.outputs import curve_table, plotly_figure
+from lrexplore.explorer.layer.calibrating import Calibrating
+from lrexplore.explorer.layer.completion import Completion
+from lrexplore.explorer.layer.compute import Study
+from lrexplore.explorer.layer.controls import Controls
+from lrexplore.explorer.layer.frame import compact, key_of
+from lrexplore.explorer.layer.outputs import curve_table, plotly_figure
+from lrexplore.explorer.layer.screen import Screen
+from lrexplore.explorer.layer.state import LAYER, State
 from lrexplore.explorer.pages import PAGES, Tabs
-from lrexplore.explorer.picture import draw_png
+from lrexplore.explorer.panel import export
+from lrexplore.explorer.pictures.layer_picture import draw_png
 from lrexplore.explorer.real_inputs import RealInputs
 from lrexplore.explorer.samples import Origin
-from lrexplore.explorer.screen import Screen
-from lrexplore.explorer.shown import error_text, shown
-from lrexplore.explorer.state import LAYER, State
-from lrexplore.explorer.threads import spare_cores
-from lrexplore.explorer.worker import Token, Worker
+from lrexplore.explorer.subject import Choice, Subject, on_device
+from lrexplore.explorer.work.shown import error_text, shown
+from lrexplore.explorer.work.threads import spare_cores
+from lrexplore.explorer.work.worker import Token, Worker
 from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import Factors
 from lrexplore.models import load_model
-from lrexplore.nn import factorize
+from lrexplore.network import factorize
 from lrexplore.ranks import RankPlan
 
 OBSERVED = ("layer", "rank", "initializer", "scheme", "activation", "batch_norm", "inputs", "calibrated")
@@ -52,21 +52,21 @@ class Explorer:
         origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
         with spare_cores():
             loaded = on_device(load_model(model, weights=weights), device)
-            self.network = Network(loaded, f"{name} · {origin}", rank_scale)
+            self.subject = Subject(loaded, f"{name} · {origin}", rank_scale)
         self.origin = Origin(model if isinstance(model, str) else None, weights, loader)
-        self.network.real = RealInputs(loaded, self.origin, calibration)
-        self.state = State(self.network, tabs=(LAYER, *PAGES))
-        self._screen = Screen(self.network)
+        self.subject.real = RealInputs(loaded, self.origin, calibration)
+        self.state = State(self.subject, tabs=(LAYER, *PAGES))
+        self._screen = Screen(self.subject)
         self.panel, self._lock = self._screen.panel, self._screen.lock
         self._completion = Completion(self._screen, self.state)
         self._worker = Worker(self._on_failure)
-        self.controls = Controls(self.state, self.network)
+        self.controls = Controls(self.state, self.subject)
         self._layer_page = ipywidgets.VBox([self.controls.box, self.panel])
         makers = {title: partial(make, self) for title, make in PAGES.items()}
         self._tabs = Tabs(self.state, self._layer_page, makers, self.show_error)
         self.widget = ipywidgets.VBox([self.controls.title, self._tabs.widget])
         self._draw()
-        self._calibrating = Calibrating(self._screen, self.state, self.network.real, self._on_failure)
+        self._calibrating = Calibrating(self._screen, self.state, self.subject.real, self._on_failure)
         self.state.observe(self._on_state, names=OBSERVED)
         self.state.observe(self._on_progress, names=["status", "progress"])
         self.panel.observe(self._on_panel, names=["layer", "rank"])
@@ -79,7 +79,7 @@ class Explorer:
         """
         with self._lock:
             choice = self.state.choice
-            return curve_table(self.network, self._study(), choice, self._screen.time(choice))
+            return curve_table(self.subject, self._study(), choice, self._screen.time(choice))
 
     def figure(self):
         """A plain plotly Figure of what is on screen, at the current rank."""
@@ -95,14 +95,14 @@ class Explorer:
             choice = self._choice_of(name)
             study = self._study(choice)
             for initializer in study.to_fill(self.state.initializer):
-                for _ in study.fill(initializer, self.network.rank(name, choice.scheme), lambda: False):
+                for _ in study.fill(initializer, self.subject.rank(name, choice.scheme), lambda: False):
                     pass
             self._screen.measure_time(choice, self.state.initializer, lambda: False)
             frames[name] = compact(self._screen.frame(choice, self.state.initializer))
         self._screen.complete_table(lambda: False)
         state = {"table": self.panel.table, "layer": self.state.layer, "rank": self.state.rank}
         state["frame"] = frames[self.state.layer]
-        return export.to_html(state, path, f"lrexplore · {self.network.summary()}", frames=frames)
+        return export.to_html(state, path, f"lrexplore · {self.subject.summary()}", frames=frames)
 
     def factors(self) -> Factors:
         """The factors on screen: the chosen initializer at the chosen rank; of a grouped layer, its first group's.
@@ -117,9 +117,9 @@ class Explorer:
     def ranks(self) -> dict[str, int]:
         """The rank chosen for each layer: as set by hand, else by the rank scale where that saves parameters."""
         scheme, chosen = self.state.scheme, {}
-        for name in self.network.names:
-            rank = self.network.rank(name, scheme)
-            if name in self.network.ranks or rank <= self.network.layers[name].break_even_rank(scheme):
+        for name in self.subject.names:
+            rank = self.subject.rank(name, scheme)
+            if name in self.subject.ranks or rank <= self.subject.layers[name].break_even_rank(scheme):
                 chosen[name] = rank
         return chosen
 
@@ -129,9 +129,9 @@ class Explorer:
         For the Network tab's plan: `lr.factorize(model, plan=explorer.network_plan())`.
         """
         initializer = self.state.initializer
-        calibration = self.network.real.calibration if initializer in REAL_INPUTS else None
+        calibration = self.subject.real.calibration if initializer in REAL_INPUTS else None
         return factorize(
-            self.network.model, ranks=self.ranks(), initializer=initializer, scheme=self.state.scheme,
+            self.subject.model, ranks=self.ranks(), initializer=initializer, scheme=self.state.scheme,
             calibration=calibration,
         )  # fmt: skip
 
@@ -162,7 +162,7 @@ class Explorer:
     def _repr_mimebundle_(self, **kwargs):
         bundle = self.widget._repr_mimebundle_(**kwargs)
         bundle = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
-        bundle["text/plain"] = f"Explorer of {self.network.summary()}"
+        bundle["text/plain"] = f"Explorer of {self.subject.summary()}"
         picture = draw_png(self._current_frame(), self.state.rank)
         bundle["image/png"] = base64.b64encode(picture).decode("ascii")
         return bundle
@@ -170,12 +170,12 @@ class Explorer:
     def _choice_of(self, name: str) -> Choice:
         if name == self.state.layer:
             return self.state.choice
-        if name not in self.network.names:
+        if name not in self.subject.names:
             raise ValueError(
                 f"`layers` must name layers that can be factorized, got {name!r}. Choose from `explorer.ranks()`."
             )
-        found = self.network.layers[name].follows
-        inputs = self.network.inputs(name, self.state.inputs)
+        found = self.subject.layers[name].follows
+        inputs = self.subject.inputs(name, self.state.inputs)
         return Choice(name, self.state.scheme, found.activation, found.batch_norm is not None, inputs)
 
     def _study(self, choice: Choice | None = None) -> Study:
@@ -205,8 +205,8 @@ class Explorer:
 
     def _keep_rank(self, rank: int) -> None:
         layer, scheme = self.state.layer, self.state.scheme
-        if rank != self.network.rank(layer, scheme):
-            self.network.ranks[layer] = rank
+        if rank != self.subject.rank(layer, scheme):
+            self.subject.ranks[layer] = rank
 
     @shown
     def _on_panel(self, change) -> None:
@@ -244,3 +244,22 @@ class Explorer:
     def show_error(self, error: BaseException) -> None:
         """Show an error in the layer's error area."""
         self.panel.error = error_text(error)
+
+
+def explore(
+    model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None
+) -> Explorer:
+    """The explorer of a network: leave it last in a notebook cell to see it.
+
+    `model` is a torchvision name, a checkpoint path or an nn.Module, `weights` as `lr.load_model` takes them.
+    Every layer starts at `rank_scale`, in (0, 1]. `device` is where the mathematics runs; None leaves the model where
+    it is. `loader`, any iterable of inputs or (input, label) pairs, has the inputs that "yours" stands for, which the
+    Network tab calibrates on and judges by too; without it that is crops of scikit-learn's photographs. A `calibration`
+    of `lr.calibrate` saves the Layer tab the pass over them.
+
+    Raises ValueError for an unknown name, a model without factorizable layers, weights that are not finite and a
+    calibration of another network.
+    """
+    return Explorer(
+        model, weights=weights, rank_scale=rank_scale, device=device, loader=loader, calibration=calibration
+    )

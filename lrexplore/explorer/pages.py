@@ -8,7 +8,7 @@ from typing import Protocol
 
 import ipywidgets as w
 
-from lrexplore.explorer.state import LAYER, State
+from lrexplore.explorer.layer.state import LAYER, State
 
 
 class Page(Protocol):
@@ -21,13 +21,13 @@ class Page(Protocol):
 
 
 def _network(explorer) -> Page:
-    from lrexplore.explorer.network_tab import NetworkTab
+    from lrexplore.explorer.subject.tab import NetworkTab
 
-    return NetworkTab(explorer.state, explorer.network, explorer.origin)
+    return NetworkTab(explorer.state, explorer.subject, explorer.origin)
 
 
 def _training(explorer) -> Page:
-    from lrexplore.explorer.training_page import TrainingPage
+    from lrexplore.explorer.training.page import TrainingPage
 
     return TrainingPage(explorer)
 

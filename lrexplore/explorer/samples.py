@@ -15,7 +15,7 @@ from lrexplore.calibration import Calibration, calibrate, first_inputs, run_mode
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
 from lrexplore.models import available_weights, categories, names, preprocess
-from lrexplore.nn.batches import check_loader
+from lrexplore.network.batches import check_loader
 
 NUM_FIT, NUM_LOADED, BATCH_SIZE = 32, 128, 8
 NUMS_JUDGED = (16, 32, 64, 128)

@@ -7,12 +7,12 @@ from lrexplore.dual import BatchNorm
 from lrexplore.init.function_space import function
 from lrexplore.init.independent import independent
 from lrexplore.init.problem import Problem
-from lrexplore.init.refined import refined
+from lrexplore.init.real.refined import refined
+from lrexplore.init.real.whitened import whitened, whitened_centred, whitened_plain
+from lrexplore.init.real.whitened_function import whitened_function
 from lrexplore.init.rescaled import rescaled
 from lrexplore.init.sampled import sampled
 from lrexplore.init.spectral import spectral
-from lrexplore.init.whitened import whitened, whitened_centred, whitened_plain
-from lrexplore.init.whitened_function import whitened_function
 from lrexplore.linalg import Factors, check_rank
 from lrexplore.linalg.inputs import LayerInputs
 

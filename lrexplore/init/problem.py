@@ -6,14 +6,7 @@ from functools import cached_property
 from torch import Tensor
 
 from lrexplore.dual import BatchNorm, Response, check_batch_norm, find_activation, respond
-from lrexplore.linalg import (
-    Decomposition,
-    check_finite,
-    fit_squares,
-    matricize,
-    neuron_norms,
-    rows_per_neuron,
-)
+from lrexplore.linalg import Decomposition, check_finite, fit_squares, matricize, neuron_norms, rows_per_neuron
 
 
 @dataclass(frozen=True, eq=False)

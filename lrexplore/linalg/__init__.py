@@ -24,13 +24,7 @@ from lrexplore.linalg.norms import (
     relative,
     spectral_norm,
 )
-from lrexplore.linalg.rank import (
-    break_even_rank,
-    check_rank,
-    num_factor_parameters,
-    parameter_ratio,
-    rank_from_scale,
-)
+from lrexplore.linalg.rank import break_even_rank, check_rank, num_factor_parameters, parameter_ratio, rank_from_scale
 from lrexplore.linalg.spectrum import (
     check_finite,
     effective_rank,

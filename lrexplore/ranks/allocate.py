@@ -10,12 +10,12 @@ from lrexplore.calibration import Calibration, calibrate, first_inputs
 from lrexplore.init import REAL_INPUTS, find_initializer
 from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
-from lrexplore.nn import Layer, find_layers, weights_of
-from lrexplore.nn.batches import as_example
-from lrexplore.ranks.choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
-from lrexplore.ranks.curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
+from lrexplore.network import Layer, find_layers, weights_of
+from lrexplore.network.batches import as_example
+from lrexplore.ranks.budget_choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
+from lrexplore.ranks.layer_curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
 from lrexplore.ranks.options import Options, flop_cost, layer_options, layer_plan, parameter_cost
 from lrexplore.ranks.plan import RankPlan
 from lrexplore.ranks.rules import RULES, picks_by_rule
@@ -67,7 +67,7 @@ def allocate(
         )
     [(budget, ratio)] = given.items()
     check_budget(budget, ratio, method)
-    chosen = Network.of(
+    chosen = Allocator.of(
         model, initializer=initializer, scheme=scheme, loader=loader, calibration=calibration, weights=weights,
         pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, use_cache=use_cache, progress=progress,
     )  # fmt: skip
@@ -75,7 +75,7 @@ def allocate(
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Allocator:
     """Everything an allocation needs of a model, computed once: a new budget or pin costs milliseconds."""
 
     model: nn.Module
@@ -95,7 +95,7 @@ class Network:
     def of(
         cls, model, *, initializer=None, scheme="channel", loader=None, calibration=None, weights=None, pinned=None,
         rank_multiple=1, example_input=None, use_cache=True, progress=None, on_curve=None,
-    ) -> "Network":  # fmt: skip
+    ) -> "Allocator":  # fmt: skip
         """The network with its curves, on the inputs of `loader` or `calibration` if given; see `allocate`.
 
         `on_curve` is that of `layer_curves`.
@@ -132,7 +132,7 @@ class Network:
             found = found.weighed(batches, use_cache=use_cache, progress=progress)
         return found.with_pins(pinned or {})
 
-    def weighed(self, batches: list, *, use_cache: bool = True, progress=None) -> "Network":
+    def weighed(self, batches: list, *, use_cache: bool = True, progress=None) -> "Allocator":
         """The same network with its layers weighed by `sensitivities` on `batches`."""
         found = sensitivities(
             self.model, self.layers, self.curves, batches, initializer=self.initializer,
@@ -140,12 +140,12 @@ class Network:
         )  # fmt: skip
         return self.with_weights(found, SENSITIVITY)
 
-    def with_weights(self, weights: dict[str, float], weighting: str) -> "Network":
+    def with_weights(self, weights: dict[str, float], weighting: str) -> "Allocator":
         """The same network with other layer weights; `weighting` says in the plans whose they are."""
         spectra = {key: values for key, values in self.known.items() if key[0] == "spectrum"}
         return replace(self, weights=dict(weights), weighting=weighting, known=spectra)
 
-    def with_pins(self, pinned: dict[str, int | None]) -> "Network":
+    def with_pins(self, pinned: dict[str, int | None]) -> "Allocator":
         """The same network with these layers pinned. Raises ValueError for names or ranks that cannot be."""
         check_pins(self.layers, self.scheme, pinned)
         return replace(self, pinned=dict(pinned))

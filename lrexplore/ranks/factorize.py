@@ -7,8 +7,8 @@ from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate, first_inputs
 from lrexplore.init import REAL_INPUTS
-from lrexplore.nn import factorize as factorize_layers
-from lrexplore.nn.batch_norm import correct_batch_norms
+from lrexplore.network import factorize as factorize_layers
+from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.ranks.plan import RankPlan
 
 NUM_CORRECTING = 64
@@ -35,8 +35,8 @@ def factorize(
     `lr.allocate`. Initializers for real inputs (`lrexplore.init.REAL_INPUTS`) need `loader`, an iterable of inputs or
     (input, label) pairs, or a `calibration` made of one. Default `initializer`: the plan's; else "whitened" with
     inputs, "function" without. With a `loader` and `correct_norms` the running statistics of batch norms are then
-    corrected on its first 64 inputs (`lrexplore.nn.batch_norm`). The other arguments are those of
-    `lrexplore.nn.factorize`, whose record the copy carries too; `plan` is kept on it as `rank_plan`.
+    corrected on its first 64 inputs (`lrexplore.network.batch_norm`). The other arguments are those of
+    `lrexplore.network.replace`, whose record the copy carries too; `plan` is kept on it as `rank_plan`.
 
     Raises ValueError, before anything is computed, for a plan or a calibration of another network.
     """

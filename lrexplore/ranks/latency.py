@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from lrexplore.linalg import Factors
-from lrexplore.nn import FactorizedConv2d, FactorizedLinear, Layer
-from lrexplore.nn.latency import latency_rounds
+from lrexplore.network import Layer
+from lrexplore.network.timing import latency_rounds
+from lrexplore.nn import FactorizedConv2d, FactorizedLinear
 
 BATCH_SIZE = 8
 _SHARES = (0.05, 0.15, 0.35, 0.6, 1.0)

@@ -6,9 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
-from lrexplore.nn import Layer, factorized_flops, factorized_parameters
-from lrexplore.ranks.curves import LayerCurve
+from lrexplore.network import Layer, factorized_flops, factorized_parameters
 from lrexplore.ranks.knapsack import Choices
+from lrexplore.ranks.layer_curves import LayerCurve
 from lrexplore.ranks.plan import LayerPlan
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from lrexplore.nn.paths import input_path, output_path
+from lrexplore.disk.paths import input_path, output_path
 
 _FORMAT = "lrexplore rank plan 1"
 

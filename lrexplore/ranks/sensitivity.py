@@ -9,11 +9,11 @@ from torch.utils._pytree import tree_leaves
 
 from lrexplore.calibration import run_model
 from lrexplore.linalg import rank_from_scale
-from lrexplore.nn import Layer
-from lrexplore.nn import factorize as factorize_layers
-from lrexplore.nn.batches import evaluation
+from lrexplore.network import Layer
+from lrexplore.network import factorize as factorize_layers
+from lrexplore.network.batches import evaluation
 from lrexplore.ranks.cache import digest, keep, recall
-from lrexplore.ranks.curves import LayerCurve, fingerprint
+from lrexplore.ranks.layer_curves import LayerCurve, fingerprint
 
 PROBE_SCALE = 0.25
 _FORMAT = "sensitivity 2"

@@ -121,7 +121,7 @@ class Run:
 
 
 def start(folder: str | Path, arguments: Sequence[str], environment: dict[str, str] | None = None) -> Run:
-    """A run of `python -m lrexplore.train` with these arguments, as a process of its own that outlives this one.
+    """A run of `python -m lrexplore.training` with these arguments, as a process of its own that outlives this one.
 
     `arguments` must name `folder` as their `--runs` and `--name`. What it prints goes to log.txt there.
     """
@@ -129,7 +129,7 @@ def start(folder: str | Path, arguments: Sequence[str], environment: dict[str, s
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lrexplore.train", *arguments],
+            [sys.executable, "-m", "lrexplore.training", *arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             env={**os.environ, **(environment or {})},
         )  # fmt: skip

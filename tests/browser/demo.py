@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lrexplore.explorer.arrays import pack
+from lrexplore.explorer.panel.arrays import pack
 
 NUM_POINTS, MAX_RANK, NUM_LAYERS = 500, 64, 54
 COLORS = ("#0072b2", "#d55e00", "#009e73")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lrexplore.explorer.frames import pack_arrays
+from lrexplore.explorer.panel.frames import pack_arrays
 
 NAMES = ["stem", "body", "head"]
 FULL = np.array([16, 64, 10])

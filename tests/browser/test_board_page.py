@@ -4,7 +4,7 @@ import pytest
 from browser.accessibility import violations
 from browser.demo_board import packed_board
 
-from lrexplore.explorer.export import to_html
+from lrexplore.explorer.panel.export import to_html
 
 pytestmark = pytest.mark.browser
 

@@ -100,7 +100,7 @@ def test_stable_ranks_that_come_later_leave_focus_order_and_search_alone(shown):
     )
     assert page.evaluate("document.activeElement.dataset.name") == LAYER
     assert page.evaluate(order) == before
-    shown.kernel_value("setattr(explorer.panel, 'table', explorer.network.table())")
+    shown.kernel_value("setattr(explorer.panel, 'table', explorer.subject.table())")
     page.wait_for_function(
         "name => document.querySelector(`tr[data-name='${name}'] td:nth-child(4)`).textContent !== '…'", arg=LAYER
     )

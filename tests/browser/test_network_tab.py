@@ -15,7 +15,7 @@ explorer
 """
 WORK = """
 from threading import Event, Thread
-from lrexplore.explorer import network_work
+from lrexplore.explorer.network import long_work
 from lrexplore.ranks import curves
 
 def draw_until(done):
@@ -33,7 +33,7 @@ def gated_curve(model, layer, *rest):
 
 gate, curve = Event(), curves._curve
 gate.set()
-curves._curve, network_work.CURVES_S = gated_curve, 0
+curves._curve, long_work.CURVES_S = gated_curve, 0
 """
 PAGE = "explorer.page('Network')"
 HEIGHTS = "() => document.querySelector('[data-plot-id=ranks]').data.map(({y}) => [...y])"
@@ -107,7 +107,7 @@ def test_a_typed_budget_reaches_the_kernel_and_one_too_small_becomes_the_smalles
 
 def test_a_dragged_bar_is_pinned_and_unpinned_by_a_button(shown):
     page = shown.page
-    place = shown.kernel_value("explorer.network.names.index('wide')")
+    place = shown.kernel_value("explorer.subject.names.index('wide')")
     page.mouse.move(*point_at(page, "ranks", place, 0.8))
     page.mouse.down()
     page.mouse.move(*point_at(page, "ranks", place, 0.4))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from browser.demo import demo_frame, demo_table
 
-from lrexplore.explorer.arrays import unpack
+from lrexplore.explorer.panel.arrays import unpack
 
 pytestmark = pytest.mark.browser
 
@@ -154,7 +154,7 @@ def test_a_reopened_notebook_whose_kernel_is_gone_draws_and_moves(open_notebook,
 
 
 def test_points_and_dragged_bars_of_a_board_reach_the_kernel(watched):
-    cell = "from browser.demo_board import demo_board\nfrom lrexplore.explorer.panel import PlotPanel\n"
+    cell = "from browser.demo_board import demo_board\nfrom lrexplore.explorer.panel.panel import PlotPanel\n"
     cell += "board, points = PlotPanel(), []\nboard.on_point(lambda point: points.append(vars(point)))\n"
     notebook = watched("board", [cell + "board.show(demo_board(), value=0.5)\nboard"], "board")
     page = notebook.page

@@ -5,8 +5,8 @@ import pytest
 from browser.accessibility import violations
 from browser.demo import demo_frame, demo_table
 
-from lrexplore.explorer.arrays import pack, unpack
-from lrexplore.explorer.export import to_html
+from lrexplore.explorer.panel.arrays import pack, unpack
+from lrexplore.explorer.panel.export import to_html
 
 pytestmark = pytest.mark.browser
 

@@ -10,10 +10,9 @@ from comm.base_comm import BaseComm
 from explorer.networks import small_network
 from explorer.whole_network import batches
 
-from lrexplore.explorer.app import Explorer
-from lrexplore.explorer.explore import explore
-from lrexplore.explorer.floor import Floor
-from lrexplore.explorer.worker import Token
+from lrexplore.explorer.app import Explorer, explore
+from lrexplore.explorer.layer.floor import Floor
+from lrexplore.explorer.work.worker import Token
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from lrexplore.explorer.app import Explorer
-from lrexplore.explorer.arrays import unpack
+from lrexplore.explorer.panel.arrays import unpack
 
 
 def curve_on_screen(explorer: Explorer, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -16,5 +16,5 @@ def curve_on_screen(explorer: Explorer, name: str) -> tuple[np.ndarray, np.ndarr
 
 def weight_on_screen(explorer: Explorer) -> torch.Tensor:
     """The weight of the chosen layer; of a grouped one, its first group's."""
-    layer = explorer.network.layers[explorer.state.layer]
-    return explorer.network.model.get_submodule(layer.name).weight.detach()[: layer.group_shape[0]]
+    layer = explorer.subject.layers[explorer.state.layer]
+    return explorer.subject.model.get_submodule(layer.name).weight.detach()[: layer.group_shape[0]]

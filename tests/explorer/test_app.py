@@ -41,7 +41,7 @@ def test_each_choice_is_one_frame(explorer, sent, name, value):
 def test_a_rank_from_the_browser_reaches_state_ranks_and_model(explorer):
     explorer.panel.set_state({"rank": 9})
     assert explorer.state.rank == 9
-    assert explorer.network.ranks == {STEM: 9}
+    assert explorer.subject.ranks == {STEM: 9}
     assert explorer.ranks()[STEM] == 9
     assert explorer.factors().rank == 9
     assert explorer.factorized_model().stem.rank == 9

@@ -72,7 +72,7 @@ def test_the_bundle_has_the_widget_a_picture_and_words(explorer):
 
 
 def test_the_factorized_model_has_the_ranks_chosen_and_leaves_the_model_alone(explorer):
-    before = {name: tensor.clone() for name, tensor in explorer.network.model.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in explorer.subject.model.state_dict().items()}
     explorer.state.layer = HEAD
     explorer.state.rank = 4
     model = explorer.factorized_model()
@@ -83,7 +83,7 @@ def test_the_factorized_model_has_the_ranks_chosen_and_leaves_the_model_alone(ex
         assert model.get_submodule(name).rank == rank
     images = torch.randn(2, 3, 8, 8)
     model(images).sum().backward()
-    for name, tensor in explorer.network.model.state_dict().items():
+    for name, tensor in explorer.subject.model.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
@@ -96,7 +96,7 @@ def test_the_factorized_layer_has_the_factors_on_screen(explorer):
 
 def test_a_rank_past_break_even_is_taken_only_when_set_by_hand(open_explorer):
     explorer = open_explorer(rank_scale=1.0)
-    network = explorer.network
+    network = explorer.subject
     past = [n for n in network.names if network.layers[n].break_even_rank() < network.rank(n, "channel")]
     assert past
     assert not set(past) & set(explorer.ranks())
@@ -149,7 +149,7 @@ def test_a_model_that_is_one_linear_layer_is_explored(open_explorer):
 def test_a_model_in_training_mode_stays_in_it(open_explorer):
     model = small_network().train()
     explorer = open_explorer(model)
-    assert explorer.network.model is model
+    assert explorer.subject.model is model
     assert model.training
 
 

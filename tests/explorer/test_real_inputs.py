@@ -11,7 +11,7 @@ from traitlets import TraitError
 import lrexplore as lr
 from lrexplore.explorer import real_inputs
 from lrexplore.explorer.samples import Origin, Samples
-from lrexplore.init import CorrectedFactors
+from lrexplore.init.real import CorrectedFactors
 
 
 def images(count=16):
@@ -67,7 +67,7 @@ def test_the_curve_has_the_errors_of_the_factors_on_held_out_inputs(real, name, 
     real.state.layer, real.state.scheme, real.state.initializer = name, scheme, initializer
     assert real.wait(120)
     ranks, errors = curve_on_screen(real, initializer)
-    entry = real.network.real.calibration[name]
+    entry = real.subject.real.calibration[name]
     for rank in (1, int(ranks[len(ranks) // 2])):
         real.state.rank = rank
         factors = real.factors()
@@ -77,7 +77,7 @@ def test_the_curve_has_the_errors_of_the_factors_on_held_out_inputs(real, name, 
 
 def test_whitened_factors_are_those_of_initialize_with_their_bias(real):
     real.state.layer, real.state.initializer = WIDE, "whitened"
-    entry = real.network.real.calibration[WIDE]
+    entry = real.subject.real.calibration[WIDE]
     found = real.factors()
     expected = lr.initialize(
         weight_on_screen(real), real.state.rank, initializer="whitened", activation="silu", calibration=entry
@@ -91,7 +91,7 @@ def test_the_factorized_model_is_made_for_the_real_inputs(real):
     real.state.initializer = "whitened"
     made = real.factorized_model()
     expected = lr.factorize(
-        real.network.model, ranks=real.ranks(), initializer="whitened", calibration=real.network.real.calibration
+        real.subject.model, ranks=real.ranks(), initializer="whitened", calibration=real.subject.real.calibration
     )
     batch = images(8)[0]
     with torch.no_grad():
@@ -218,5 +218,5 @@ def test_a_calibration_of_another_network_is_refused():
 
 
 def test_nothing_of_the_real_inputs_is_computed_before_they_are_asked_for(explorer):
-    assert explorer.network.real.calibration is None
+    assert explorer.subject.real.calibration is None
     assert np.isfinite(curve_on_screen(explorer, "function")[1]).all()

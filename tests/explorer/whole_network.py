@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrexplore.explorer.allocation import Allocation
-from lrexplore.explorer.arrays import unpack
-from lrexplore.explorer.network_figures import STATES
+from lrexplore.explorer.network.compute import Allocation
+from lrexplore.explorer.network.figures import STATES
+from lrexplore.explorer.panel.arrays import unpack
 from lrexplore.explorer.samples import Origin
 
 

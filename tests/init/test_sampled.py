@@ -3,8 +3,8 @@ import torch
 
 from lrexplore.dual import ACTIVATIONS, BatchNorm, function_error
 from lrexplore.init import initialize
-from lrexplore.init.sampled_curve import sampled_curve
 from lrexplore.linalg import SCHEMES
+from lrexplore.theory.sampled_curve import sampled_curve
 
 FEW = {"num_inputs": 400, "batch_size": 128, "steps_per_epoch": 40, "num_epochs": 3}
 

@@ -11,7 +11,7 @@ from torchvision.models import densenet121, mnasnet1_0, resnet18
 
 from lrexplore.models import load_checkpoint, load_model, read_state_dict, recognize
 from lrexplore.models.catalogue import network
-from lrexplore.nn import factorize
+from lrexplore.network import factorize
 
 
 @pytest.fixture(scope="module")

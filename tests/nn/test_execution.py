@@ -8,7 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 import lrexplore as lr
-from lrexplore.nn import FactorizedConv2d, FactorizedLinear, choose_execution, execution, set_execution
+from lrexplore.network import choose_execution
+from lrexplore.nn import FactorizedConv2d, FactorizedLinear, execution, set_execution
 
 
 def small_network():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from lrexplore.nn import factorized_parameters, find_layers
+from lrexplore.network import factorized_parameters, find_layers
 from lrexplore.ranks import METHODS, allocate, factorize
-from lrexplore.ranks.allocate import Network
+from lrexplore.ranks.allocate import Allocator
 
 
 def _tiny():
@@ -19,7 +19,7 @@ def _tiny():
 @pytest.mark.parametrize("ratio", [0.5, 0.7, 0.9, 1.0])
 def test_the_plan_is_the_best_of_all_rank_vectors(initializer, ratio):
     model = _tiny()
-    network = Network.of(model, initializer=initializer)
+    network = Allocator.of(model, initializer=initializer)
     layers = [layer for layer in find_layers(model) if layer.skip_reason is None]
     total = sum(p.numel() for p in model.parameters())
     best = None
@@ -172,7 +172,7 @@ def test_what_cannot_be_is_refused(model, options, words):
 
 
 def test_pins_that_came_and_went_leave_no_trace():
-    network = Network.of(_tiny(), initializer="spectral")
+    network = Allocator.of(_tiny(), initializer="spectral")
     before = network.plan("parameter_ratio", 0.8)
     pinned = network.with_pins({"2": 1})
     assert pinned.plan("parameter_ratio", 0.8).ranks["2"] == 1
@@ -182,7 +182,7 @@ def test_pins_that_came_and_went_leave_no_trace():
 
 @pytest.mark.parametrize("pins", [{}, {"0": 3}, {"2": None}])
 def test_the_smallest_ratio_is_reached_and_nothing_below_it(pins):
-    network = Network.of(_tiny(), initializer="spectral").with_pins(pins)
+    network = Allocator.of(_tiny(), initializer="spectral").with_pins(pins)
     smallest = network.smallest("parameter_ratio")
     assert network.plan("parameter_ratio", smallest).parameter_ratio == pytest.approx(smallest)
     with pytest.raises(ValueError, match="must be at least"):
@@ -190,7 +190,7 @@ def test_the_smallest_ratio_is_reached_and_nothing_below_it(pins):
 
 
 def test_a_search_with_few_states_keeps_the_budget_and_states_its_gap():
-    network = Network.of(_tiny(), initializer="spectral")
+    network = Allocator.of(_tiny(), initializer="spectral")
     quick, exact = (network.plan("parameter_ratio", 0.9, max_states=states) for states in (2, 20_000))
     assert quick.parameter_ratio <= 0.9
     assert (1 - quick.gap) * quick.error <= exact.error <= quick.error

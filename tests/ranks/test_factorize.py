@@ -5,9 +5,10 @@ import torch
 
 from lrexplore.calibration import calibrate
 from lrexplore.init import REAL_INPUTS
-from lrexplore.nn import FACTORIZED, report
-from lrexplore.nn.batch_norm import correct_batch_norms
-from lrexplore.nn.compare import compare, layer_drift
+from lrexplore.network import report
+from lrexplore.network.batch_norm import correct_batch_norms
+from lrexplore.network.compare import compare, layer_drift
+from lrexplore.nn import FACTORIZED
 from lrexplore.ranks import factorize
 
 RANKS = {"0": 4, "3": 5, "7": 6}

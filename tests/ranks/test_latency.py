@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrexplore.nn import find_layers
+from lrexplore.network import find_layers
 from lrexplore.ranks import latency
 from lrexplore.ranks.latency import LatencyCost, layer_latencies
 

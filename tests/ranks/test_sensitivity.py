@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lrexplore.linalg import rank_from_scale
-from lrexplore.nn import factorize, find_layers
+from lrexplore.network import factorize, find_layers
 from lrexplore.ranks import RankPlan, allocate, layer_curves, sensitivities
 from lrexplore.ranks import sensitivity as measuring
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lrexplore.recipes.config import FREE, Config
 from lrexplore.records.choices import LATER, SILENT, choices, differing, identity, plan_name
 from lrexplore.records.layout import read_json
-from lrexplore.train.config import FREE, Config
 
 SHIPPED = Path(__file__).parents[2] / "data" / "records" / "resnet20-function-0.1-frobenius-seed0" / "run.json"
 PLAN = {"layers": [{"name": "a", "rank": 3, "scheme": "channel", "error": 0.2}], "parameters": [10, 4]}

@@ -1,0 +1,148 @@
+"""`lrexplore allocate` and `lrexplore factorize`: ranks for a network, and the network with them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+PHOTOGRAPHS = "photographs"
+
+
+def allocate(arguments: Sequence[str]) -> int:
+    """Prints a rank plan and saves it; the exit status."""
+    from lrexplore.disk.paths import output_path
+    from lrexplore.ranks import METHODS
+    from lrexplore.ranks import allocate as allocate_ranks
+
+    parser = argparse.ArgumentParser(
+        "lrexplore allocate", description="Choose the rank of every layer of a network under one budget."
+    )
+    _add_model(parser)
+    budget = parser.add_mutually_exclusive_group(required=True)
+    for name, counted in (("parameter", "parameters"), ("flop", "multiply-adds"), ("latency", "time")):
+        budget.add_argument(f"--{name}-ratio", type=float, metavar="X", help=f"{counted} after / before, such as 0.5")
+    parser.add_argument("--method", choices=METHODS, default="optimal", help="(default: %(default)s)")
+    parser.add_argument("--scheme", choices=("channel", "spatial", "best"), default="channel")
+    parser.add_argument(
+        "--rank-multiple", type=int, default=1, metavar="N", help="only multiples of it, such as 8 for tensor cores"
+    )
+    parser.add_argument("--pin", action="append", default=[], metavar="LAYER=RANK", help="RANK may be 'keep'")
+    parser.add_argument("--out", type=Path, default=Path("plan.json"), help="(default: %(default)s)")
+    options = parser.parse_args(arguments)
+    output_path(options.out, "--out")
+    model, loader = _model(options), _loader(options)
+    plan = allocate_ranks(
+        model, parameter_ratio=options.parameter_ratio, flop_ratio=options.flop_ratio,
+        latency_ratio=options.latency_ratio, initializer=options.initializer, scheme=options.scheme, loader=loader,
+        pinned=dict(map(_pin, options.pin)), method=options.method, rank_multiple=options.rank_multiple,
+        progress=_progress,
+    )  # fmt: skip
+    columns = ["name", "rank", "scheme", "error", "parameters_before", "parameters_after", "reason"]
+    print(plan.table()[columns].to_string(index=False))
+    print(plan)
+    plan.save(options.out)
+    print(f"Saved as {options.out}")
+    return 0
+
+
+def factorize(arguments: Sequence[str]) -> int:
+    """Factorizes a network, prints what became of it and saves it; the exit status."""
+    from lrexplore.disk.paths import output_path
+    from lrexplore.network.compare import compare
+    from lrexplore.network.files import export, export_path, save
+    from lrexplore.ranks import RankPlan
+    from lrexplore.ranks import factorize as factorize_model
+
+    parser = argparse.ArgumentParser(
+        "lrexplore factorize", description="Factorize a network, compare it with the original, save it."
+    )
+    _add_model(parser)
+    ranks = parser.add_mutually_exclusive_group(required=True)
+    ranks.add_argument("--plan", type=Path, help="a plan that `lrexplore allocate` saved")
+    ranks.add_argument("--rank-scale", type=float, metavar="X", help="one rank scale for all layers")
+    parser.add_argument("--rank-multiple", type=int, default=1, metavar="N", help="round the ranks of a scale to it")
+    parser.add_argument("--out", type=Path, default=Path("factorized.safetensors"), help="(default: %(default)s)")
+    parser.add_argument("--export", type=Path, metavar="FILE", help="also as .pt2 (torch.export) or .onnx")
+    options = parser.parse_args(arguments)
+    output_path(options.out, "--out")
+    if options.export:
+        export_path(options.export)
+    model, loader = _model(options), _loader(options)
+    plan = RankPlan.load(options.plan) if options.plan else None
+    small = factorize_model(
+        model, plan=plan, rank_scale=options.rank_scale, rank_multiple=options.rank_multiple,
+        initializer=options.initializer, loader=loader, progress=_progress,
+    )  # fmt: skip
+    if loader is not None:
+        judged = _loader(options, part="held_out")
+        print(compare(model, small, judged).to_string(float_format="{:.4g}".format))
+    save(small, options.out)
+    print(f"Saved as {options.out}")
+    if options.export:
+        example = next(iter(loader)) if loader is not None else _example(options)
+        export(small, options.export, example[:2])
+        print(f"Exported as {options.export}")
+    return 0
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="a name such as resnet50, or the path of a checkpoint")
+    parser.add_argument("--weights", help="DEFAULT, imagenet or a checkpoint (default: random)")
+    parser.add_argument(
+        "--images", default=PHOTOGRAPHS, metavar="FOLDER",
+        help="a folder of images, 'photographs' (scikit-learn's two) or 'none': Gaussian inputs (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--num-images", type=int, default=64, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--initializer", help="(default: whitened, or function without images)")
+
+
+def _model(options):
+    from lrexplore.models import load_model
+
+    return load_model(options.model, options.weights)
+
+
+def _loader(options, part: str = "calibration"):
+    """Batches of the chosen images for the chosen model; None for Gaussian inputs.
+
+    Of a folder every fourth image is "held_out".
+    """
+    from itertools import islice
+
+    from lrexplore.datasets.loader import ImageLoader
+    from lrexplore.datasets.photographs import image_folder, photographs
+    from lrexplore.models import names, preprocess
+
+    if options.images == "none":
+        return None
+    # A checkpoint is preprocessed like most ImageNet networks.
+    name = options.model.lower() if options.model.lower() in names() else "resnet50"
+    if options.images == PHOTOGRAPHS:
+        images = photographs(options.num_images, part=part)
+    else:
+
+        def images():
+            found = enumerate(image_folder(options.images))
+            mine = (image for number, image in found if (number % 4 == 3) == (part == "held_out"))
+            return islice(mine, options.num_images)
+
+    return ImageLoader(images, partial(preprocess, name))
+
+
+def _example(options):
+    import torch
+
+    return torch.zeros(2, 3, 224, 224)
+
+
+def _pin(text: str) -> tuple[str, int | None]:
+    name, _, rank = text.rpartition("=")
+    if not name or not (rank == "keep" or rank.isdigit()):
+        raise ValueError(f"`--pin` must be LAYER=RANK or LAYER=keep, got {text!r}. For example --pin fc=64.")
+    return name, None if rank == "keep" else int(rank)
+
+
+def _progress(done: int, total: int, name: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done}/{total} {name:<40}", end="" if name else "\n", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Files: paths checked before work is done for them, and tensors with a description."""

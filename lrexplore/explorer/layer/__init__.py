@@ -1,0 +1,1 @@
+"""The Layer tab: one layer, a rank, an initializer."""

@@ -1,0 +1,80 @@
+"""The pass over real inputs, in the background: once, when they are first asked for."""
+
+import sys
+
+from lrexplore.explorer.layer.screen import Screen
+from lrexplore.explorer.layer.state import State
+from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
+from lrexplore.explorer.work.threads import spare_cores
+from lrexplore.explorer.work.worker import Stopped, Token, Worker
+
+
+class Calibrating:
+    """Follows `state.inputs`: calibrates once "yours" are asked for, and sets `state.calibrated` when it is done.
+
+    The thread, its own for no other work to end the pass, comes with the first pass. What the pass raises takes the
+    state back to Gaussian inputs and then goes to `on_error`.
+    """
+
+    def __init__(self, screen: Screen, state: State, real: RealInputs, on_error):
+        self._screen, self._state, self._real, self._on_error = screen, state, real, on_error
+        self._worker: Worker | None = None
+        state.set_trait("calibrated", real.calibration is not None)
+        state.observe(self._follow, names="inputs")
+
+    def _follow(self, change) -> None:
+        if change["new"] != YOURS:
+            self._stop_worker()
+        elif not self._state.calibrated:
+            if "google.colab" in sys.modules:  # shows no update that a background thread sends
+                self._pass_here()
+                return
+            self._worker = self._worker or Worker(self._on_failure)
+            self._worker.submit(self._pass)
+
+    def cancel(self) -> None:
+        """End a pass that is under way; the state goes back to Gaussian inputs."""
+        if self._state.inputs == YOURS and not self._state.calibrated:
+            self._state.inputs = GAUSSIAN
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Block until no pass is under way; whether that came about in time."""
+        return self._worker is None or self._worker.wait(timeout_s)
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._worker:
+            self._worker.close()
+
+    def _stop_worker(self) -> None:
+        if self._worker:
+            self._worker.cancel()
+
+    def _pass_here(self) -> None:
+        try:
+            self._pass(Token())
+        except Exception as error:
+            self._on_failure(error)
+
+    def _pass(self, token: Token) -> None:
+        token.waive_grace()
+
+        def progress(done: int, total: int, words: str) -> None:
+            with self._screen.lock:
+                if token.cancelled():
+                    raise Stopped
+                self._state.tell(words, min(done / total, 0.999))
+
+        try:
+            with spare_cores():
+                self._real.calibrate(progress)
+        except Stopped:
+            return
+        with self._screen.lock:
+            self._state.tell("", 1.0)
+            self._state.set_trait("calibrated", True)
+
+    def _on_failure(self, error: BaseException) -> None:
+        with self._screen.lock:
+            self._state.inputs = GAUSSIAN
+            self._on_error(error)

@@ -1,0 +1,209 @@
+"""The frame of one choice: readouts at every rank, plots and marks, as the panel takes it; numpy arrays inside."""
+
+import numpy as np
+
+from lrexplore.explorer.layer.compute import Curve, Study
+from lrexplore.explorer.layer.figures import (
+    error_plot,
+    error_updates,
+    filter_plot,
+    floor_update,
+    gain_plot,
+    gain_updates,
+    neuron_plot,
+    spectrum_plot,
+    time_plot,
+    time_updates,
+)
+from lrexplore.explorer.layer.times import LayerTime
+from lrexplore.explorer.panel.arrays import pack
+from lrexplore.explorer.subject import Choice, Subject
+
+CEILING = "Without batch norm the ceiling for ReLU is 1/π², 10.1 % of the output energy."
+LOW_RHO = "Low ρ is where function wins."
+ERRORS = ("function_error", "frobenius_error", "above_floor", "saved")
+
+
+def known_curves(study: Study) -> dict[str, Curve]:
+    """The curves that can be drawn now: nested initializers whole, the others as far as they are."""
+    curves = {name: study.curve(name) for name in study.initializers}
+    return {name: curve for name, curve in curves.items() if curve is not None}
+
+
+def key_of(choice: Choice, initializer: str) -> str:
+    """What tells one frame from another."""
+    parts = [choice.layer, choice.scheme, choice.activation, str(choice.batch_norm), choice.inputs, initializer]
+    return "|".join(parts)
+
+
+def build_frame(
+    subject: Subject, study: Study, choice: Choice, initializer: str, time: LayerTime | None = None
+) -> dict:
+    """The whole frame for the panel. What is not known yet of the chosen initializer, or the `time`, is NaN."""
+    curves = known_curves(study)
+    names, inputs = study.initializers, study.inputs
+    drawn = (*curves, *study.compared, initializer)
+    layer = subject.layers[choice.layer]
+    floor = study.floor.points() if study.floor else None
+    ceiling, low_rho = (CEILING, LOW_RHO) if study.floor else ("", "")
+    plots = [
+        error_plot(curves, names, drawn, study.max_rank, inputs, floor),
+        gain_plot(curves, names, drawn, study.max_rank, inputs, ceiling),
+        spectrum_plot(
+            study.singular_values, study.energy, study.random_values, study.is_random_draw, study.stable_rank
+        ),
+        neuron_plot(
+            study.norms, study.neurons, neuron_tables(study, initializer), len(study.problem.norms), inputs, low_rho
+        ),
+    ]
+    if layer.calls is not None:
+        plots.append(time_plot(time, subject.costs(choice.layer, choice.scheme)[1], study.max_rank))
+    images = study.images(initializer)
+    if images is not None:
+        plots.append(filter_plot(*images, initializer))
+    break_even = layer.break_even_rank(choice.scheme)
+    return {
+        "key": key_of(choice, initializer),
+        "max_rank": study.max_rank,
+        "ranks": study.table_ranks.astype(np.int32),
+        "title": f"{subject.title(choice)} · {inputs}",
+        "marks": [{"rank": break_even, "label": "break-even"}] if break_even else [],
+        "readouts": readouts(subject, study, choice, initializer, curves, time),
+        "plots": plots,
+    }
+
+
+def neuron_tables(study: Study, initializer: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """rho and loss of spectral, and of the chosen initializer where it is another one; rho NaN while not known."""
+    shape = len(study.table_ranks), len(study.neurons)
+    unknown = np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    return {name: study.neuron_table(name) or unknown for name in dict.fromkeys(("spectral", initializer))}
+
+
+def readouts(
+    subject: Subject,
+    study: Study,
+    choice: Choice,
+    initializer: str,
+    curves: dict[str, Curve],
+    time: LayerTime | None,
+) -> list[dict]:
+    """The numbers beside the slider, each with a value for every rank."""
+    ranks = np.arange(1, study.max_rank + 1)
+    follows, inputs = subject.follows(choice), study.inputs
+    errors = error_readouts(study, initializer, curves)
+    per_rank, flops_per_rank = subject.costs(choice.layer, choice.scheme)
+    layer = subject.layers[choice.layer]
+    weights = int(np.prod(layer.weight_shape))
+    listed = [
+        ("function_error", "function error", "3g", errors["function_error"], f"{initializer}; {inputs}, {follows}"),
+        ("frobenius_error", "Frobenius error", "3g", errors["frobenius_error"], f"{initializer}; the matrix alone"),
+        ("saved", "against spectral", "pct", errors["saved"], f"{inputs}; function error, below 0 is better"),
+        ("parameters", "parameters", "3g", per_rank * ranks, f"× the layer's {weights:,} weights; below 1 saves"),
+    ]
+    if flops_per_rank is not None:
+        size = layer.flops / 1e6
+        listed.append(
+            ("flops", "multiply-adds", "3g", flops_per_rank * ranks, f"× the layer's {size:.3g} M; {layer.measured}")
+        )
+    if layer.calls is not None:
+        note = "× that of the layer, measured on this machine; below 1 is faster"
+        listed.append(("time", "time", "3g", time_ratios(study, time), note))
+    listed.append(("energy", "energy kept", "pct", study.energy, "share of |W|² in the top singular values"))
+    if study.floor:
+        note = f"{inputs}; at most this above the best"
+        listed.insert(2, ("above_floor", "above the floor", "pct", errors["above_floor"], note))
+    return [
+        {"id": id, "label": label, "format": format, "values": np.asarray(values, dtype=np.float32), "note": note}
+        for id, label, format, values, note in listed
+    ]
+
+
+def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> dict[str, np.ndarray]:
+    """Both errors of an initializer and its gain on spectral, (max_rank,); interpolated between known ranks."""
+    ranks = np.arange(1, study.max_rank + 1)
+    unknown = np.full(len(ranks), np.nan)
+    curve, spectral = curves.get(initializer), curves.get("spectral")
+    if curve is None:
+        return dict.fromkeys(_error_names(study), unknown)
+    function = np.interp(ranks, curve.ranks, curve.function_error)
+    reference = unknown if spectral is None else np.interp(ranks, spectral.ranks, spectral.function_error)
+    saved = np.where(reference > 1e-6, function / np.maximum(reference, 1e-12) - 1, 0 * reference)
+    if initializer not in study.nested:
+        # Between coarse ranks a straight line lies above a convex curve: show no change that is not known.
+        known = np.isin(ranks, curve.ranks) if len(curve.ranks) < len(study.table_ranks) else np.full(len(ranks), True)
+        saved = np.where(known, saved, np.nan)
+    errors = {
+        "function_error": function,
+        "frobenius_error": np.interp(ranks, curve.ranks, curve.frobenius_error),
+        "saved": saved,
+    }
+    if study.floor:
+        bound = np.where(study.floor.is_exact(), study.floor.at_every_rank(), np.nan)
+        above = np.maximum(function / np.maximum(bound, 1e-12) - 1, 0)
+        errors["above_floor"] = np.where(bound > 1e-6, above, np.nan)
+    return errors
+
+
+def _error_names(study: Study) -> list[str]:
+    return [name for name in ERRORS if study.floor or name != "above_floor"]
+
+
+def build_patch(study: Study, choice: Choice, drawn: str, changed: str, *, tables: bool = True) -> dict:
+    """What long work on the initializer `changed` adds to the frame drawn for the initializer `drawn`.
+
+    Without `tables` the neurons at every rank are left out: they are nine tenths of its bytes.
+    """
+    curves, names = known_curves(study), study.initializers
+    patch = {
+        "key": key_of(choice, drawn),
+        "plots": {
+            "error": {"data": error_updates(curves, names, changed)},
+            "gain": {"data": gain_updates(curves, names, changed)},
+        },
+    }
+    if changed == "spectral" != drawn:
+        errors = error_readouts(study, drawn, curves)
+        patch["readouts"] = {"saved": errors["saved"].astype(np.float32)}
+    if changed == drawn:
+        errors = error_readouts(study, drawn, curves)
+        patch["readouts"] = {name: values.astype(np.float32) for name, values in errors.items()}
+    shown = list(dict.fromkeys(("spectral", drawn)))
+    if changed in shown and tables:
+        place = 2 * shown.index(changed)
+        rho, loss = study.neuron_table(changed)
+        patch["by_rank"] = {"neurons": {str(place): pack(rho, "uint16"), str(place + 1): pack(loss, "uint16")}}
+    return patch
+
+
+def build_floor_patch(study: Study, choice: Choice, drawn: str) -> dict:
+    """What a floor that grew adds to the frame drawn for the initializer `drawn`."""
+    errors = error_readouts(study, drawn, known_curves(study))
+    return {
+        "key": key_of(choice, drawn),
+        "plots": {"error": {"data": floor_update(study.initializers, *study.floor.points())}},
+        "readouts": {"above_floor": errors["above_floor"].astype(np.float32)},
+    }
+
+
+def time_ratios(study: Study, time: LayerTime | None) -> np.ndarray:
+    """Measured time over that of the layer as it is, (max_rank,); NaN while it is not known."""
+    return np.full(study.max_rank, np.nan) if time is None else time.ratios(study.max_rank)
+
+
+def build_time_patch(subject: Subject, study: Study, choice: Choice, drawn: str, time: LayerTime) -> dict:
+    """What a measured time adds to the frame drawn for the initializer `drawn`."""
+    return {
+        "key": key_of(choice, drawn),
+        "plots": {"time": time_updates(time, subject.costs(choice.layer, choice.scheme)[1], study.max_rank)},
+        "readouts": {"time": time_ratios(study, time).astype(np.float32)},
+    }
+
+
+def compact(frame: dict) -> dict:
+    """The frame with its by-rank tables of neurons at two bytes a number, as it goes to the browser."""
+    plots = []
+    for plot in frame["plots"]:
+        tables = [{**entry, "values": pack(entry["values"], "uint16")} for entry in plot.get("by_rank", ())]
+        plots.append({**plot, "by_rank": tables} if tables else plot)
+    return {**frame, "plots": plots}

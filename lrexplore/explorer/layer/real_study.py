@@ -1,0 +1,83 @@
+"""What the explorer shows of one layer on real inputs, as plain arrays; it knows no widget and no plot."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+
+from lrexplore.explorer.layer.compute import Study
+from lrexplore.explorer.work.worker import Stopped
+from lrexplore.init import INITIALIZERS, REAL_INPUTS, Problem, RankErrors
+from lrexplore.init.real import RealProblem
+from lrexplore.init.real.input_comparison import CLOSED, closed_form_comparisons, input_comparison
+from lrexplore.init.real.input_curves import WHITENINGS
+from lrexplore.init.real.whitened import Whitening, no_worse
+from lrexplore.linalg import Factors
+from lrexplore.linalg.inputs import LayerInputs
+
+TABLE_RANKS = 32
+
+
+class RealStudy(Study):
+    """A study whose function errors are those on held-out real inputs, with bias and batch norm as in evaluation.
+
+    `source` says whose inputs they are. Everything is computed in the background: nothing is known at first.
+    There is no floor: what is proved for Gaussian inputs says nothing of these.
+    """
+
+    initializers = (*INITIALIZERS, *REAL_INPUTS)
+    nested = ()
+    compared = ("spectral", "function", "whitened")
+    num_table_ranks = TABLE_RANKS
+
+    def __init__(self, problem: Problem, kernel_shape: tuple[int, ...], entry: LayerInputs, source: str):
+        super().__init__(problem, kernel_shape)
+        self.floor = None
+        self.curve_ranks = self.table_ranks
+        self.real = RealProblem(problem, entry)
+        kind = "held-out" if len(entry.held_out) else "fitting"
+        self.inputs = f"real inputs: {len(entry.judged):,} {kind} vectors of {source}"
+        self._whitenings: dict[str, Whitening] = {}
+
+    def factors(self, initializer: str, rank: int, stopped: Callable[[], bool] | None = None) -> Factors:
+        """The factors of an initializer at a rank, from seed 0; raises Stopped in a fit once `stopped()`."""
+        if initializer in INITIALIZERS:
+            return super().factors(initializer, rank, stopped)
+        dtype = self.problem.matrix.dtype
+        with torch.inference_mode(False), torch.no_grad():  # `refined` has gradients of its own
+            if initializer in WHITENINGS:
+                return no_worse(self.real, self._whitening(initializer).factors(rank), rank).to(dtype)
+            generator = torch.Generator(self.problem.matrix.device).manual_seed(0)
+            options = {"on_round": partial(_look, stopped)} if stopped and initializer == "refined" else {}
+            make = REAL_INPUTS[initializer]
+            return make(self.problem, rank, calibration=self.real.inputs, generator=generator, **options).to(dtype)
+
+    def fill(self, initializer: str, first: int, stopped: Callable[[], bool]) -> Iterator[float]:
+        """As that of any study; the closed forms under the channel scheme for all ranks in one go."""
+        missing = sorted(self.missing(initializer, first))
+        if self.real.rows > 1 or initializer not in CLOSED or self.has_pictures:
+            yield from super().fill(initializer, first, stopped)
+            return
+        if not missing:
+            return
+        with torch.inference_mode():
+            whitening = self._whitening(initializer) if initializer in WHITENINGS else None
+            points = closed_form_comparisons(self.real, initializer, missing, whitening)
+            for done, errors in enumerate(points, 1):
+                self._store(initializer, errors)
+                if stopped():
+                    return
+                yield done / len(missing)
+
+    def _whitening(self, initializer: str) -> Whitening:
+        if initializer not in self._whitenings:
+            self._whitenings[initializer] = Whitening(self.real, **WHITENINGS[initializer])
+        return self._whitenings[initializer]
+
+    def _errors(self, factors: Factors, rank: int) -> RankErrors:
+        return input_comparison(self.real, factors, rank)
+
+
+def _look(stopped: Callable[[], bool], number: int, error: float) -> None:
+    if stopped():
+        raise Stopped

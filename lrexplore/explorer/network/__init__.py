@@ -1,0 +1,1 @@
+"""The Network tab: ranks for all layers under a budget."""

@@ -1,0 +1,164 @@
+"""What the network says of the sample inputs, before and after; it knows no widget and no plot."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrexplore.calibration import run_model
+from lrexplore.explorer.network.compute import Allocation, Progress, ratio_of
+from lrexplore.explorer.network.state import Wish
+from lrexplore.explorer.samples import BATCH_SIZE, NUMS_JUDGED
+from lrexplore.ranks import RankPlan
+
+MAX_PLANS, NUM_HALVINGS = 64, 7
+Z_95 = 1.959964
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Most likely class of every input and its probability, before and after; how far both networks agree.
+
+    `agreement` is the share of inputs with the same most likely class, `divergence` the mean KL divergence of the
+    probabilities after from those before, nats. Without `plan`, after is before.
+    """
+
+    before: np.ndarray
+    before_share: np.ndarray
+    after: np.ndarray
+    after_share: np.ndarray
+    agreement: float
+    divergence: float
+
+    @property
+    def num_inputs(self) -> int:
+        """How many inputs it is about."""
+        return len(self.before)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the agreement, as if the inputs were drawn independently of each other."""
+        return wilson(self.agreement, self.num_inputs)
+
+
+class Judge:
+    """Asks every network about each input once; what they say is kept by plan.
+
+    `num_wanted` is how many inputs to judge by, where there are so many; the first ones are always the same.
+    """
+
+    def __init__(self, allocation: Allocation):
+        self._allocation = allocation
+        self.num_wanted = NUMS_JUDGED[0]
+        self._answers: OrderedDict[RankPlan | None, Tensor] = OrderedDict()
+        self._verdicts: dict[tuple[RankPlan | None, int], Verdict] = {}
+
+    @property
+    def num(self) -> int:
+        """How many inputs are judged by."""
+        return min(self.num_wanted, self._allocation.samples.num_judged)
+
+    def known(self, plan: RankPlan | None) -> Verdict | None:
+        """The verdict on a plan, on as many of the wanted inputs as were asked; of None, what the original says."""
+        own, other = self._answers.get(None), self._answers.get(plan)
+        if own is None or other is None:
+            return None
+        num = min(self.num, len(own), len(other))
+        if (plan, num) not in self._verdicts:
+            self._verdicts[plan, num] = compare_logits(own[:num], other[:num])
+        return self._verdicts[plan, num]
+
+    def original(self, progress: Progress) -> Verdict:
+        """What the unfactorized network says, beside itself."""
+        self._ask(None, self._allocation.model, progress, "asking the original")
+        return self.known(None)
+
+    def verdict(self, wish: Wish, progress: Progress) -> Verdict:
+        """What the network of a wish says of all wanted inputs; `progress` may raise to stop it."""
+        self.original(progress)
+        plan = self._allocation.plan(wish)
+        if len(self._answers.get(plan, ())) < self.num:
+            self._ask(plan, self._allocation.network(wish, progress), progress, "asking the factorized")
+            self._forget()
+        return self.known(plan)
+
+    def smallest(self, wish: Wish, least: float, progress: Progress) -> float:
+        """The smallest ratio found by bisection whose network agrees on a share of at least `least` of the samples.
+
+        The budget's kind, method and pins are the wish's. Raises ValueError where not even the largest does.
+        """
+        low, high = self._allocation.smallest(wish), 1.0
+        if self._agrees(replace(wish, ratio=low), least, progress, 0):
+            return low
+        if not self._agrees(replace(wish, ratio=high), least, progress, 1):
+            raise ValueError(
+                f"`agreement` must be one that these pins allow, got {least:.0%}, which no budget reaches. "
+                "Unpin layers, or ask for less."
+            )
+        for halving in range(NUM_HALVINGS):
+            middle = round((low + high) / 2, 4)
+            if self._agrees(replace(wish, ratio=middle), least, progress, 2 + halving):
+                # What the plan really costs may be far less than what it was allowed.
+                high = min(middle, np.ceil(1e4 * ratio_of(self._plan(wish, middle), wish.budget)) / 1e4)
+            else:
+                low = middle
+        return float(high)
+
+    def _plan(self, wish: Wish, ratio: float) -> RankPlan:
+        return self._allocation.plan(replace(wish, ratio=ratio))
+
+    def _agrees(self, wish: Wish, least: float, progress: Progress, step: int) -> bool:
+        def tell(done: int, total: int, what: str) -> None:
+            progress(step, NUM_HALVINGS + 2, f"budget {wish.ratio:.3g}: {what}")
+
+        return self.verdict(wish, tell).agreement >= least - 1e-9
+
+    def _ask(self, plan: RankPlan | None, model: nn.Module, progress: Progress, what: str) -> None:
+        """Ask a network about the wanted inputs that it was not asked about yet, and keep each batch's answers."""
+        total = -(-self.num // BATCH_SIZE)
+        start = -(-len(self._answers.get(plan, ())) // BATCH_SIZE)
+        if start >= total:
+            return
+        for done, batch in enumerate(islice(self._allocation.samples.judged, start, total), start):
+            progress(done, total, what)
+            said = ask(model, batch)
+            self._answers[plan] = torch.cat([self._answers[plan], said]) if plan in self._answers else said
+        self._answers.move_to_end(plan)
+
+    def _forget(self) -> None:
+        while len(self._answers) > MAX_PLANS:
+            oldest = next(key for key in self._answers if key is not None)
+            del self._answers[oldest]
+            self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key[0] != oldest}
+
+
+def ask(model: nn.Module, batch: Tensor) -> Tensor:
+    """Logits (inputs, classes) of a model on a batch, float64 on the CPU. Raises ValueError where it has none."""
+    with torch.no_grad():
+        logits = run_model(model, batch)
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError(
+            f"`model` must answer with logits (inputs, classes) to be judged, got "
+            f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}. "
+            "Wrap it in a module that does; plans need no answers."
+        )
+    return logits.double().cpu()
+
+
+def compare_logits(own: Tensor, other: Tensor) -> Verdict:
+    """The verdict on one network's logits beside the original's."""
+    (before_share, before), (after_share, after) = (logits.softmax(1).max(1) for logits in (own, other))
+    divergence = F.kl_div(other.log_softmax(1), own.log_softmax(1), log_target=True, reduction="batchmean")
+    arrays = [part.numpy() for part in (before, before_share, after, after_share)]
+    return Verdict(*arrays, float((before == after).double().mean()), float(divergence))
+
+
+def wilson(share: float, num: int, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's interval of a share seen in `num` independent trials (Wilson 1927); 95 % by default."""
+    scale, middle = 1 + z**2 / num, share + z**2 / (2 * num)
+    reach = z * np.sqrt(share * (1 - share) / num + z**2 / (4 * num**2))
+    return max(0.0, float(middle - reach) / scale), min(1.0, float(middle + reach) / scale)

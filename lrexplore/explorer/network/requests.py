@@ -1,0 +1,65 @@
+"""What a person asks for by a button of the Network tab, as long work that says what came of it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+from lrexplore.explorer.network.compute import Allocation, Progress
+from lrexplore.explorer.network.judge import Judge
+from lrexplore.explorer.network.readouts import interval_text
+from lrexplore.explorer.network.saving import places, save_both
+from lrexplore.explorer.network.state import NetworkState
+
+
+@dataclass(frozen=True)
+class Request:
+    """`run(progress)` does what was asked for and says what came of it.
+
+    One that is `kept` begins again where a new choice stopped it; others are then forgotten.
+    """
+
+    run: Callable[[Progress], str]
+    kept: bool = True
+
+
+def searching(state: NetworkState, judge: Judge, lock: AbstractContextManager, least: float) -> Request:
+    """Sets the smallest budget found whose network agrees on a share of at least `least` of the samples."""
+    wish = state.wish
+
+    def run(progress: Progress) -> str:
+        ratio = judge.smallest(wish, least, progress)
+        with lock:
+            progress(1, 1, "found")
+            state.ratio = ratio
+        verdict = judge.verdict(replace(wish, ratio=ratio), progress)
+        return (
+            f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples: on "
+            f"{verdict.agreement:.1%} of {verdict.num_inputs}, {interval_text(verdict)}"
+        )
+
+    return Request(run, kept=False)
+
+
+def measuring(state: NetworkState, allocation: Allocation) -> Request:
+    """Times both networks in turns."""
+    wish = state.wish
+
+    def run(progress: Progress) -> str:
+        allocation.measure(wish, progress)
+        return "latency measured: median of rounds in turns on this device"
+
+    return Request(run)
+
+
+def saving(state: NetworkState, allocation: Allocation, path: str, *, overwrite: bool) -> Request:
+    """Writes the factorized network and its plan; raises ValueError at once for a place that cannot be."""
+    wish = state.wish
+    network_path, plan_path = places(path, overwrite=overwrite)
+
+    def run(progress: Progress) -> str:
+        network = allocation.network(wish, progress)
+        progress(0, 1, "writing")
+        plan = allocation.plan(wish)
+        return save_both(network, plan, network_path, plan_path, allocation.origin.architecture)
+
+    return Request(run)

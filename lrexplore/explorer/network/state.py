@@ -1,0 +1,132 @@
+"""What is chosen for the whole network: traits that a notebook can set, observe and link."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import traitlets as t
+
+from lrexplore.explorer.samples import NUMS_JUDGED
+from lrexplore.explorer.subject import Subject
+from lrexplore.init import REAL_INPUTS
+from lrexplore.linalg import SCHEMES
+from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, WEIGHTS, YOURS
+
+BUDGETS = {"parameter_ratio": "parameters", "flop_ratio": "multiply-adds", "latency_ratio": "latency"}
+INITIALIZERS = {
+    GAUSSIAN: ("function", "rescaled", "spectral"),
+    YOURS: (*REAL_INPUTS, "function", "rescaled", "spectral"),
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a plan is made for: a value of all of `NetworkState`'s choices. `pins` are sorted (layer, rank) pairs."""
+
+    budget: str = "parameter_ratio"
+    ratio: float = 0.5
+    method: str = "optimal"
+    inputs: str = GAUSSIAN
+    initializer: str = "function"
+    scheme: str = "channel"
+    weights: str = PLAIN
+    pins: tuple[tuple[str, int | None], ...] = ()
+
+    @property
+    def curves(self) -> tuple[str, str, str]:
+        """What the curves depend on."""
+        return self.inputs, self.initializer, self.scheme
+
+
+class NetworkState(t.HasTraits):
+    """`budget` (what is limited), `ratio`, `method`, `inputs`, `initializer`, `scheme`, `weights`, `pinned`, `layer`
+    and `num_judged`, the number of sample inputs that agreement is measured on.
+
+    `pinned` maps layers to a rank, or to None for "as it is". A choice that no plan meets raises TraitError, which
+    says the smallest ratio that can be reached, and changes nothing. `layer` is the one the pin controls are about.
+    """
+
+    budget = t.Enum(tuple(BUDGETS), "parameter_ratio")
+    ratio = t.Float(0.5, min=0.0, max=1.0)
+    method = t.Enum(METHODS, "optimal")
+    inputs = t.Enum((GAUSSIAN, YOURS), GAUSSIAN)
+    initializer = t.Unicode("function")
+    scheme = t.Enum((*SCHEMES, "best"), "channel")
+    weights = t.Enum(WEIGHTS, PLAIN)
+    pinned = t.Dict()
+    layer = t.Unicode()
+    num_judged = t.Enum(NUMS_JUDGED, NUMS_JUDGED[0])
+
+    def __init__(self, subject: Subject, check: Callable[[Wish], None]):
+        super().__init__()
+        self._subject, self._check = subject, check
+        self.layer = subject.names[0]
+
+    @property
+    def wish(self) -> Wish:
+        """All choices as one value."""
+        names = ("budget", "ratio", "method", "inputs", "initializer", "scheme", "weights")
+        return Wish(*(getattr(self, name) for name in names), pins=_pins(self.pinned))
+
+    @t.validate("budget", "ratio", "method", "scheme", "weights")
+    def _check_choice(self, proposal):
+        self._try(replace(self.wish, **{proposal["trait"].name: proposal["value"]}))
+        return proposal["value"]
+
+    @t.validate("pinned")
+    def _check_pinned(self, proposal):
+        self._try(replace(self.wish, pins=_pins(proposal["value"])))
+        return proposal["value"]
+
+    @t.validate("initializer")
+    def _check_initializer(self, proposal):
+        known = INITIALIZERS[self.inputs]
+        if proposal["value"] not in known:
+            raise t.TraitError(
+                f"`initializer` must be one of {', '.join(known)} for {self.inputs}, got {proposal['value']!r}. "
+                "Choose one of them."
+            )
+        self._try(replace(self.wish, initializer=proposal["value"]))
+        return proposal["value"]
+
+    @t.validate("layer")
+    def _check_layer(self, proposal):
+        if proposal["value"] not in self._subject.names:
+            raise t.TraitError(
+                f"`layer` must name a layer that can be factorized, got {proposal['value']!r}. "
+                f"Choose from {', '.join(self._network.names[:3])}, …"
+            )
+        return proposal["value"]
+
+    @t.observe("inputs")
+    def _follow_inputs(self, change):
+        self.initializer = INITIALIZERS[change["new"]][0]
+
+    def pin(self, layer: str, rank: int | None) -> None:
+        """Hold a layer at a rank, or as it is (None); the others are balanced anew."""
+        self.pinned = self.pinned | {layer: rank}
+
+    def unpin(self, layer: str | None = None) -> None:
+        """Let a layer, or all of them, be chosen again."""
+        self.pinned = {} if layer is None else {name: rank for name, rank in self.pinned.items() if name != layer}
+
+    def _try(self, wish: Wish) -> None:
+        for name, rank in wish.pins:
+            if name not in self._subject.names:
+                raise t.TraitError(
+                    f"`pinned` must name layers that can be factorized, got {name!r}. "
+                    f"Choose from {', '.join(self._network.names[:3])}, …"
+                )
+            full = self._subject.full_rank(name, wish.scheme)
+            if rank is not None and not 1 <= rank <= full:
+                raise t.TraitError(
+                    f"`pinned` must hold ranks in 1..{full} for {name!r} under {wish.scheme!r}, got {rank}. "
+                    "Choose one in that range, or None for as it is."
+                )
+        try:
+            self._check(wish)
+        except ValueError as error:
+            raise t.TraitError(str(error)) from None
+
+
+def _pins(pinned: dict[str, int | None]) -> tuple[tuple[str, int | None], ...]:
+    return tuple(sorted(pinned.items()))

@@ -1,0 +1,68 @@
+"""A still picture of the plots, for where no widget runs: GitHub, nbviewer, an untrusted notebook."""
+
+from io import BytesIO
+
+from lrexplore.explorer.layer.figures import at_rank
+
+DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3)),
+          "longdashdot": (0, (8, 3, 1, 3))}  # fmt: skip
+MARKERS = {
+    **{"x": "x", "square": "s", "triangle-up": "^", "circle": "o", "diamond": "D"},
+    **{"star": "*", "cross": "P", "triangle-down": "v", "pentagon": "p", "hexagon": "h"},
+}
+
+
+def draw_png(frame: dict, rank: int) -> bytes:
+    """PNG bytes of the frame's plots at a rank, side by side; the frame holds numpy arrays."""
+    from matplotlib.figure import Figure
+
+    plots = [plot for plot in frame["plots"] if plot.get("kind") != "images"]
+    width, height = 5 * len(plots), 3.6
+    figure = Figure(figsize=(width, height), dpi=80)
+    # Fixed margins in inches: matplotlib's own layouts draw everything twice, and the widget waits for the picture.
+    figure.subplots_adjust(0.65 / width, 0.5 / height, 1 - 0.65 / width, 1 - 0.4 / height, wspace=0.36)
+    figure.suptitle(f"{frame['title']} · rank {rank}", fontsize=10)
+    for place, plot in enumerate(plots, 1):
+        axes = figure.add_subplot(1, len(plots), place)
+        _draw(axes, plot, at_rank(plot, frame["ranks"], rank))
+        if plot["rank_axis"]:
+            axes.axvline(rank, color="black", linewidth=1)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _draw(axes, plot: dict, data: list[dict]) -> None:
+    right = axes.twinx() if "yaxis2" in plot["layout"] else None
+    for trace in data:
+        if trace.get("visible", True) is not True or not len(trace["x"]):
+            continue
+        on = right if trace.get("yaxis") == "y2" else axes
+        label = trace["name"] if trace.get("showlegend", True) else None
+        marker = trace["marker"]
+        if trace["mode"] == "markers":
+            area = 200 * marker["size"] / max(float(marker["size"].max()), 1e-12)
+            hollow = marker["symbol"].endswith("-open")
+            on.scatter(
+                trace["x"], trace["y"], s=area, label=label, alpha=marker["opacity"], linewidths=0.7,
+                edgecolors=marker["color"] if hollow else "none", facecolors="none" if hollow else marker["color"],
+            )  # fmt: skip
+            continue
+        line = trace["line"]
+        style = {"color": line["color"], "linestyle": DASHES[line["dash"]], "label": label, "linewidth": 1.4}
+        if trace["mode"] == "lines+markers":
+            style |= {"marker": MARKERS[marker["symbol"]], "markersize": 4, "markevery": max(1, len(trace["x"]) // 8)}
+        on.plot(trace["x"], trace["y"], **style)
+    layout = plot["layout"]
+    axes.set(xlabel=layout["xaxis"]["title"]["text"], ylabel=layout["yaxis"]["title"]["text"])
+    edges = layout["yaxis"].get("range")
+    if layout["yaxis"].get("type") == "log":
+        axes.set_yscale("log")
+        edges = [10**edge for edge in edges]
+    if edges:
+        axes.set_ylim(*edges)
+    axes.set_xlim(*layout["xaxis"]["range"])
+    if right is not None:
+        right.set(ylabel=layout["yaxis2"]["title"]["text"], ylim=layout["yaxis2"]["range"])
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, loc="best")

@@ -1,0 +1,191 @@
+"""The network under study: its factorizable layers, their weights, and the rank chosen for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from lrexplore.dual import BatchNorm
+from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
+from lrexplore.init import Problem
+from lrexplore.linalg import SCHEMES, check_finite, rank_from_scale, spectral_norm
+from lrexplore.network import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
+from lrexplore.network.skeleton import why
+from lrexplore.nn import FACTORIZED
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a study is of: a layer, its matricization, what is taken to follow it, and which inputs it is given."""
+
+    layer: str
+    scheme: str
+    activation: str
+    batch_norm: bool
+    inputs: str = GAUSSIAN
+
+
+def on_device(model: nn.Module, device) -> nn.Module:
+    """The model on a device, where it is for None. Raises ValueError for a device that this machine does not have."""
+    try:
+        return model if device is None else model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"`device` must be one that this machine has, got {device!r} ({why(error)}). Use None for the CPU."
+        ) from error
+
+
+@dataclass
+class Subject:
+    """A model in eval mode with its layers by name; `ranks` holds the ranks that a person set, `real` its real inputs.
+
+    Raises ValueError where no layer can be factorized or a weight is not finite, naming the layer.
+    """
+
+    model: nn.Module
+    name: str
+    rank_scale: float = 0.25
+    layers: dict[str, Layer] = field(init=False)
+    ranks: dict[str, int] = field(default_factory=dict)
+    real: RealInputs | None = None
+    _stable_ranks: dict[str, float] = field(init=False, default_factory=dict)
+
+    def __post_init__(self):
+        rank_from_scale((1, 1), self.rank_scale)
+        self.layers = {layer.name: layer for layer in find_layers(self.model)}
+        if not self.names:
+            skipped = "; ".join(f"{layer.name}: {layer.skip_reason}" for layer in self.layers.values())
+            way_out = "Pass a model that has one."
+            if any(isinstance(module, FACTORIZED) for module in self.model.modules()):
+                way_out = "Its layers are factorized already: pass `lr.collapse(model)`."
+            raise ValueError(
+                f"`model` must have a layer that can be factorized (linear or conv, more than one row and column), "
+                f"got {self.name} with none{f' ({skipped})' if skipped else ''}. {way_out}"
+            )
+        for name in self.names:
+            try:
+                check_finite(self.model.get_submodule(name).weight)
+            except ValueError as error:
+                raise ValueError(f"layer `{name}`: {error}") from None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the layers that can be factorized, in module order."""
+        return [layer.name for layer in self.layers.values() if layer.skip_reason is None]
+
+    def problem(self, choice: Choice) -> Problem:
+        """The problem that an initializer gets; of a grouped layer, that of its first group."""
+        layer = self.layers[choice.layer]
+        weight = weights_of(self.model, layer)[0]
+        norm = None
+        if choice.batch_norm:
+            norm = batch_norm_of(self.model, layer) or BatchNorm(
+                torch.ones(layer.weight_shape[0], device=weight.device),
+                torch.zeros(layer.weight_shape[0], device=weight.device),
+            )
+            norm = BatchNorm(*(part[: len(weight)] for part in norm))
+        return Problem.of(weight, choice.scheme, choice.activation, norm)
+
+    def inputs(self, name: str, wanted: str) -> str:
+        """The inputs that a layer can be studied on: those wanted, or Gaussian ones where these are not known."""
+        return wanted if wanted == YOURS and self.real is not None and self.real.covers(name) else GAUSSIAN
+
+    def rank(self, name: str, scheme: str) -> int:
+        """The rank chosen for a layer: as set, or by the rank scale."""
+        shape = self.layers[name].matrix_shape(scheme)
+        return min(self.ranks.get(name) or rank_from_scale(shape, self.rank_scale), min(shape))
+
+    def full_rank(self, name: str, scheme: str) -> int:
+        """The largest rank of a layer under a scheme; under "best", that of the larger."""
+        schemes = SCHEMES if scheme == "best" else (scheme,)
+        return max(min(self.layers[name].matrix_shape(one)) for one in schemes)
+
+    def costs(self, name: str, scheme: str) -> tuple[float, float | None]:
+        """Parameters, and multiply-adds or None, that one more rank adds to the layer, over the unfactorized ones."""
+        layer = self.layers[name]
+        m, n = layer.matrix_shape(scheme)
+        flops = factorized_flops(layer, 1, scheme)
+        return (m + n) / (m * n), flops / layer.flops if flops is not None and layer.flops else None
+
+    def title(self, choice: Choice) -> str:
+        """The layer in words: name, matrix, kind, what is taken to follow it."""
+        layer = self.layers[choice.layer]
+        m, n = layer.matrix_shape(choice.scheme)
+        kind = "linear" if layer.kind == "linear" else "conv {} x {}".format(*layer.kernel_size)
+        parts = [choice.layer or "the model itself", f"{m} x {n}", kind]
+        if layer.groups > 1:
+            parts.append(f"group 1 of {layer.groups}")
+        return " · ".join([*parts, self.follows(choice)])
+
+    def follows(self, choice: Choice) -> str:
+        """What is taken to follow the layer, and whether that was detected, assumed or chosen."""
+        found = self.layers[choice.layer].follows
+        if (choice.activation, choice.batch_norm) == (found.activation, found.batch_norm is not None):
+            return f"then {found.text}" if found.text != "nothing" else "then nothing"
+        words = (["BN"] if choice.batch_norm else []) + [choice.activation]
+        return f"then {', '.join(words)} (chosen; the model has {found.text})"
+
+    def summary(self) -> str:
+        """One line: name, parameters, multiply-adds of one sample."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        flops = [layer.flops for layer in self.layers.values()]
+        known = None not in flops
+        return " · ".join(
+            [self.name, f"{parameters / 1e6:.2f} M parameters"]
+            + ([f"{sum(flops) / 1e9:.2f} G multiply-adds a sample"] if known else [])
+        )
+
+    def table(self, scheme: str = "channel") -> dict:
+        """The layer table as the panel takes it: rows of display values, skipped layers with their reason.
+
+        Stable ranks that `add_stable_ranks` has not found yet are three dots.
+        """
+        columns = [
+            {"key": "name", "label": "layer", "align": "left"},
+            {"key": "shape", "label": "out x in", "align": "right"},
+            {"key": "parameters", "label": "params", "align": "right"},
+            {"key": "stable_rank", "label": "stable rank", "align": "right"},
+            {"key": "follows", "label": "then", "align": "left"},
+        ]
+        rows = []
+        for layer in self.layers.values():
+            shape = layer.matrix_shape() if layer.kind in ("linear", "conv") else layer.weight_shape
+            known = self._stable_ranks.get(layer.name)
+            stable = "–" if layer.skip_reason else "…" if known is None else f"{known:.0f}"
+            rows.append(
+                {
+                    "name": layer.name,
+                    "shape": " x ".join(map(str, shape)),
+                    "parameters": _short(layer.num_parameters),
+                    "stable_rank": stable,
+                    "follows": layer.follows.text,
+                    "disabled": layer.skip_reason,
+                }
+            )
+        return {"label": f"layers of {self.name}", "columns": columns, "rows": rows}
+
+    def add_stable_ranks(self, stopped: Callable[[], bool]) -> bool:
+        """Whether stable ranks were missing and all are known now; looks at `stopped` between layers, small ones first.
+
+        |W|_F^2 / |W|_2^2 of the channel matricization; of a grouped layer, of its first group's.
+        """
+        missing = [self.layers[name] for name in self.names if name not in self._stable_ranks]
+        for layer in sorted(missing, key=lambda layer: layer.num_parameters * min(layer.matrix_shape())):
+            if stopped():
+                return False
+            with torch.inference_mode():
+                self._stable_ranks[layer.name] = self._stable_rank(layer)
+        return bool(missing)
+
+    def _stable_rank(self, layer: Layer) -> float:
+        matrix = weights_of(self.model, layer)[0].flatten(1)
+        top = spectral_norm(matrix)
+        return float(matrix.double().square().sum()) / top**2 if top > 0 else 0.0
+
+
+def _short(number: int) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)

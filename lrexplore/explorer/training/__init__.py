@@ -1,0 +1,1 @@
+"""The Training tab: runs listed, followed, compared, started, stopped."""

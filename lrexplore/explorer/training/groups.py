@@ -1,0 +1,148 @@
+"""Which runs make one curve, what it is called, and how it is drawn. Plain values; no widget, no tensor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lrexplore.explorer.training.listed import Listed
+from lrexplore.records.choices import FACTORS, UNFACTORIZED, differing, identity
+from lrexplore.theory.styles import STYLES
+
+GROUPINGS = {
+    "all but the seed": None,
+    "single runs": "run",
+    "initializer": "initializer",
+    "rank scale": "rank_scale",
+    "decay": "decay",
+}
+"""What a person chooses -> the choice that the runs of a curve share; None: every choice but the seed."""
+
+RUN_STYLES = {**STYLES, "spectral-matched": ("#77AADD", "square-open"), UNFACTORIZED: ("#AA3377", "circle-open")}
+BASELINE = ("currentColor", "dash")  # the panel draws it in the color of its text
+# Of Paul Tol's muted palette what is seen on white and on black, and is no initializer's color.
+COLORS = ("#6699CC", "#CC6677", "#997700", "#AA4499", "#88CCEE", "#DDCC77")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "circle-open", "diamond-open", "square-open")
+DASHES = ("solid", "dot", "dashdot", "longdash", "longdashdot")
+
+# What is said first in a name, and what is said where nothing differs.
+_FIRST = ("model", "initializer", "rank_scale", "rank_ratio", "plan", "decay", "decay_strength", "scheme", "data")
+_ALONE = ("initializer", "rank_scale", "rank_ratio", "plan", "decay")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that make one curve: `name`, and how it looks. `varies` names the choices that differ among them."""
+
+    name: str
+    runs: tuple[Listed, ...]
+    color: str
+    dash: str = "solid"
+    symbol: str = "circle"
+    varies: tuple[str, ...] = ()
+    is_baseline: bool = False
+
+    @property
+    def repeats(self) -> list[tuple[Listed, ...]]:
+        """The runs, those that repeat each other together: the same choices and the same seed."""
+        found: dict[tuple, list[Listed]] = {}
+        for run in self.runs:
+            found.setdefault(identity(run.choices), []).append(run)
+        return [tuple(runs) for runs in found.values()]
+
+    @property
+    def label(self) -> str:
+        """The name with how many seeds, and of how many runs where these are more, it stands for."""
+        seeds, runs = len({run.config.get("seed") for run in self.runs}), len(self.runs)
+        words = f"{seeds} {'seeds' if seeds > 1 else 'seed'}"
+        words = words if runs == seeds else f"{runs} runs of {words}"
+        return f"{'baseline: ' if self.is_baseline else ''}{self.name}{f' ({words})' if runs > 1 else ''}"
+
+
+def group_runs(runs: Sequence[Listed], grouping: str, baseline: Sequence[Listed] = ()) -> list[Group]:
+    """The curves of these runs, the baseline's last. A run of the baseline is in no other curve."""
+    names = {run.name for run in baseline}
+    groups = _groups([run for run in runs if run.name not in names], GROUPINGS[grouping])
+    color, dash = BASELINE
+    dashed = _groups(baseline, None)
+    return groups + [replace(group, color=color, dash=dash, symbol="circle", is_baseline=True) for group in dashed]
+
+
+def shared(runs: Sequence[Listed]) -> str:
+    """The choices that make a name and are the same for all these runs, in words."""
+    every = [run.choices for run in runs]
+    alike = [key for key in ("model", "data", *_ALONE) if len({str(found.get(key)) for found in every}) == 1]
+    return ", ".join(word for key in alike if (word := said(key, every[0].get(key))))
+
+
+def said(key: str, value) -> str:
+    """A choice in words; nothing for one that was not made."""
+    if value is None:
+        return ""
+    if key == "decay":
+        return {"none": "no decay", "normalized": "norms kept, no decay"}.get(value, f"{value} decay")
+    if key in ("model", "initializer", "data"):
+        return str(value)
+    if key == "plan":
+        return f"plan that keeps {value}" if value.endswith(")") else f"plan {value}"
+    return f"{key.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
+
+
+def _groups(runs: Sequence[Listed], by: str | None) -> list[Group]:
+    buckets: dict[tuple, list[Listed]] = {}
+    for run in runs:
+        buckets.setdefault(_key(run, by), []).append(run)
+    heads = [bucket[0] for bucket in buckets.values()]
+    keys = _telling(heads, by)
+    values = {key: list(dict.fromkeys(str(head.choices.get(key)) for head in heads)) for key in keys}
+    found = []
+    for head, bucket in zip(heads, buckets.values(), strict=True):
+        made = head.choices
+        words = [said(key, made.get(key)) for key in keys or _ALONE]
+        name = " · ".join(word for word in words if word)
+        style = _style(made, [(key, values[key].index(str(made.get(key)))) for key in keys])
+        if not head.is_factorized and by not in (None, "run"):
+            name = UNFACTORIZED
+        name = name or (head.name if head.is_factorized else UNFACTORIZED)
+        found.append(Group(name, tuple(bucket), *style, varies=tuple(differing([run.choices for run in bucket]))))
+    repeated = {group.name for group in found if by == "run" and [one.name for one in found].count(group.name) > 1}
+    return [replace(group, name=group.runs[0].name) if group.name in repeated else group for group in found]
+
+
+def _key(run: Listed, by: str | None) -> tuple:
+    if by == "run":
+        return (run.name,)
+    if by is not None:
+        return (str(run.config.get(by)) if run.is_factorized else UNFACTORIZED,)
+    return identity(run.choices, seed=False)
+
+
+def _telling(heads: list[Listed], by: str | None) -> list[str]:
+    """The choices that tell these runs apart, the initializer first where there is more than one."""
+    if by in GROUPINGS.values() and by not in (None, "run"):
+        return [by]
+    factorized = [run for run in heads if run.is_factorized]
+    keys = said_first(factorized)
+    others = [key for key in said_first(heads) if key not in (*keys, *FACTORS)]
+    both = ["initializer"] if len(factorized) < len(heads) else []
+    found = dict.fromkeys(sorted([*both, *keys, *others], key=lambda key: key != "initializer"))
+    return [key for key in found if by == "run" or key != "seed"]
+
+
+def said_first(heads: list[Listed]) -> list[str]:
+    """The choices in which these are not all alike, the most telling ones first, the seed last."""
+    made = [head.choices for head in heads]
+    keys = differing(made)
+    if len({found["norms_from"] for found in made if found.get("norms_from")}) < 2:  # a decay with norms kept says it
+        keys = [key for key in keys if key != "norms_from"]
+    return [*(key for key in _FIRST if key in keys), *(key for key in keys if key not in _FIRST)]
+
+
+def _style(made: dict, places: list[tuple[str, int]]) -> tuple[str, str, str]:
+    """Color, dash and marker: the first choice that differs is told by color, an initializer by its own one, the
+    second by dash, the third by marker."""
+    first, place = places[0] if places else ("initializer", 0)
+    if first == "initializer":
+        color, symbol = RUN_STYLES.get(made["initializer"], (COLORS[place % len(COLORS)], "circle"))
+    else:
+        color, symbol = COLORS[place % len(COLORS)], SYMBOLS[place % len(SYMBOLS)]
+    dash = DASHES[places[1][1] % len(DASHES)] if len(places) > 1 else "solid"
+    return color, dash, SYMBOLS[places[2][1] % len(SYMBOLS)] if len(places) > 2 else symbol

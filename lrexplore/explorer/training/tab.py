@@ -1,0 +1,248 @@
+"""The training tab: runs listed, followed, compared, started, stopped. What it starts outlives it."""
+
+import base64
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import ipywidgets as w
+
+from lrexplore.explorer.panel import export
+from lrexplore.explorer.panel.board_patch import patch_between
+from lrexplore.explorer.panel.panel import PlotPanel
+from lrexplore.explorer.pictures.board_figure import board_figure
+from lrexplore.explorer.pictures.board_picture import draw_board_png
+from lrexplore.explorer.training.controls import TrainingControls
+from lrexplore.explorer.training.form import BY_HAND, TrainingForm
+from lrexplore.explorer.training.frame import build_board, run_table
+from lrexplore.explorer.training.listed import Listed
+from lrexplore.explorer.training.runs import RunWatch, shipped_records
+from lrexplore.explorer.training.state import TrainingState
+from lrexplore.explorer.work.shown import error_text, shown
+from lrexplore.explorer.work.ticker import Ticker
+from lrexplore.ranks import RankPlan
+
+LIVE_S, QUIET_S = 0.4, 3.0
+RANKS, LENGTHS = ("rank_scale", "rank_ratio", "plan"), ("epochs", "steps")
+DRAWN = ("grouping", "baseline", "axis", "step_quantity", "epoch_quantity", "layer", "smoothing", "log_x", "log_y")
+
+
+def watch(folder: str | Path = "runs") -> "TrainingTab":
+    """The runs of a folder, followed live and compared: leave it last in a notebook cell to see it.
+
+    The folder need not exist yet. `lr.explore` has the same in its tab "Training".
+    """
+    return TrainingTab(folder)
+
+
+class TrainingTab:
+    """`widget` is displayed; `state` has the traits to set, observe and link. `poll()` looks at the runs once.
+
+    While it is on screen a daemon thread does so every .4 s if a run is live, else every 3 s for new ones; hidden, it
+    rests. In Google Colab, which shows nothing that a thread sends, "look again" is the way.
+    `model` is the network that the form offers; `plan` gives the ranks that a person set by hand, if there are any.
+    """
+
+    def __init__(
+        self, folder: str | Path = "runs", *, model: str = "resnet20", plan: Callable[[str], RankPlan] | None = None
+    ):
+        self.state = TrainingState(folder=str(folder))
+        self._lock, self._plan = RLock(), plan
+        self._watch = RunWatch(self.state.folder)
+        self._frame: dict[str, Any] = {}
+        self._visible = True
+        shipped = shipped_records()
+        self.panel = PlotPanel(value=self.state.smoothing)
+        self.controls = TrainingControls(self.state, [Path("runs"), *([shipped] if shipped else [])])
+        self.form = TrainingForm(model, by_hand=plan is not None)
+        self.widget = w.VBox([self.controls.source, self.form.box, self.controls.box, self.panel])
+        self.controls.new.observe(lambda change: self.form.show(change["new"]), names="value")
+        self._ticker = Ticker(self._tick, self.show_error)
+        self.panel.observe(self._on_panel, names=["checked", "layer", "value"])
+        self.state.observe(self._on_folder, names="folder")
+        self.state.observe(self._on_choice, names=["checked", "selected", *DRAWN])
+        for button, handler in (
+            (self.controls.refresh, self._on_refresh),
+            (self.controls.stop, self._on_stop),
+            (self.controls.resume, self._on_resume),
+            (self.form.start, self._on_start),
+        ):
+            button.on_click(handler)
+        self._open()
+
+    @property
+    def runs(self) -> dict[str, Listed]:
+        """The runs of the folder by name, as they were at the last poll."""
+        return self._watch.runs
+
+    def poll(self) -> bool:
+        """Looks at all runs and reads what the compared ones have written; whether something was new."""
+        with self._lock:
+            known = set(self.runs)
+            listed, rows = self._watch.poll(self._compared())
+            if new := [run.name for run in self.runs.values() if run.is_live and run.name not in known]:
+                self._check([*self.state.checked, *new])
+            if listed or rows:
+                self._draw(table=listed)
+            if words := self._watch.failures():
+                self.panel.error = "\n".join(words)
+            return listed or rows
+
+    def show(self, visible: bool) -> None:
+        """Whether the tab is in front: hidden, it looks at nothing."""
+        self._visible = visible
+        if visible:
+            self._wake()
+
+    def start(self, **choices) -> Listed:
+        """A run that starts with what the form says, these choices winning, and is compared with the others.
+
+        Raises ValueError for a network without a name, and for a name that is taken.
+        """
+        with self._lock:
+            said = self.form.choices()
+            by_hand = self.form.ranks.value == BY_HAND and not set(RANKS) & choices.keys()
+            for either in (RANKS, LENGTHS):  # one of these takes the place of the others
+                if set(either) & choices.keys():
+                    said = {name: value for name, value in said.items() if name not in either}
+            config = {**said, **choices}
+            plan = self._plan(config["scheme"]) if by_hand and self._plan else None
+            run = self._watch.start(config, plan)
+            self._select(run)
+        return run
+
+    def figure(self, *plots: str):
+        """A plain plotly Figure of the plots on screen, or of those with these ids: "steps", "epochs", "effective_lr",
+        "frobenius_norm", "nuclear_norm", "non_orthogonality"."""
+        return board_figure(self._frame, plots)
+
+    def to_html(self, path) -> Path:
+        """Path of the page written: the compared runs and their plots as they are now, without kernel and internet."""
+        with self._lock:
+            runs = [self.runs[name] for name in self.state.checked if name in self.runs]
+            table = run_table(runs, self.state.folder) | {"checks": False}
+            frame = {name: value for name, value in self._frame.items() if name != "slider"}
+            frame["readouts"] = frame["readouts"][:1]  # the others, and the slider, need a kernel
+            state = {"table": table, "layer": self.state.selected, "frame": frame}
+            return export.to_html(state, path, f"lrexplore · training runs in {self.state.folder}")
+
+    def stop(self, name: str | None = None) -> None:
+        """Asks a run, by default the selected one, to end with a checkpoint."""
+        with self._lock:
+            self._watch.stop(self.state.selected if name is None else name)
+            self._draw(table=True)
+        self._wake()
+
+    def resume(self, name: str | None = None) -> None:
+        """Goes on with a run, by default the selected one, from its last checkpoint."""
+        with self._lock:
+            self._select(self._watch.resume(self.state.selected if name is None else name))
+
+    def show_error(self, error: BaseException) -> None:
+        """Show an error in the tab's error area."""
+        self.panel.error = error_text(error)
+
+    def close(self) -> None:
+        """End the thread and close the widgets. Runs go on."""
+        self._ticker.close()
+        with self._lock:
+            self.controls.close()
+            self.form.close()
+            self.panel.close()
+            self.widget.close()
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = self.widget._repr_mimebundle_(**kwargs)
+        bundle = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
+        bundle["text/plain"] = f"Training runs in {self.state.folder}: {len(self.runs)}"
+        with self._lock:
+            picture = draw_board_png(self._frame)
+        return bundle | ({"image/png": base64.b64encode(picture).decode("ascii")} if picture else {})
+
+    def _open(self) -> None:
+        """Lists the folder anew, and compares what is live, or else the newest arms that differ in one choice."""
+        with self._lock:
+            self._watch, self._frame = RunWatch(self.state.folder), {}
+            self.state.selected = ""
+            self._check(self._watch.first_choice())
+            self.state.selected = self.state.checked[0] if self.state.checked else ""
+            self._draw(table=True)
+        self._wake()
+
+    def _check(self, names: list[str]) -> None:
+        self.state.checked = list(dict.fromkeys(names))
+
+    def _select(self, run: Listed) -> None:
+        self._check([*self.state.checked, run.name])
+        self.state.selected = run.name
+        self._draw(table=True)
+        self._wake()
+
+    def _compared(self) -> list[Listed]:
+        return self._watch.compared(self.state.checked, self.state.baseline, self.state.selected)
+
+    def _draw(self, *, table: bool = False) -> None:
+        """Bring the panel up to date; what is drawn already is amended."""
+        runs = list(self.runs.values())
+        self._watch.curves.follow(self._compared())
+        self.controls.offer(self._watch.curves.layers(), [run.name for run in runs if run.state != "unreadable"])
+        frame = build_board(runs, self.state, self._watch.curves)
+        patch = patch_between(self._frame, frame)
+        with self.panel.hold_sync():
+            if table:
+                self.panel.table = run_table(runs, self.state.folder)
+            self.panel.checked, self.panel.layer = self.state.checked, self.state.selected
+            self.panel.value = self.state.smoothing
+            if patch is None:
+                self.panel.show(frame)
+            elif patch:
+                self.panel.amend(patch)
+        self._frame = frame
+        chosen = self.runs.get(self.state.selected)
+        self.controls.allow(stop=bool(chosen and chosen.can_stop), resume=bool(chosen and chosen.can_resume))
+
+    def _wake(self) -> None:
+        if self._visible and "google.colab" not in sys.modules:  # which shows no update that a thread sends
+            self._ticker.wake()
+
+    def _tick(self) -> float | None:
+        if not self._visible:
+            return None
+        self.poll()
+        return LIVE_S if self._watch.any_live else QUIET_S
+
+    @shown
+    def _on_panel(self, change) -> None:
+        name = {"checked": "checked", "layer": "selected", "value": "smoothing"}[change["name"]]
+        setattr(self.state, name, change["new"])
+
+    @shown
+    def _on_folder(self, change) -> None:
+        self._open()
+
+    @shown
+    def _on_choice(self, change) -> None:
+        with self._lock:
+            self._draw()
+
+    @shown
+    def _on_refresh(self, button) -> None:
+        self.panel.error = ""
+        if not self.poll():
+            self._wake()
+
+    @shown
+    def _on_start(self, button) -> None:
+        self.panel.error = ""
+        self.start()
+
+    @shown
+    def _on_stop(self, button) -> None:
+        self.stop()
+
+    @shown
+    def _on_resume(self, button) -> None:
+        self.panel.error = ""
+        self.resume()

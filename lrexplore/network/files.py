@@ -1,0 +1,179 @@
+"""A factorized network in one file, and back in one line."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lrexplore.disk.paths import output_path
+from lrexplore.disk.tensor_file import read_tensors, write_tensors
+from lrexplore.linalg import Factors, matrix_shape
+from lrexplore.network.batches import evaluation
+from lrexplore.network.skeleton import skeleton
+from lrexplore.nn import FactorizedConv2d, FactorizedLinear, factorized_layers
+
+_FORMAT = "lrexplore network 1"
+
+
+def save(model: nn.Module, path: str | Path, *, architecture: str | None = None) -> None:
+    """Writes a network, factorized or not, with its ranks and its plan (if it has one) to a safetensors file.
+
+    `architecture` is its name in `lr.load_model`; without it the name is recognized by the tensors. A network of no
+    known architecture is saved too; `load` then needs the unfactorized module.
+    Raises ValueError for an architecture whose tensors are others, FileNotFoundError where the folder is missing.
+    """
+    from lrexplore.models.architectures import known
+    from lrexplore.models.checkpoint import compare, recognize
+
+    output_path(path)
+    if architecture is not None and architecture not in known():
+        raise ValueError(
+            f"`architecture` must be a name that `lr.load_model` knows, got {architecture!r}. Leave it out: it is "
+            "recognized by the tensors."
+        )
+    factorized = factorized_layers(model)
+    state = model.state_dict()
+    shapes = _unfactorized_state(model, factorized)
+    match = compare(shapes, architecture) if architecture else recognize(shapes)
+    if architecture and match.differences:
+        raise ValueError(
+            f"`architecture` must be that of the model, got {architecture!r}: {'; '.join(match.differences[:3])}. "
+            "Leave it out for a network of your own."
+        )
+    known = not match.differences
+    plan = getattr(model, "rank_plan", None)
+    about = {
+        "format": _FORMAT,
+        "architecture": match.name if known else None,
+        "num_classes": match.num_classes if known else None,
+        "class": type(model).__name__,
+        "layers": {
+            name: {"rank": module.rank, "scheme": getattr(module, "scheme", "channel"), "bias": module.bias is not None,
+                   "bias_added": getattr(module, "bias_added", False)}
+            for name, module in factorized.items()
+        },
+        "plan": None if plan is None else plan.to_json(),
+    }
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    write_tensors(path, tensors, about)
+
+
+def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, str | None]:
+    """The network in a file that `save` wrote, on the CPU and in evaluation mode; and its plan as text, if it has one.
+
+    See `lr.load`, which also makes the plan of the text.
+    """
+    tensors, about = read_tensors(path, _FORMAT, "lr.save", "Use `lr.load_model` for others.")
+    if model is None:
+        model = _build(about, path)
+    network = skeleton(model, to_fill=True)
+    replaced = dict(_replacement(network, name, options) for name, options in about["layers"].items())
+    network = deepcopy(network, replaced)  # by the modules themselves: one may be at several places
+    tied = _tied(network)
+    try:
+        network.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        line = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(
+            f"`model` must be the unfactorized {about['class']} that was saved, got another: {line} "
+            "Build it with the same options."
+        ) from None
+    for first, *others in tied:
+        for name in others:
+            if torch.equal(tensors[first], tensors[name]):
+                parent, _, last = name.rpartition(".")
+                setattr(network.get_submodule(parent), last, network.get_parameter(first))
+    return network.eval(), about["plan"]
+
+
+def export(model: nn.Module, path: str | Path, example_input: Tensor) -> None:
+    """Writes the network as a program that runs without lrexplore: `.pt2` (torch.export) or `.onnx`.
+
+    Exported in evaluation mode; the model's own mode stays. The batch size stays free. ONNX needs the packages onnx and
+    onnxscript. Raises ValueError for another suffix, FileNotFoundError where the folder is missing,
+    ModuleNotFoundError where a package is.
+    """
+    path = export_path(path)
+    if len(example_input) < 2:
+        example_input = torch.cat([example_input, example_input])  # a batch of one would be taken as fixed
+    batch = {0: torch.export.Dim("batch")}
+    with evaluation(model), torch.enable_grad():
+        if path.suffix == ".pt2":
+            torch.export.save(torch.export.export(model, (example_input,), dynamic_shapes=(batch,)), path)
+            return
+        try:
+            torch.onnx.export(model, (example_input,), path, dynamic_shapes=(batch,), dynamo=True, verbose=False)
+        except ImportError as error:
+            raise ModuleNotFoundError(
+                f"ONNX needs a package that is not installed ({error}). Install it: pip install onnx onnxscript"
+            ) from error
+
+
+def export_path(path: str | Path) -> Path:
+    """The path of a program that `export` can write. Raises ValueError for another suffix."""
+    path = output_path(path)
+    if path.suffix not in (".pt2", ".onnx"):
+        raise ValueError(f"`path` must end in .pt2 or .onnx, got {path.name}. Choose one of them.")
+    return path
+
+
+def _unfactorized_state(model: nn.Module, factorized: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Names and shapes of the tensors as they were before factorizing, on the meta device."""
+    state = {name: value.detach().to("meta") for name, value in model.state_dict().items()}
+    for name, module in factorized.items():
+        prefix = f"{name}." if name else ""
+        for part in ("left", "right"):
+            state.pop(prefix + part)
+        if isinstance(module, FactorizedLinear):
+            shape = (module.out_features, module.in_features)
+        else:
+            groups, (c_out, *rest) = module.groups, module.group_shape
+            shape = (groups * c_out, *rest)
+        state[prefix + "weight"] = torch.empty(shape, device="meta")
+    added = {f"{name}.bias" for name, module in factorized.items() if getattr(module, "bias_added", False)}
+    return {name: value for name, value in state.items() if name not in added}
+
+
+def _build(about: dict, path) -> nn.Module:
+    from lrexplore.models.architectures import build
+
+    if about["architecture"] is None:
+        raise ValueError(
+            f"`model` must be given for {path}, got None: it holds a {about['class']} of no known architecture. "
+            "Pass that module, unfactorized: `lr.load(path, model)`."
+        )
+    return build(about["architecture"], num_classes=about["num_classes"] or 1000)
+
+
+def _tied(network: nn.Module) -> list[list[str]]:
+    """The names of every parameter that has more than one; loading with `assign` gives each a tensor of its own."""
+    names = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [group for group in names.values() if len(group) > 1]
+
+
+def _replacement(network: nn.Module, name: str, options: dict) -> tuple[int, nn.Module]:
+    """The id of the named layer and the factorized layer, on the meta device, to be put in its place."""
+    try:
+        layer = network.get_submodule(name)
+        groups = getattr(layer, "groups", 1)
+        shape = (len(layer.weight) // groups, *layer.weight.shape[1:])
+    except AttributeError:
+        raise ValueError(
+            f"`model` must have a layer `{name}` as the saved network, got a {type(network).__name__} without it. "
+            "Pass the unfactorized module that was saved."
+        ) from None
+    m, n = matrix_shape(shape, options["scheme"])
+    like = {"device": "meta", "dtype": layer.weight.dtype}
+    factors = Factors(torch.empty(m, options["rank"], **like), torch.empty(options["rank"], n, **like))
+    if len(shape) == 2:
+        module = FactorizedLinear.from_layer(layer, factors)
+    else:
+        module = FactorizedConv2d.from_layer(layer, [factors] * groups, options["scheme"])
+    if options["bias"] and module.bias is None:
+        module.bias = nn.Parameter(torch.empty(len(layer.weight), **like))
+        module.bias_added = options["bias_added"]
+    return id(layer), module

@@ -1,0 +1,204 @@
+"""What follows each layer of a model: batch norm, activation, nothing; read from the traced graph."""
+
+from dataclasses import dataclass
+
+from torch import fx, nn
+
+from lrexplore.network.operations import SHAPE_QUERIES, STOPS, TRANSPARENT, activation_of, operation
+from lrexplore.network.skeleton import why
+from lrexplore.nn.conv import FactorizedConv2d
+from lrexplore.nn.linear import FactorizedLinear
+
+MIXING = (nn.Linear, nn.modules.conv._ConvNd, FactorizedLinear, FactorizedConv2d)
+"""Layers after which nothing follows the layer before them."""
+
+WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+"""Modules whose output is that of the one module in them -> the name of that module."""
+
+POSITIONAL = {"leakyrelu": ("negative_slope",), "hardtanh": ("min_val", "max_val")}
+
+
+@dataclass(frozen=True)
+class Follows:
+    """What follows a layer: its `batch_norm` (a module name, or None), then its `activation`.
+
+    `activation` is a name of `lrexplore.dual`; "identity" where an addition, a pooling, the next layer or the
+    output comes first. `text` says it in words: "BN, ReLU", "BN, then add", "nothing". Where the graph did
+    not tell, `assumed` is True and `assumption` says what was taken and why.
+    """
+
+    activation: str = "identity"
+    batch_norm: str | None = None
+    text: str = "nothing"
+    assumed: bool = False
+    assumption: str = ""
+
+
+class GraphTracer(fx.Tracer):
+    """fx's tracer, for which layers, batch norms and the activations inside them are single nodes."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, MIXING) or is_batch_norm(module) or super().is_leaf_module(module, name)
+
+
+def is_batch_norm(module: nn.Module) -> bool:
+    """Whether a module normalizes by stored statistics, then applies a scale and a shift a channel."""
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) or type(module).__name__ == "FrozenBatchNorm2d"
+
+
+def find_follows(model: nn.Module, names) -> dict[str, Follows]:
+    """What follows each named layer of `model`.
+
+    Where the model cannot be traced (its forward depends on values), its children are traced one by one. A
+    layer whose follower lies outside of what could be traced is taken to be followed by ReLU; `assumption`
+    says so.
+    """
+    layers = {model.get_submodule(name): name for name in names}
+    if model in layers:
+        return {"": Follows()}
+    found = {}
+    _trace_into(found, model, "", layers, outer_reason="")
+    for layer, name in layers.items():
+        if name not in found:
+            parent = model.get_submodule(name.rpartition(".")[0])
+            found[name] = _in_transformer(parent, layer) or _assume("the traced graph does not call this layer")
+    return {name: found[name] for name in names}
+
+
+def _trace_into(found: dict, root: nn.Module, prefix: str, layers: dict, outer_reason: str) -> None:
+    inside = {module: layers[module] for module in root.modules() if module in layers}
+    if not inside:
+        return
+    wrapped = WRAPPERS.get(type(root).__name__)
+    if wrapped:
+        _trace_into(found, getattr(root, wrapped), f"{prefix}.{wrapped}".lstrip("."), layers, outer_reason)
+        return
+    try:
+        graph = GraphTracer(param_shapes_constant=True).trace(root)
+    except Exception as error:  # the forward is the user's: it may raise anything
+        reason = f"the forward pass of `{prefix or type(root).__name__}` could not be traced ({why(error)})"
+        for child_name, child in root.named_children():
+            if child in layers:
+                found.setdefault(layers[child], _in_transformer(root, child) or _assume(reason))
+            else:
+                _trace_into(found, child, f"{prefix}.{child_name}".lstrip("."), layers, reason)
+        return
+    modules = dict(root.named_modules())
+    seen = {}
+    for node in graph.nodes:
+        if node.op == "call_module" and modules[node.target] in inside:
+            layer = modules[node.target]
+            seen.setdefault(inside[layer], []).append(_read(node, layer, modules, prefix, outer_reason))
+    for name, calls in seen.items():
+        found.setdefault(name, _merge(calls))
+
+
+def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_reason: str) -> Follows:
+    """Walks from one call of a layer to the first thing that acts on its values."""
+    batch_norm = None
+
+    def answer(activation="identity", text="", assumption=""):
+        words = ["BN"] if batch_norm else []
+        if activation == "identity" and text and batch_norm:
+            text = f"then {text}"
+        words += [text] if text else []
+        return Follows(activation, batch_norm, ", ".join(words) or "nothing", bool(assumption), assumption)
+
+    while True:
+        users = [user for user in node.users if not _is_shape_query(user)]
+        if _is_silu(users):
+            return answer("silu", "SiLU")
+        if len(users) != 1:
+            return answer(text=_uses([_operation(user, modules) for user in users]))
+        node = users[0]
+        if node.op == "output":
+            if outer_reason:
+                return _assume(outer_reason, batch_norm)
+            return answer()
+        target = modules[node.target] if node.op == "call_module" else node.target
+        if isinstance(target, MIXING):
+            return answer()
+        if isinstance(target, nn.Module) and is_batch_norm(target):
+            if batch_norm or len(
+                target.running_mean if target.weight is None else target.weight
+            ) != layer_width(layer):
+                return answer(text="batch norm")
+            batch_norm = f"{prefix}.{node.target}".lstrip(".")
+            fused = getattr(target, "act", None)
+            if fused is None or operation(fused) in TRANSPARENT:
+                continue
+            target = fused
+        activation = activation_of(target, _arguments(node))
+        if activation:
+            return answer(*activation)
+        name = operation(target)
+        if name not in TRANSPARENT:
+            return answer(text=STOPS.get(name, name))
+
+
+def layer_width(layer: nn.Module) -> int:
+    """The number of output channels or features of a layer."""
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+
+
+def _uses(names: list[str]) -> str:
+    """The several uses of one output in words; an addition (a residual sum) is named before the others."""
+    words = {STOPS.get(name, "") for name in names}
+    if "add" in words:
+        return "add"
+    return words.pop() if len(words) == 1 and "" not in words else f"{len(names)} uses" if names else ""
+
+
+def _arguments(node: fx.Node) -> dict:
+    name = operation(node.target)
+    return {**dict(zip(POSITIONAL.get(name, ()), node.args[1:], strict=False)), **node.kwargs}
+
+
+def _operation(node: fx.Node, modules: dict) -> str:
+    return operation(modules[node.target] if node.op == "call_module" else node.target)
+
+
+def _is_shape_query(node: fx.Node) -> bool:
+    if node.op == "call_function" and node.target is getattr:
+        return node.args[1] in SHAPE_QUERIES
+    return node.op == "call_method" and node.target in SHAPE_QUERIES
+
+
+def _is_silu(users: list[fx.Node]) -> bool:
+    """Whether the users are those of x * sigmoid(x)."""
+    if len(users) != 2 or {operation(user.target) for user in users} != {"sigmoid", "mul"}:
+        return False
+    gate, product = sorted(users, key=lambda user: operation(user.target) == "mul")
+    return list(gate.users) == [product]
+
+
+def _merge(calls: list[Follows]) -> Follows:
+    """One answer for a layer that is called several times: what its calls agree on."""
+    first = calls[0]
+    if all(call == first for call in calls):
+        return first
+    same_activation = all(call.activation == first.activation for call in calls)
+    same_norm = all(call.batch_norm == first.batch_norm for call in calls)
+    texts = " / ".join(dict.fromkeys(call.text for call in calls))
+    return Follows(
+        first.activation if same_activation else "identity",
+        first.batch_norm if same_norm else None,
+        f"{texts} (differs between its calls)",
+        any(call.assumed for call in calls),
+        "; ".join(dict.fromkeys(call.assumption for call in calls if call.assumption)),
+    )
+
+
+def _assume(reason: str, batch_norm: str | None = None) -> Follows:
+    text = "BN, ReLU (assumed)" if batch_norm else "ReLU (assumed)"
+    return Follows("relu", batch_norm, text, True, f"ReLU is assumed: {reason}")
+
+
+def _in_transformer(parent: nn.Module, layer: nn.Module) -> Follows | None:
+    """The answer for the two linear layers of PyTorch's transformer layers, which a trace does not enter."""
+    if not isinstance(parent, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+        return None
+    if layer is parent.linear2:
+        return Follows(text="add")
+    activation = activation_of(parent.activation, {}) if layer is parent.linear1 else None
+    return activation and Follows(activation[0], None, activation[1], bool(activation[2]), activation[2])

@@ -1,0 +1,206 @@
+"""Which layers of a model can be factorized, their sizes, and what follows each."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lrexplore.dual import BatchNorm
+from lrexplore.linalg.matricization import matrix_shape
+from lrexplore.linalg.rank import break_even_rank
+from lrexplore.network.follows import Follows, find_follows
+from lrexplore.network.sizes import Call, measure
+from lrexplore.network.skeleton import drop_shared_hooks, skeleton, why
+from lrexplore.network.skipped import skip_reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One linear layer or convolution of a model, in plain values (it holds no tensor).
+
+    `kind` is "linear" or "conv", or the class name of a layer that is only listed, such as "Conv1d".
+    `weight_shape` is that of the whole layer; `group_shape` that of one group, which is what is factorized.
+    `calls` holds the sizes of each call in one forward of one sample, or None; `measured` says on what input,
+    or why not. `skip_reason` is None where the layer can be factorized.
+    """
+
+    name: str
+    kind: str
+    weight_shape: tuple[int, ...]
+    bias: bool
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] | str = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    padding_mode: str = "zeros"
+    groups: int = 1
+    follows: Follows
+    calls: tuple[Call, ...] | None
+    measured: str
+    skip_reason: str | None
+
+    @property
+    def kernel_size(self) -> tuple[int, ...]:
+        """The kernel's (k_h, k_w); (1, 1) of a linear layer."""
+        return self.weight_shape[2:] or (1, 1)
+
+    @property
+    def group_shape(self) -> tuple[int, ...]:
+        """The shape of one group's weight."""
+        return self.weight_shape[0] // self.groups, *self.weight_shape[1:]
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Rows and columns of the image that the first call gets; None for a linear layer or when unknown."""
+        return self.calls[0].input_size if self.kind == "conv" and self.calls else None
+
+    @property
+    def output_size(self) -> tuple[int, int] | None:
+        """Rows and columns of the image that the first call gives; None for a linear layer or if unknown."""
+        return self.calls[0].output_size if self.kind == "conv" and self.calls else None
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers in weight and bias."""
+        return torch.Size(self.weight_shape).numel() + (self.weight_shape[0] if self.bias else 0)
+
+    @property
+    def flops(self) -> int | None:
+        """Multiply-adds of one sample, all calls together (torchvision's convention); None when unknown."""
+        if self.calls is None:
+            return None
+        positions = sum(call.output_size[0] * call.output_size[1] for call in self.calls)
+        return positions * torch.Size(self.weight_shape).numel()
+
+    def matrix_shape(self, scheme: str = "channel") -> tuple[int, int]:
+        """The shape (m, n) of the matrix of one group under a scheme."""
+        return matrix_shape(self.group_shape, scheme)
+
+    def break_even_rank(self, scheme: str = "channel") -> int:
+        """The largest rank that saves parameters; 0 when none does."""
+        return break_even_rank(self.matrix_shape(scheme))
+
+
+def find_layers(model: nn.Module, example_input=None) -> list[Layer]:
+    """Every linear layer and convolution of `model` in module order, each with its sizes and what follows it.
+
+    Those that cannot be factorized are there too, with a `skip_reason`. The model is neither run nor changed;
+    a copy without weights is. `example_input` (a batch, or the forward's arguments as a tuple or a dict) sets the
+    sizes; without it they are those of a 224 x 224 image where the model takes one.
+    Raises TypeError for anything but an nn.Module, ValueError for lazy layers that have no weight yet.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"`model` must be an nn.Module, got {type(model).__name__}. Load one with `lr.load_model(name)`."
+        )
+    modules = {name: module for name, module in model.named_modules() if isinstance(module, _LISTED)}
+    for name, module in modules.items():
+        if nn.parameter.is_lazy(module.weight):
+            raise ValueError(
+                f"`model` must have its weights, but `{name}` is lazy and has none yet. "
+                "Run the model once first."
+            )
+    owners = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
+    kinds = {name: _kind(module) for name, module in modules.items()}
+    names = [name for name, kind in kinds.items() if kind in ("linear", "conv")]
+    try:
+        copy = skeleton(model)
+    except Exception as error:  # a model may refuse to be copied, for any reason of its own
+        copy, calls, measured = model, None, f"unknown: the model could not be copied ({why(error)})"
+    else:
+        drop_shared_hooks(model, copy)
+        calls, measured = measure(copy, names, example_input)
+    follows = find_follows(copy, names)
+    layers = []
+    for name, module in modules.items():
+        seen = calls.get(name) if calls is not None else None
+        follow = Follows(text="not called") if seen == () else follows.get(name, Follows())
+        shared = owners[id(module._parameters.get("weight"))] > 1
+        reason = skip_reason(model, name, module, seen, shared=shared)
+        layers.append(
+            Layer(
+                name=name,
+                kind=kinds[name],
+                weight_shape=tuple(module.weight.shape),
+                bias=module.bias is not None,
+                **_conv_options(module),
+                follows=follow,
+                calls=seen,
+                measured=measured,
+                skip_reason=reason,
+            )
+        )
+    return layers
+
+
+_LISTED = (nn.Linear, nn.modules.conv._ConvNd)
+
+
+def _kind(module: nn.Module) -> str:
+    if isinstance(module, nn.Linear):
+        return "linear"
+    return "conv" if isinstance(module, nn.Conv2d) else type(module).__name__
+
+
+def _conv_options(module: nn.Module) -> dict:
+    if isinstance(module, nn.Linear):
+        return {}
+    names = ("stride", "padding", "dilation", "padding_mode", "groups")
+    return {name: getattr(module, name) for name in names}
+
+
+def weights_of(model: nn.Module, layer: Layer) -> list[Tensor]:
+    """The layer's weight, detached, one kernel or matrix a group; they share memory with the model."""
+    return list(model.get_submodule(layer.name).weight.detach().chunk(layer.groups))
+
+
+def batch_norm_of(model: nn.Module, layer: Layer) -> BatchNorm | None:
+    """Scale and shift, each (c_out,), of the batch norm that follows the layer; None where none does."""
+    if layer.follows.batch_norm is None:
+        return None
+    module = model.get_submodule(layer.follows.batch_norm)
+    like = model.get_submodule(layer.name).weight.detach()
+    gamma = like.new_ones(len(like)) if module.weight is None else module.weight.detach()
+    beta = like.new_zeros(len(like)) if module.bias is None else module.bias.detach()
+    return BatchNorm(gamma, beta)
+
+
+def layers_table(model: nn.Module, example_input=None):
+    """The layers as a pandas DataFrame, one row a layer.
+
+    Columns: name, kind, shape (m x n of one group's channel matrix), kernel, groups, parameters, MFLOP
+    (million multiply-adds of one sample), follows, break_even_rank, factorizable, reason.
+    `attrs["measured"]` says for what input the MFLOP hold.
+    """
+    import pandas as pd  # slow to import, and only tables need it
+
+    layers = find_layers(model, example_input)
+    rows = [_row(layer) for layer in layers]
+    columns = (
+        "name", "kind", "shape", "kernel", "groups", "parameters", "MFLOP", "follows", "break_even_rank",
+        "factorizable", "reason",
+    )  # fmt: skip
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs["measured"] = layers[0].measured if layers else ""
+    return table
+
+
+def _row(layer: Layer) -> tuple:
+    known = layer.kind in ("linear", "conv")
+    return (
+        layer.name,
+        layer.kind,
+        _by(layer.matrix_shape() if known else layer.weight_shape),
+        _by(layer.kernel_size),
+        layer.groups,
+        layer.num_parameters,
+        None if layer.flops is None else layer.flops / 1e6,
+        layer.follows.text,
+        layer.break_even_rank() if known else 0,
+        layer.skip_reason is None,
+        layer.skip_reason or "",
+    )
+
+
+def _by(sizes) -> str:
+    return " x ".join(map(str, sizes))

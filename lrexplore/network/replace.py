@@ -1,0 +1,194 @@
+"""Replace layers of a model by factorized ones, say what was replaced and saved, and collapse them back."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import astuple, dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from lrexplore.dual import BatchNorm
+from lrexplore.init import REAL_INPUTS, initialize
+from lrexplore.linalg.rank import check_multiple
+from lrexplore.network.costs import factorized_parameters
+from lrexplore.network.layer_choices import check_choices, check_finite, choose_rank, scheme_for
+from lrexplore.network.layers import Layer, batch_norm_of, find_layers, weights_of
+from lrexplore.network.skeleton import why
+from lrexplore.nn.conv import FactorizedConv2d
+from lrexplore.nn.kinds import FACTORIZED
+from lrexplore.nn.linear import FactorizedLinear
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What became of one layer. `rank` (of each group) is None where it was left as it is; `reason` says why.
+
+    A replaced layer whose rank lies past break-even has a reason too: that it now costs more.
+    """
+
+    name: str
+    rank: int | None
+    scheme: str
+    parameters_before: int
+    parameters_after: int
+    reason: str = ""
+
+
+def factorize(
+    model: nn.Module,
+    *,
+    rank_scale: float | None = None,
+    rank_multiple: int = 1,
+    ranks: dict[str, int] | None = None,
+    initializer: str = "function",
+    scheme: str | dict[str, str] = "channel",
+    calibration=None,
+    generator: torch.Generator | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> nn.Module:
+    """A copy of `model` with low-rank layers; `model` itself is untouched.
+
+    Give `rank_scale` (every layer whose rank saves parameters) or `ranks` (layer name -> rank of each group;
+    only these layers, and past break-even too). `rank_multiple` rounds the ranks of a scale to multiples of it, such as
+    the 8 numbers that tensor cores take at once. `scheme` is one name, or layer name -> name with "channel"
+    for the others. Each layer is initialized for the activation and the batch norm that `find_layers` reads
+    after it; those of `lrexplore.init.REAL_INPUTS` also need `calibration`, what `lr.calibrate` recorded of this
+    model, and may correct the layer's bias (where it has none, the running mean of the batch norm that follows, or a
+    new bias). `progress(done, total, name)` is called before each layer, and once at the end with an empty
+    name. Without a `generator` the draws are those of seed 0.
+
+    The copy carries `factorization`, one `Replacement` a layer; `report` shows it as a table. Hooks of the replaced
+    layers are not taken over. Raises ValueError, before anything is computed, for unknown names, ranks out of range, a
+    model none of whose layers can be factorized, and NaN or inf weights.
+    """
+    layers = find_layers(model)
+    check_multiple(rank_multiple)
+    check_choices(layers, rank_scale, ranks, initializer, scheme, calibration)
+    schemes = {layer.name: scheme_for(layer, scheme) for layer in layers}
+    inputs = calibration if initializer in REAL_INPUTS else None
+    # A rank, or the reason why the layer stays as it is.
+    choices = {
+        layer.name: choose_rank(layer, schemes[layer.name], rank_scale, ranks, rank_multiple, inputs)
+        for layer in layers
+    }
+    if ranks is None and all(layer.skip_reason for layer in layers):
+        raise ValueError(_nothing_to_factorize(model, layers))
+    chosen = [layer for layer in layers if isinstance(choices[layer.name], int)]
+    for layer in chosen:
+        check_finite(model, layer)
+    entries = {} if inputs is None else {layer.name: inputs.entries(layer.name) for layer in chosen}
+    memo, seeded, notes, shifts = {}, {}, {}, {}
+    for done, layer in enumerate(chosen):
+        if progress:
+            progress(done, len(chosen), layer.name)
+        old = model.get_submodule(layer.name)
+        device = old.weight.device
+        # One generator for all layers and groups of a device: with one each, all would get the same draw.
+        if generator is None and device not in seeded:
+            seeded[device] = torch.Generator(device).manual_seed(0)
+        rank, chosen_scheme, draws = choices[layer.name], schemes[layer.name], generator or seeded[device]
+        factors = _initialized(model, layer, rank, initializer, chosen_scheme, entries.get(layer.name), draws)
+        memo[id(old)] = _module(old, layer, factors, chosen_scheme)
+        shifts[layer] = _correct_bias(model, layer, memo[id(old)], factors)
+        notes[layer.name] = "; ".join(dict.fromkeys(filter(None, (getattr(x, "note", "") for x in factors))))
+    if progress:
+        progress(len(chosen), len(chosen), "")
+    # deepcopy takes what its memo holds, so the replaced weights are never copied.
+    try:
+        factorized = deepcopy(model, memo)
+    except RuntimeError as error:  # torch's word for tensors that a graph made, as weight norm and pruning leave them
+        raise ValueError(
+            f"`model` must be one that `copy.deepcopy` copies, got a {type(model).__name__} that it does not "
+            f"({why(error)}). Take off weight norm and pruning first (`remove_weight_norm`, `prune.remove`)."
+        ) from error
+    for layer, shift in shifts.items():
+        if shift is not None:
+            factorized.get_submodule(layer.follows.batch_norm).running_mean.sub_(shift)
+    earlier = [record for record in getattr(model, "factorization", ()) if record.name not in choices]
+    records = [
+        _record(layer, choices[layer.name], schemes[layer.name], notes.get(layer.name, "")) for layer in layers
+    ]
+    factorized.factorization = (*earlier, *records)
+    return factorized
+
+
+def _nothing_to_factorize(model: nn.Module, layers: list[Layer]) -> str:
+    reasons = "; ".join(f"`{layer.name}`: {layer.skip_reason}" for layer in layers[:3])
+    way_out = "Pass a model that has one."
+    if any(isinstance(module, FACTORIZED) for module in model.modules()):
+        way_out = "Its layers are factorized already: pass `lr.collapse(model)`."
+    return (
+        f"`model` must have a layer that can be factorized, got a {type(model).__name__} with none"
+        f"{f' ({reasons})' if reasons else ''}. {way_out}"
+    )
+
+
+def collapse(model: nn.Module) -> nn.Module:
+    """A copy of `model` with every factorized layer replaced by the ordinary layer of equal outputs."""
+    memo = {id(module): module.collapse() for module in model.modules() if isinstance(module, FACTORIZED)}
+    collapsed = deepcopy(model, memo)
+    collapsed.__dict__.pop("factorization", None)
+    return collapsed
+
+
+def report(model: nn.Module):
+    """What `factorize` did as a pandas DataFrame, one row a layer; the columns are those of `Replacement`."""
+    import pandas as pd  # slow to import, and only tables need it
+
+    if not hasattr(model, "factorization"):
+        raise ValueError(
+            f"`model` must come from `factorize`, got a {type(model).__name__} without a record of one. "
+            "Pass what `lr.factorize(model, rank_scale=0.25)` returns."
+        )
+    columns = [field.name for field in fields(Replacement)]
+    table = pd.DataFrame([astuple(replacement) for replacement in model.factorization], columns=columns)
+    return table.astype({"rank": "Int64"})
+
+
+def _initialized(model, layer: Layer, rank: int, initializer: str, scheme: str, entries, generator) -> list:
+    """The factors of every group."""
+    weights, batch_norm = weights_of(model, layer), batch_norm_of(model, layer)
+    norms = [None] * layer.groups
+    if batch_norm:
+        parts = zip(batch_norm.gamma.chunk(layer.groups), batch_norm.beta.chunk(layer.groups), strict=True)
+        norms = [BatchNorm(gamma, beta) for gamma, beta in parts]
+    options = {"initializer": initializer, "scheme": scheme, "activation": layer.follows.activation}
+    return [
+        initialize(weight, rank, batch_norm=norm, calibration=entry, generator=generator, **options)
+        for weight, norm, entry in zip(weights, norms, entries or [None] * layer.groups, strict=True)
+    ]
+
+
+def _module(old: nn.Module, layer: Layer, factors: list, scheme: str) -> nn.Module:
+    if layer.kind == "linear":
+        return FactorizedLinear.from_layer(old, factors[0])
+    return FactorizedConv2d.from_layer(old, factors, scheme)
+
+
+def _correct_bias(model: nn.Module, layer: Layer, module: nn.Module, factors: list) -> Tensor | None:
+    """Adds the factors' correction to the bias; or what to take off the running mean of the batch norm instead."""
+    biases = [getattr(pair, "bias", None) for pair in factors]
+    if all(bias is None for bias in biases):
+        return None
+    left = module.left.detach()
+    zeros = left.new_zeros(layer.weight_shape[0] // layer.groups)
+    shift = torch.cat([zeros if bias is None else bias.to(left) for bias in biases])
+    if module.bias is not None:
+        module.bias.data.add_(shift)
+        return None
+    norm = layer.follows.batch_norm and model.get_submodule(layer.follows.batch_norm)
+    if norm is not None and norm.running_mean is not None:
+        return shift
+    module.bias = nn.Parameter(shift, requires_grad=module.left.requires_grad)
+    module.bias_added = True
+    return None
+
+
+def _record(layer: Layer, choice: int | str, scheme: str, note: str) -> Replacement:
+    before = layer.num_parameters
+    if isinstance(choice, str):
+        return Replacement(layer.name, None, scheme, before, before, choice)
+    after = factorized_parameters(layer, choice, scheme)
+    past = f"costs more: rank {choice} is past break-even, rank {layer.break_even_rank(scheme)}"
+    reasons = ["" if after < before else past, note]
+    return Replacement(layer.name, choice, scheme, before, after, "; ".join(filter(None, reasons)))

@@ -1,0 +1,61 @@
+"""What the caller of `allocate` chose, checked before anything is computed."""
+
+from collections.abc import Iterable, Mapping
+from numbers import Real
+
+from lrexplore.linalg import SCHEMES, check_rank
+from lrexplore.network import Layer
+from lrexplore.ranks.rules import RULES
+
+METHODS = ("optimal", *RULES)
+WEIGHTS = PLAIN, SENSITIVITY = ("plain", "sensitivity")
+
+
+def check_budget(budget: str, ratio: float, method: str) -> None:
+    """Raises ValueError or TypeError for a ratio that is no positive number and for a method that there is not."""
+    if method not in METHODS:
+        raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}. Choose one of them.")
+    if not isinstance(ratio, Real) or isinstance(ratio, bool):
+        raise TypeError(f"`{budget}` must be a number, got {ratio!r}. Use 0.5 for half.")
+    if not ratio > 0:
+        raise ValueError(f"`{budget}` must be positive, got {ratio}. Use 0.5 for half.")
+
+
+def check_pins(layers: Iterable[Layer], scheme: str, pinned: Mapping[str, int | None]) -> None:
+    """Raises ValueError for names or ranks that cannot be pinned, TypeError for anything but a dict."""
+    if not isinstance(pinned, Mapping):
+        raise TypeError(
+            f"`pinned` must be a dict of layer name -> rank, got a {type(pinned).__name__}. None as the rank keeps a "
+            "layer as it is."
+        )
+    known = {layer.name: layer for layer in layers}
+    for name, rank in pinned.items():
+        if name not in known or (rank is not None and known[name].skip_reason):
+            why = known[name].skip_reason if name in known else "the model has no such layer"
+            raise ValueError(f"`pinned` must name layers that can be factorized, got {name!r}: {why}. Leave it out.")
+        if rank is not None:
+            schemes = SCHEMES if scheme == "best" else (scheme,)
+            try:
+                check_rank(rank, max((known[name].matrix_shape(s) for s in schemes), key=min))
+            except ValueError as error:
+                raise ValueError(f"`pinned` of layer {name!r}: {error}") from None
+
+
+def check_weights(layers: Iterable[Layer], weights: Mapping[str, float]) -> None:
+    """Raises ValueError for names that are no layers and for weights that are not finite numbers >= 0."""
+    known = {layer.name for layer in layers}
+    for name, weight in weights.items():
+        if name not in known:
+            raise ValueError(f"`weights` must name layers of the model, got {name!r}. See `lr.layers(model)`.")
+        if not isinstance(weight, Real) or not 0 <= weight < float("inf"):
+            raise ValueError(f"`weights` must be numbers >= 0, got {weight!r} for layer {name!r}. 1 counts it plainly.")
+
+
+def check_words(scheme: str, weights, *, has_loader: bool) -> None:
+    """Raises ValueError for a scheme or a way of weighting that there is not, or that needs a loader."""
+    if scheme not in (*SCHEMES, "best"):
+        raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, best, got {scheme!r}. Choose one.")
+    if not isinstance(weights, Mapping | None) and weights not in WEIGHTS:
+        raise ValueError(f"`weights` must be one of {', '.join(WEIGHTS)} or a dict, got {weights!r}. Choose one.")
+    if weights == SENSITIVITY and not has_loader:
+        raise ValueError("`loader` must be given for `weights='sensitivity'`, got None. Pass one, or 'plain'.")

@@ -1,0 +1,138 @@
+"""Error against rank of every layer of a model, kept on disk."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from lrexplore.dual import BatchNorm
+from lrexplore.init import NESTED, REAL_INPUTS, Problem, each_rank, find_initializer, nested_errors, rank_grid
+from lrexplore.init.real.input_curves import input_errors
+from lrexplore.linalg.inputs import LayerInputs
+from lrexplore.network import Layer, batch_norm_of, weights_of
+from lrexplore.ranks.cache import digest, keep, recall
+
+GAUSSIAN, YOURS = "Gaussian inputs", "your inputs"
+_FORMAT = 1
+# Points of a curve, by what one costs.
+_NUM_POINTS = {"nested": 40, "rerun": 8}
+# Between points whose errors differ by more than this factor a straight line, which a convex curve never passes,
+# stands for the error, else one in the logarithm: that falls to the 0 of the full rank within two ranks.
+_STEEP = 10
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCurve:
+    """Relative function error of a layer under a scheme at every rank 1..min(m, n), and on which inputs.
+
+    `errors[r - 1]` belongs to rank r and never rises; `measured` are the ranks that were computed.
+    """
+
+    layer: str
+    scheme: str
+    inputs: str
+    measured: np.ndarray
+    errors: np.ndarray
+
+    def error(self, rank: int) -> float:
+        """The error at a rank."""
+        return float(self.errors[rank - 1])
+
+
+def layer_curves(
+    model: nn.Module,
+    layers: Iterable[Layer],
+    *,
+    initializer: str,
+    schemes: Iterable[str] = ("channel",),
+    calibration=None,
+    use_cache: bool = True,
+    progress: Callable[[int, int, str], None] | None = None,
+    on_curve: Callable[[LayerCurve], None] | None = None,
+) -> dict[tuple[str, str], LayerCurve]:
+    """(layer name, scheme) -> curve of every layer that can be factorized.
+
+    With a `calibration` errors are those on its held-out inputs, without one those on Gaussian inputs. For a grouped
+    convolution the mean over its groups. Curves are kept on disk under a hash of weight, inputs and options
+    (`cache_folder`). `progress(done, total, name)` is called before each curve and once at the end, `on_curve(curve)`
+    with each as it is found.
+    """
+    find_initializer(initializer)
+    wanted = [(layer, scheme) for layer in layers if layer.skip_reason is None for scheme in schemes]
+    curves = {}
+    for done, (layer, scheme) in enumerate(wanted):
+        if progress:
+            progress(done, len(wanted), layer.name)
+        # With a kernel of one row both schemes are one matrix.
+        if layer.kernel_size[0] == 1 and scheme == "spatial" and ("channel" in schemes):
+            continue
+        curve = _curve(model, layer, scheme, initializer, calibration, use_cache)
+        curves[layer.name, scheme] = curve
+        if on_curve:
+            on_curve(curve)
+    if progress:
+        progress(len(wanted), len(wanted), "")
+    return curves
+
+
+def _curve(model, layer: Layer, scheme: str, initializer: str, calibration, use_cache: bool) -> LayerCurve:
+    entries = calibration.entries(layer.name) if calibration is not None else [None] * layer.groups
+    weights, batch_norm = weights_of(model, layer), batch_norm_of(model, layer)
+    norms = [None] * layer.groups
+    if batch_norm is not None:
+        parts = zip(batch_norm.gamma.chunk(layer.groups), batch_norm.beta.chunk(layer.groups), strict=True)
+        norms = [BatchNorm(*part) for part in parts]
+    key = None
+    if use_cache:
+        seen = [x for norm in norms if norm for x in norm]
+        seen += [x for entry in entries if entry for x in fingerprint(entry)]
+        options = (_FORMAT, initializer, scheme, layer.follows.activation, sorted(_NUM_POINTS.items()))
+        key = digest(*options, *weights, *seen)
+    kept = recall(key) if key else None
+    if kept is None:
+        points = None
+        for weight, norm, entry in zip(weights, norms, entries, strict=True):
+            problem = Problem.of(weight, scheme, layer.follows.activation, norm)
+            ranks, errors = _points(problem, initializer, entry)
+            points = errors if points is None else points + errors
+        kept = {"ranks": np.array(ranks), "errors": points / layer.groups}
+        if key:
+            keep(key, kept)
+    inputs = GAUSSIAN if calibration is None else YOURS
+    return LayerCurve(layer.name, scheme, inputs, kept["ranks"], _every_rank(kept["ranks"], kept["errors"]))
+
+
+def fingerprint(entry: LayerInputs) -> list:
+    """What tells one calibration of a layer from another, without reading all of its second moment."""
+    return [
+        entry.mean, entry.second_moment.diagonal(), entry.scale, entry.shift, entry.held_out[:64],
+        entry.num_vectors, entry.sampling_variance,
+    ]  # fmt: skip
+
+
+def _points(problem: Problem, initializer: str, entry: LayerInputs | None) -> tuple[list[int], np.ndarray]:
+    if entry is None:
+        if initializer in NESTED:
+            ranks = list(range(1, problem.max_rank + 1))
+            return ranks, nested_errors(problem, initializer, ranks).function_error.cpu().numpy()
+        ranks = rank_grid(problem.max_rank, _NUM_POINTS["rerun"])
+        found = [point.function_error for point in each_rank(problem, initializer, ranks)]
+        return ranks, torch.cat(found).cpu().numpy()
+    nested = initializer in REAL_INPUTS and initializer not in ("refined", "whitened_function")
+    cheap = initializer == "spectral" or (nested and problem.rows == 1)
+    ranks = rank_grid(problem.max_rank, _NUM_POINTS["nested" if cheap else "rerun"])
+    return ranks, input_errors(problem, initializer, ranks, entry).cpu().numpy()
+
+
+def _every_rank(ranks: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Errors at ranks 1..ranks[-1], never rising; between the points as `_STEEP` says."""
+    errors = np.minimum.accumulate(np.maximum(errors, 1e-12))
+    wanted = np.arange(1, ranks[-1] + 1)
+    gentle = np.exp(np.interp(wanted, ranks, np.log(errors)))
+    after = np.searchsorted(ranks, wanted)
+    steep = errors[np.maximum(after - 1, 0)] > _STEEP * errors[after]
+    found = np.where(steep, np.interp(wanted, ranks, errors), gentle)
+    found[ranks - 1] = errors
+    return np.where(found <= 1e-12, 0.0, found)

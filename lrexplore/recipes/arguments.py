@@ -1,0 +1,90 @@
+"""The command line of a run, one option a choice, and back from choices to a command line."""
+
+import argparse
+import types
+import typing
+from dataclasses import fields
+
+from lrexplore.recipes.config import CHOICES, Config
+from lrexplore.recipes.published import RECIPES, configure
+
+_HELP = {
+    "data": "DIR with train/ and val/, or with shards.json; fashion-mnist (embedded), fashion-mnist-full, synthetic",
+    "rank_scale": "rank of every layer as a fraction of the smaller side of its matrix",
+    "rank_multiple": "round the ranks of a scale to multiples of this, such as 8 for tensor cores",
+    "rank_ratio": "instead: the fraction of all parameters to keep",
+    "execution": "how factorized layers compute: by two operations, by one with their product, or what is faster here",
+    "plan": "instead: a file that `lrexplore allocate` or RankPlan.save wrote",
+    "decay_strength": "the coefficient of weight decay, and of Frobenius decay on the factors",
+    "batch_size": "images of one step, all processes together",
+    "micro_batch_size": "images one process takes at once",
+    "runs": "the folder that holds the runs",
+    "name": "the folder of this run in it",
+    "resume": "go on with the run of this name, or start it",
+    "epochs": "how long; or use --steps",
+    "ema": "evaluate an exponential average of the weights that keeps this share of itself at every step",
+    "norms_from": "with --decay normalized: the folder of the run whose norms are kept",
+}
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    """The parser of a run's options; what is left out stays None, for the recipe to say."""
+    made = argparse.ArgumentParser(
+        program, description="Train a network, low-rank or not, and record how it goes.", allow_abbrev=False
+    )
+    made.add_argument("model", help="a network's name, such as resnet20 (for 28 to 32 pixels) or resnet50")
+    made.add_argument(
+        "--recipe", choices=list(RECIPES), help="defaults of published work; any option wins over it"
+    )
+    for name, kind in kinds().items():
+        if name in ("model", "recipe"):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if kind is bool:
+            made.add_argument(
+                option, action=argparse.BooleanOptionalAction, default=None, help=_HELP.get(name)
+            )
+        elif name == "milestones":
+            made.add_argument(
+                option, type=float, nargs="+", help="fractions of the run at which the rate drops"
+            )
+        else:
+            made.add_argument(option, type=kind, choices=CHOICES.get(name), help=_HELP.get(name))
+    return made
+
+
+def kinds() -> dict[str, type]:
+    """The type of every choice."""
+    hints = typing.get_type_hints(Config)
+    found = {}
+    for field in fields(Config):
+        kind = hints[field.name]
+        if isinstance(kind, types.UnionType):
+            kind = next(option for option in typing.get_args(kind) if option is not type(None))
+        found[field.name] = kind
+    return found
+
+
+def parse(program: str, arguments: list[str] | None = None) -> Config:
+    """The configuration that a command line means."""
+    options = vars(parser(program).parse_args(arguments))
+    if options.get("milestones"):
+        options["milestones"] = tuple(options["milestones"])
+    return configure(options.pop("recipe") or "short", **options)
+
+
+def command_line(config: Config) -> list[str]:
+    """Arguments that `parse` turns into this configuration."""
+    arguments = [config.model]
+    for name, kind in kinds().items():
+        value = getattr(config, name)
+        if name == "model" or value is None:
+            continue
+        option = name.replace("_", "-")
+        if kind is bool:
+            arguments.append(f"--{option}" if value else f"--no-{option}")
+        elif name == "milestones":
+            arguments += [f"--{option}", *map(repr, value)]
+        else:
+            arguments += [f"--{option}", str(value)]
+    return arguments

@@ -1,0 +1,84 @@
+"""`python -m lrexplore.training`, which torchrun starts too: one run, with the exit status that scripts rely on."""
+
+import errno
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+import torch
+
+from lrexplore.recipes.arguments import parse
+from lrexplore.recipes.config import Config
+from lrexplore.training.non_finite import NonFiniteLoss
+from lrexplore.training.run import run
+
+STOPPED = 130
+
+
+class StopSignal:
+    """True once the process was asked to end (SIGTERM, SIGINT). A second SIGINT ends it at once."""
+
+    def __init__(self):
+        self.received = False
+
+    def __call__(self) -> bool:
+        return self.received
+
+    def listen(self) -> "StopSignal":
+        """Takes over both signals."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+        return self
+
+    def _receive(self, number, frame) -> None:
+        if self.received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = True
+
+
+def main(arguments: Sequence[str] | None = None, program: str = "python -m lrexplore.training") -> int:
+    """Exit status: 0 done, 130 stopped by the person, 1 failed with one line that says why, 2 for bad arguments."""
+    stop = StopSignal().listen()
+    try:
+        config = parse(program, None if arguments is None else list(arguments))
+    except ValueError as error:
+        return _fail(error)
+    try:
+        return 0 if run(config, should_stop=stop) == "done" else STOPPED
+    except KeyboardInterrupt:
+        return STOPPED
+    except (ValueError, OSError, ImportError, NonFiniteLoss) as error:
+        return _fail(_about_the_disk(error, config))
+    except (MemoryError, RuntimeError) as error:
+        return _fail(_about_memory(error, config))
+
+
+def _fail(error: BaseException | str) -> int:
+    print(f"lrexplore train: {error}", file=sys.stderr)
+    return 1
+
+
+def _about_the_disk(error: Exception, config: Config) -> Exception | str:
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return error
+    return (
+        f"`runs` must be on a disk with room, got {error.strerror} in {config.runs}. Make room and add `--resume`:"
+        " the records and the last checkpoint are whole."
+    )
+
+
+def _about_memory(error: Exception, config: Config) -> str:
+    out = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if not out:
+        traceback.print_exc()
+        return f"`{config.model}` failed with {type(error).__name__}: {str(error).splitlines()[0]}"
+    size = config.micro_batch_size or config.batch_size
+    return (
+        f"`micro_batch_size` must be small enough for the memory, got {size} images at once that are too many."
+        f" Use --micro-batch-size {max(1, size // 2)}: the step keeps its {config.batch_size} images."
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

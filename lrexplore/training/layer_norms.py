@@ -1,0 +1,68 @@
+"""What decay controls, layer by layer: norms, how far weight decay's bound is from them, the effective rate."""
+
+import torch
+from torch import Tensor, nn
+
+from lrexplore.linalg import Factors, matricize, upcast
+from lrexplore.nn import FACTORIZED, factorized_layers
+from lrexplore.optim import frobenius_penalty
+from lrexplore.training.chosen_ranks import candidates
+
+
+def watched_layers(model: nn.Module, layers: str) -> list[str]:
+    """The factorized layers; in an unfactorized network those that would be."""
+    names = list(factorized_layers(model))
+    return names or [layer.name for layer in candidates(model, layers)]
+
+
+@torch.no_grad()
+def measure_layers(model: nn.Module, names: list[str], lr: float, scheme: str) -> dict[str, list[float]]:
+    """Lists with one number a layer: frobenius_norm and nuclear_norm of the weight, factor_bound
+    (|left|^2 + |right|^2) / 2 >= nuclear_norm, non_orthogonality of the factors' Grams, effective_lr = lr / |W|_F^2.
+
+    NaN where the weights are not finite. An unfactorized layer is matricized by `scheme`; its bound is its nuclear
+    norm, and it has no Grams.
+    """
+    rows = [_measure(model.get_submodule(name), scheme) for name in names]
+    measured = {key: [row[key] for row in rows] for key in (rows[0] if rows else ())}
+    if rows:
+        measured["effective_lr"] = [lr / max(row["frobenius_norm"] ** 2, 1e-30) for row in rows]
+    return measured
+
+
+@torch.no_grad()
+def product_norms(modules: list[nn.Module]) -> Tensor:
+    """|left right|_F of every factorized layer, (layers,) float64."""
+    return torch.stack([frobenius_penalty(module).double() for module in modules]).clamp_min(0).sqrt()
+
+
+def _measure(module: nn.Module, scheme: str) -> dict[str, float]:
+    if not all(torch.isfinite(parameter).all() for parameter in module.parameters(recurse=False)):
+        names = ("frobenius_norm", "nuclear_norm", "factor_bound", "non_orthogonality")
+        return dict.fromkeys(names, float("nan"))
+    if isinstance(module, FACTORIZED):
+        pairs = [pair.to(torch.float64) for pair in module.factors()]  # squares of a diverging run overflow
+        values = torch.cat([_product_singular_values(pair) for pair in pairs])
+        bound = sum(float(pair.left.square().sum() + pair.right.square().sum()) for pair in pairs) / 2
+        slant = sum(_non_orthogonality(pair) for pair in pairs) / len(pairs)
+    else:
+        groups = getattr(module, "groups", 1)
+        kernels = upcast(module.weight).chunk(groups)
+        values = torch.cat([torch.linalg.svdvals(matricize(kernel, scheme)) for kernel in kernels])
+        bound, slant = float(values.sum()), 0.0
+    return {
+        "frobenius_norm": float(values.square().sum().sqrt()), "nuclear_norm": float(values.sum()),
+        "factor_bound": bound, "non_orthogonality": slant,
+    }  # fmt: skip
+
+
+def _product_singular_values(pair: Factors) -> Tensor:
+    cores = torch.linalg.qr(pair.left, mode="r")[1], torch.linalg.qr(pair.right.mT, mode="r")[1]
+    return torch.linalg.svdvals(cores[0] @ cores[1].mT)
+
+
+def _non_orthogonality(pair: Factors) -> float:
+    """Mean over the two Grams of the norm off the diagonal over the whole norm."""
+    grams = pair.left.mT @ pair.left, pair.right @ pair.right.mT
+    shares = [(gram - gram.diag().diag()).norm() / gram.norm().clamp_min(1e-30) for gram in grams]
+    return float(sum(shares)) / 2

@@ -1,0 +1,209 @@
+"""The network with its optimizer: one training step, evaluation, and everything that a checkpoint must hold."""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lrexplore.datasets import Batch, Data, normalize
+from lrexplore.datasets.split import mix
+from lrexplore.nn import FACTORIZED
+from lrexplore.optim import FrobeniusDecay, parameter_groups
+from lrexplore.recipes.config import Config
+from lrexplore.training.layer_norms import product_norms
+from lrexplore.training.non_finite import NonFiniteLoss, first_non_finite
+from lrexplore.training.processes import Processes
+
+_HALF = {"bf16": torch.bfloat16, "16": torch.float16}
+
+
+class Learner:
+    """Trains a model. Its numbers depend on the configuration, the step and the images, not on what ran before:
+    dropout is seeded by the step."""
+
+    def __init__(self, model: nn.Module, config: Config, data: Data, processes: Processes):
+        self.config, self.data, self.processes = config, data, processes
+        self._layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.model = model.to(processes.device, memory_format=self._layout)
+        self.factorized = [module for module in model.modules() if isinstance(module, FACTORIZED)]
+        decay = "none" if config.decay == "normalized" else config.decay
+        strength = config.decay_strength
+        groups = parameter_groups(model, decay=decay, decay_strength=strength, decay_norms=config.decay_norms)
+        if config.optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        if decay == "frobenius":
+            FrobeniusDecay(model, strength).attach(self.optimizer)
+        if processes.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+        self.average = None
+        if config.ema is not None:
+            average = get_ema_multi_avg_fn(config.ema)
+            self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.precision == "16")
+        self._forward = model
+        if processes.count > 1:
+            self._forward = DistributedDataParallel(
+                model, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+        if config.compile:
+            self._forward = torch.compile(self._forward)
+
+    def step(self, batches: list[Batch], step: int, lr: float, stop: bool) -> dict[str, float]:
+        """Trains on the micro-batches of step number `step` (from 0); means over all processes' images.
+
+        `stopped` comes back true on every process as soon as `stop` is true on one. `corrupt` counts images.
+        Raises NonFiniteLoss, before the weights change, where the loss is NaN or infinite.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self._forward.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
+        for k, batch in enumerate(batches):
+            with ExitStack() as stack:
+                if self.processes.count > 1 and k + 1 < len(batches):
+                    stack.enter_context(self._forward.no_sync())
+                logits, labels = self._logits(self._forward, batch, step, k)
+                losses = F.cross_entropy(
+                    logits, labels, reduction="sum", label_smoothing=self.config.label_smoothing
+                )
+                self.scaler.scale(losses * (self.processes.count / self.config.batch_size)).backward()
+            totals[:4] += _counts(losses.detach(), logits.detach(), labels)
+            totals[4] += len(batch.corrupt)
+        totals[5] = float(stop)
+        # Reading them waits for the forward pass only: the device is still busy with the backward pass.
+        losses, top1, top5, count, corrupt, stopped = self.processes.sum(totals).tolist()
+        if losses - losses != 0:
+            self._explain(batches, step)
+        self._update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        scale = 100 / max(count, 1)
+        return {
+            "loss": losses / max(count, 1), "top1": top1 * scale, "top5": top5 * scale,
+            "corrupt": int(corrupt), "stopped": stopped > 0,
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterator[Batch], stop) -> dict[str, float] | None:
+        """Mean loss, top-1 and top-5 in percent over all processes' batches; None where it was stopped."""
+        model = self.model if self.average is None else self.average.module
+        self.processes.average_buffers(model)
+        model.eval()
+        totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
+        for batch in batches:
+            if stop():
+                totals[5] = 1.0
+                break
+            logits, labels = self._logits(model, batch)
+            totals[:4] += _counts(F.cross_entropy(logits, labels, reduction="sum"), logits, labels)
+            totals[4] += len(batch.corrupt)
+        losses, top1, top5, count, corrupt, stopped = self.processes.sum(totals).tolist()
+        if stopped:
+            return None
+        scale = 100 / max(count, 1)
+        metrics = {"loss": losses / max(count, 1), "top1": top1 * scale, "top5": top5 * scale}
+        return metrics | ({"corrupt": int(corrupt)} if corrupt else {})
+
+    @torch.no_grad()
+    def set_norms(self, norms: list[float]) -> None:
+        """Scales both factors of every factorized layer alike, so that their products have these Frobenius norms."""
+        targets = torch.tensor(norms, dtype=torch.float64, device=self.processes.device)
+        scales = (targets / product_norms(self.factorized)).sqrt().tolist()
+        for module, scale in zip(self.factorized, scales, strict=True):
+            module.left.mul_(scale)
+            module.right.mul_(scale)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, running statistics (averaged over processes), their average, optimizer and loss scale."""
+        self.processes.average_buffers(self.model)
+        average = {}
+        if self.average is not None:
+            self.processes.average_buffers(self.average.module)
+            average = {"average": self.average.state_dict()}
+        return {
+            "model": self.model.state_dict(),
+            **average,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from such a state."""
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+
+    def _logits(
+        self, model: nn.Module, batch: Batch, step: int | None = None, k: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        device = self.processes.device
+        if step is not None:
+            torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))
+        labels = batch.labels.to(device, non_blocking=True)
+        with self.autocast():
+            logits = model(self.images(batch.images))
+        return logits.float(), labels
+
+    def images(self, images: Tensor) -> Tensor:
+        """What the network gets for uint8 images: on the device, normalized, in the run's memory format."""
+        images = images.to(self.processes.device, non_blocking=True)
+        return normalize(images, self.data.mean, self.data.std).contiguous(memory_format=self._layout)
+
+    def autocast(self):
+        """The context of forward passes in the run's precision."""
+        half = _HALF.get(self.config.precision)
+        return torch.autocast(self.processes.device.type, half or torch.bfloat16, enabled=half is not None)
+
+    def _update(self) -> None:
+        self.scaler.unscale_(self.optimizer)
+        if self.config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def _explain(self, batches: list[Batch], step: int) -> None:
+        """Repeats the step's forward passes to find where it began."""
+        found = ""
+        for k, batch in enumerate(batches):
+            torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))
+            with self.autocast():
+                found = found or first_non_finite(self.model, self.images(batch.images))
+        where = next((words for words in self.processes.gather(found) if words), "in the loss itself")
+        raise NonFiniteLoss(
+            f"`loss` must stay finite, got NaN or infinity at step {step + 1}, first {where}."
+            " Lower `lr`, lengthen the warm-up, clip gradients, or use precision bf16 or 32."
+        )
+
+
+def _counts(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum of losses, hits among the first one and five, and images."""
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    hits = best == labels[:, None]
+    count = torch.tensor(float(len(labels)), device=logits.device, dtype=torch.float64)
+    return torch.stack([loss.double(), hits[:, :1].sum().double(), hits.sum().double(), count])
+
+
+def learning_rate(config: Config, step: int, num_steps: int, steps_per_epoch: int) -> float:
+    """The rate of step number `step`, from 0.
+
+    Linear warm-up reaches `lr` with its last step; the cosine then ends just above 0 with the last step.
+    """
+    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
+    if step < warmup_steps:
+        return config.lr * ((step + 1) / warmup_steps if config.warmup == "linear" else 0.1)
+    if config.schedule == "step":
+        passed = sum(step >= round(milestone * num_steps) for milestone in config.milestones)
+        return config.lr * config.step_factor**passed
+    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,105 @@
+"""The network of a run: drawn, factorized, and named by what was done; and as it was trained, from its folder."""
+
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lrexplore.models.catalogue import network
+from lrexplore.network import factorize
+from lrexplore.nn import FACTORIZED
+from lrexplore.optim import frobenius_penalty
+from lrexplore.ranks import RankPlan
+from lrexplore.recipes.config import Config
+from lrexplore.records.layout import read_json
+from lrexplore.training.chosen_ranks import chosen_ranks, recorded_plan
+from lrexplore.training.saved_state import NAME, load_checkpoint
+
+
+def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) -> nn.Module:
+    """The network in training mode on the CPU; it depends on the seed and the choices, on nothing else.
+
+    `plan`: what the file `config.plan` says, or said when the run began.
+
+    The unfactorized network is drawn first, so that every initializer and rank starts from the same weights.
+    """
+    torch.manual_seed(config.seed)
+    model = network(config.model, num_classes)
+    if config.draw == "truncated-normal":
+        draw_truncated_normal(model)
+    ranks, scheme = chosen_ranks(model, config, plan)
+    if not ranks:
+        if config.factorized:
+            raise ValueError(
+                f"`rank_scale` must leave a layer of {config.model} that saves parameters, got a choice at which"
+                " none does. Choose a smaller one."
+            )
+        return model
+    generator = torch.Generator().manual_seed(config.seed)
+    options = {"ranks": ranks, "scheme": scheme, "generator": generator}
+    if config.initializer != "spectral-matched":
+        return factorize(model, initializer=config.initializer, **options).train()
+    spectral = factorize(model, initializer="spectral", **options)
+    match_norm(spectral, factorize(model, initializer="function", **options))
+    return spectral.train()
+
+
+@torch.no_grad()
+def match_norm(model: nn.Module, reference: nn.Module) -> None:
+    """Multiplies all factors by one number, so that the products together have the reference's norm."""
+    squares = [
+        sum(
+            float(frobenius_penalty(module)) for module in network.modules() if isinstance(module, FACTORIZED)
+        )
+        for network in (model, reference)
+    ]
+    scale = math.sqrt(squares[1] / squares[0])
+    for module in model.modules():
+        if isinstance(module, FACTORIZED):
+            module.left.mul_(math.sqrt(scale))
+            module.right.mul_(math.sqrt(scale))
+
+
+@torch.no_grad()
+def draw_truncated_normal(model: nn.Module) -> None:
+    """Draws every convolution and linear layer from N(0, 1 / fan_in) cut at two standard deviations."""
+    # A normal cut at two standard deviations has .8796 of its standard deviation.
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            std = math.sqrt(1 / module.weight[0].numel()) / 0.87962566103423978
+            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+
+
+def trained_network(folder: str | Path) -> nn.Module:
+    """The network of a run as its last checkpoint has it, on the CPU and in evaluation mode.
+
+    Of a run with `ema` the averaged weights, which its evaluations used. `factorization` says what was replaced.
+    Raises FileNotFoundError for a folder that holds no run, or a run without weights (such as a thinned record).
+    """
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise FileNotFoundError(
+            f"`path` must be the folder of a run, got {folder} without a run.json. `lr.runs` lists those of a folder."
+        )
+    checkpoint = load_checkpoint(folder, torch.device("cpu"))
+    if checkpoint is None:
+        raise FileNotFoundError(
+            f"`path` must be a run with its weights, got {folder} without a {NAME}: its first is not written yet, or"
+            " only its records were kept. Train it again, or wait."
+        )
+    described = read_json(folder / "run.json")
+    known = {field.name for field in fields(Config)}
+    choices = {name: value for name, value in described["config"].items() if name in known}
+    config = Config(**choices | {"milestones": tuple(choices["milestones"])})
+    state = checkpoint["model"]
+    if "average" in checkpoint:
+        averaged = checkpoint["average"]
+        state = {name.removeprefix("module."): value for name, value in averaged.items() if name != "n_averaged"}
+    num_classes = described.get("num_classes") or len(list(state.values())[-1])  # else of the last layer's bias
+    with torch.random.fork_rng(devices=[]):
+        # The weights are to be replaced: they are drawn the quickest way.
+        model = build_model(replace(config, initializer="independent"), num_classes, recorded_plan(described))
+    model.load_state_dict(state)
+    return model.eval()

@@ -1,0 +1,231 @@
+"""Training under way: steps, evaluations, records, checkpoints, the same for one process and for many."""
+
+import sys
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lrexplore.datasets import Data
+from lrexplore.recipes.config import Config
+from lrexplore.records import Reader, Writer
+from lrexplore.training.chosen_ranks import as_record, plan_of_run
+from lrexplore.training.environment import environment
+from lrexplore.training.layer_norms import measure_layers, product_norms, watched_layers
+from lrexplore.training.learner import Learner, learning_rate
+from lrexplore.training.loading import Plan, evaluation_batches, training_batches
+from lrexplore.training.model import build_model
+from lrexplore.training.processes import Processes
+from lrexplore.training.progress import Progress
+from lrexplore.training.saved_state import load_checkpoint, save_checkpoint
+from lrexplore.training.settle_execution import settle_execution
+
+_STATUS_S = 1.0
+
+
+class Training:
+    """One run under way. A context manager, so that an error reaches the run's status."""
+
+    def __init__(self, config: Config, folder: Path, data: Data, processes: Processes, should_stop):
+        self.config, self.folder, self.data = config, folder, data
+        self.processes, self.should_stop = processes, should_stop
+        self.plan = Plan.of(config, len(data.train), processes.count)
+        self.rank_plan = plan_of_run(config, folder)
+        model = build_model(config, data.num_classes, self.rank_plan)
+        self.layers = watched_layers(model, config.layers)
+        self.learner = Learner(model, config, data, processes)
+        self.execution = settle_execution(config, folder, self.learner, data, self.plan)
+        self.norms = _recorded_norms(config)
+        self.step = self.epochs_done = 0
+        self.wall_s = 0.0
+        self.sums = {"loss": 0.0, "top1": 0.0, "top5": 0.0, "steps": 0}
+        self._writer: Writer | None = None
+        self._said = 0.0
+        self._metrics: dict = {}
+
+    def __enter__(self) -> "Training":
+        checkpoint = load_checkpoint(self.folder, self.processes.device) if self.config.resume else None
+        if checkpoint:
+            self.learner.load_state_dict(checkpoint)
+            self.step, self.epochs_done = checkpoint["step"], checkpoint["epochs_done"]
+            self.wall_s, self.sums = checkpoint["wall_s"], checkpoint["sums"]
+        if self.processes.is_first:
+            model = self.learner.model
+            description = {
+                "name": self.config.name, "config": self.config.as_dict(), "layers": self.layers,
+                "environment": environment(self.processes),
+                "num_classes": self.data.num_classes,
+                "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+                "execution": self.execution,
+                "factorization": [vars(record) for record in getattr(model, "factorization", ())],
+                **as_record(self.rank_plan),
+            }  # fmt: skip
+            again = (self.folder / "run.json").exists()
+            self._writer = Writer(self.folder, description, tensorboard=self.config.tensorboard)
+            if again:
+                self._writer.resume(checkpoint["rows"] if checkpoint else {})
+                self._writer.append("events", {"step": self.step, "event": "resumed"})
+            self._say("running")
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if self._writer is None:
+            return
+        if error is not None:
+            with suppress(OSError):  # the disk may be what went wrong
+                self._say("failed", message=str(error) or kind.__name__)
+        self._writer.close()
+
+    def until_the_end(self) -> str:
+        """Steps, and an evaluation after every epoch and at the end; "done" or "stopped"."""
+        plan, config = self.plan, self.config
+        batches = training_batches(config, self.data, plan, self.processes, self.step)
+        with ExitStack() as stack:
+            progress = stack.enter_context(Progress(config, plan, self.step, shown=self.processes.is_first))
+            while True:
+                if self._epoch_is_over() and not self._end_epoch(progress):
+                    return self._stop()
+                if self.step >= plan.num_steps:
+                    return self._finish()
+                started = time.perf_counter()
+                micro_batches = next(batches)
+                self._check_images(micro_batches)
+                lr = learning_rate(config, self.step, plan.num_steps, plan.steps_per_epoch)
+                if self.step == 0:
+                    self._measure(lr)
+                metrics = self.learner.step(micro_batches, self.step, lr, self.should_stop())
+                self.step += 1
+                if self.norms:
+                    self.learner.set_norms(self.norms[self.step - 1])
+                self._record_step(metrics, lr, time.perf_counter() - started)
+                progress.advance(self._metrics)
+                if metrics["stopped"]:
+                    return self._stop()
+                if self.step % config.checkpoint_steps == 0:
+                    self._save()
+
+    def _epoch_is_over(self) -> bool:
+        whole, more = divmod(self.step, self.plan.steps_per_epoch)
+        return whole + (more > 0 and self.step >= self.plan.num_steps) > self.epochs_done
+
+    def _check_images(self, batches) -> None:
+        names = [name for batch in batches for name in batch.corrupt]
+        if names and (self.config.corrupt == "fail" or any(not len(batch.labels) for batch in batches)):
+            raise ValueError(
+                f"`data` must hold images that can be read, got {len(names)} broken in one batch, first {names[0]}."
+                " Replace it; `corrupt='skip'` goes on without broken images while some of a batch are good."
+            )
+        self._broken = names
+
+    def _record_step(self, metrics: dict, lr: float, step_s: float) -> None:
+        self.wall_s += step_s
+        for key in ("loss", "top1", "top5"):
+            self.sums[key] += metrics[key]
+        self.sums["steps"] += 1
+        if metrics["corrupt"]:
+            names = [name for share in self.processes.gather(self._broken) for name in share]
+            for name in names if self._writer else ():
+                self._writer.append("events", {"step": self.step, "event": "corrupt image", "file": name})
+                tqdm.write(f"`{name}` cannot be read and is left out", file=sys.stderr)
+        self._metrics = {
+            "step": self.step, "epoch": self.plan.epoch(self.step - 1), "wall_s": self.wall_s,
+            **{key: metrics[key] for key in ("loss", "top1", "top5")}, "lr": lr,
+            "images_per_s": self.config.batch_size / step_s,
+        }  # fmt: skip
+        if self._writer is None:
+            return
+        self._writer.append("steps", self._metrics)
+        if self.config.record_norms:
+            norms = product_norms(self.learner.factorized).tolist()
+            self._writer.append("norms", {"step": self.step, "frobenius_norm": norms})
+        every = self.config.norms_steps or max(1, self.plan.steps_per_epoch // 10)
+        if self.step % every == 0 or self.step == self.plan.num_steps:
+            self._measure(lr)
+        if time.monotonic() - self._said > _STATUS_S:
+            self._say("running")
+
+    def _measure(self, lr: float) -> None:
+        if self._writer is None:
+            return
+        norms = measure_layers(self.learner.model, self.layers, lr, self.config.scheme)
+        epoch = self.plan.epoch(max(0, self.step - 1))
+        self._writer.append("layers", {"step": self.step, "epoch": epoch, "lr": lr, **norms})
+
+    def _end_epoch(self, progress: Progress) -> bool:
+        """Evaluates on the held-out images, records the epoch and saves a checkpoint; False where it was stopped."""
+        found = self._evaluate(self.data.held_out)
+        if found is None:
+            return False
+        steps = max(1, self.sums["steps"])
+        row = {
+            "step": self.step, "epoch": self.epochs_done + 1, "wall_s": self.wall_s,
+            **{f"train_{key}": self.sums[key] / steps for key in ("loss", "top1", "top5")},
+            **{f"held_out_{key}": value for key, value in found.items()},
+        }  # fmt: skip
+        if self._writer:
+            self._writer.append("epochs", row)
+        self._metrics |= {key: row[key] for key in row if key.startswith("held_out")}
+        progress.say(row)
+        self.epochs_done += 1
+        self.sums = dict.fromkeys(self.sums, 0.0)
+        self._save()
+        return True
+
+    def _evaluate(self, images) -> dict | None:
+        size = max(self.plan.micro_batch_size, 64)  # without gradients it takes far less memory
+        return self.learner.evaluate(
+            evaluation_batches(images, self.config, size, self.processes), self.should_stop
+        )
+
+    def _finish(self) -> str:
+        """Reads the test images, once."""
+        found = self._evaluate(self.data.test)
+        if found is None:
+            return self._stop()
+        row = {f"test_{key}": value for key, value in found.items()}
+        if self._writer:
+            self._writer.append("epochs", {"step": self.step, "epoch": self.epochs_done, **row})
+            self._writer.finish()
+            self._metrics |= row
+            self._say("done")
+        return "done"
+
+    def _stop(self) -> str:
+        self._save()
+        if self._writer:
+            self._say("stopped")
+        return "stopped"
+
+    def _save(self) -> None:
+        state = self.learner.state_dict()
+        if self._writer is None:
+            return
+        self._writer.sync()
+        state |= {
+            "step": self.step,
+            "epochs_done": self.epochs_done,
+            "wall_s": self.wall_s,
+            "sums": self.sums,
+        }
+        save_checkpoint(self.folder, {**state, "rows": self._writer.rows})
+
+    def _say(self, state: str, **more) -> None:
+        self._said = time.monotonic()
+        known = {"step": self.step, "num_steps": self.plan.num_steps, **self._metrics, **more}
+        self._writer.status(state, **known)
+
+
+def _recorded_norms(config: Config) -> list[list[float]]:
+    """The norms after every step of the run that `norms_from` names; empty without it."""
+    if config.norms_from is None:
+        return []
+    reader = Reader(config.norms_from)
+    reader.poll()
+    table = reader.table("norms")
+    if table.empty:
+        raise ValueError(
+            f"`norms_from` must be a run that recorded its norms, got {config.norms_from} without any."
+            " Run it with `record_norms`."
+        )
+    return [group["frobenius_norm"].tolist() for _, group in table.groupby("step")]

@@ -1,0 +1,47 @@
+"""The still picture."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from explorer.networks import HEAD, STEM, small_network
+from PIL import Image
+
+from lrexplore.explorer.layer.compute import Study
+from lrexplore.explorer.layer.frame import build_frame
+from lrexplore.explorer.pictures.layer_picture import draw_png
+from lrexplore.explorer.subject import Choice, Subject
+
+
+@pytest.fixture(scope="module")
+def network():
+    return Subject(small_network(), "small")
+
+
+def frame_of(network, name, initializer="function"):
+    choice = Choice(name, "channel", "relu", False)
+    return build_frame(network, Study(network.problem(choice), network.layers[name].group_shape), choice, initializer)
+
+
+@pytest.mark.parametrize("initializer", ["independent", "spectral", "function"])
+@pytest.mark.parametrize("name", [STEM, HEAD])
+def test_the_picture_is_a_png_with_all_plots_side_by_side(network, name, initializer):
+    image = Image.open(BytesIO(draw_png(frame_of(network, name, initializer), 2)))
+    image.load()
+    assert image.format == "PNG"
+    assert image.width > 3 * image.height
+    assert len(np.unique(np.asarray(image.convert("L")))) > 50
+
+
+def test_another_rank_is_another_picture(network):
+    frame = frame_of(network, HEAD, "spectral")
+    assert draw_png(frame, 1) != draw_png(frame, 5)
+    assert draw_png(frame, 1) == draw_png(frame, 1)
+
+
+def test_no_figure_stays_open(network):
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    draw_png(frame_of(network, HEAD, "spectral"), 1)
+    assert plt.get_fignums() == before

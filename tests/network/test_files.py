@@ -1,0 +1,181 @@
+import pytest
+import torch
+from torch import nn
+
+from lrexplore.calibration import Calibration, calibrate
+from lrexplore.models import load_model
+from lrexplore.network import factorize
+from lrexplore.network.files import export, save
+from lrexplore.opening import load
+from lrexplore.ranks import RankPlan, allocate
+from lrexplore.ranks import factorize as factorize_by_plan
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LREXPLORE_CACHE", str(tmp_path / "cache"))
+
+
+def _own():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 12, 3, bias=False, padding=1), nn.ReLU(), nn.Conv2d(12, 8, 3, groups=2), nn.Flatten(),
+        nn.Linear(8 * 36, 20),
+    ).eval()  # fmt: skip
+
+
+def test_a_known_architecture_comes_back_from_its_file_alone(tmp_path):
+    torch.manual_seed(0)
+    model = load_model("resnet18")
+    small = factorize(model, rank_scale=0.2, initializer="spectral", scheme={"layer1.0.conv1": "spatial"})
+    save(small, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors")
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(small(x), again(x), atol=1e-6)
+    assert not again.training
+
+
+def test_a_factorized_network_of_our_own_comes_back_from_its_file_alone(tmp_path):
+    torch.manual_seed(0)
+    small = factorize(load_model("resnet20"), rank_scale=0.2, initializer="spectral")
+    save(small, tmp_path / "small.safetensors")
+    x = torch.randn(2, 3, 28, 28)
+    with torch.no_grad():
+        assert torch.equal(load(tmp_path / "small.safetensors")(x), small(x))
+
+
+def test_a_network_of_ones_own_comes_back_into_its_module(tmp_path):
+    model = _own()
+    images = [torch.randn(8, 3, 8, 8) + 0.5]
+    plan = allocate(model, parameter_ratio=0.5, loader=images)
+    small = factorize_by_plan(model, plan=plan, loader=images)
+    save(small, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors", _own())
+    assert torch.allclose(small(images[0]), again(images[0]), atol=1e-6)
+    assert again.rank_plan == plan
+    with pytest.raises(ValueError, match="`model` must be given"):
+        load(tmp_path / "small.safetensors")
+    with pytest.raises(ValueError, match="`model` must"):
+        load(tmp_path / "small.safetensors", nn.Sequential(nn.Linear(3, 3)))
+
+
+class Knotted(nn.Module):
+    """Tied weights, one layer at two places, a buffer that no state dict has and a tensor that is none."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.tensor([1.0, 0.0] * 16), persistent=False)
+        self.scale = torch.tensor(3.0)
+        self.embedding, self.head = nn.Embedding(20, 32), nn.Linear(32, 20, bias=False)
+        self.head.weight = self.embedding.weight
+        self.layer = self.again = nn.Linear(32, 32)
+
+    def forward(self, tokens):
+        x = self.embedding(tokens) * self.mask * self.scale
+        return self.head(self.again(torch.relu(self.layer(x))))
+
+
+def test_ties_and_what_is_in_no_state_dict_survive_saving_and_loading(tmp_path):
+    small = factorize(Knotted(), rank_scale=0.25)
+    save(small, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors", Knotted())
+    tokens = torch.arange(20)[None]
+    assert torch.equal(again(tokens), small(tokens))
+    assert again.head.weight is again.embedding.weight and again.again is again.layer
+    assert sum(p.numel() for p in again.parameters()) == sum(p.numel() for p in small.parameters())
+
+
+def test_a_network_that_is_one_layer_comes_back(tmp_path):
+    small = factorize(nn.Linear(12, 20), rank_scale=0.25)
+    save(small, tmp_path / "small.safetensors")
+    again = load(tmp_path / "small.safetensors", nn.Linear(12, 20))
+    assert torch.equal(again(torch.ones(3, 12)), small(torch.ones(3, 12)))
+
+
+def test_a_bias_that_a_correction_added_does_not_hide_the_architecture(tmp_path):
+    model = load_model("resnet18")
+    small = factorize(model, ranks={"layer1.0.conv1": 8}, initializer="spectral")
+    layer = small.get_submodule("layer1.0.conv1")
+    layer.bias, layer.bias_added = nn.Parameter(torch.randn(64)), True
+    save(small, tmp_path / "small.safetensors")
+    found = load(tmp_path / "small.safetensors").get_submodule("layer1.0.conv1")
+    assert torch.equal(found.bias, layer.bias)
+
+
+def test_other_files_and_names_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
+    (tmp_path / "text.safetensors").write_text("text")
+    for name in ("other", "text"):
+        with pytest.raises(ValueError, match="`path` must be"):
+            load(tmp_path / f"{name}.safetensors")
+    with pytest.raises(ValueError, match="`architecture` must be that of the model, got 'resnet18'"):
+        save(_own(), tmp_path / "own.safetensors", architecture="resnet18")
+
+
+def test_a_saved_network_given_as_a_checkpoint_is_told_how_to_load_it(tmp_path):
+    save(factorize(_own(), rank_scale=0.3, initializer="spectral"), tmp_path / "small.safetensors")
+    with pytest.raises(ValueError, match=r"got a network that lrexplore saved. Load it with `lr.load\(path\)`"):
+        load_model(tmp_path / "small.safetensors")
+    calibrate(_own(), [torch.randn(4, 3, 8, 8)]).save(tmp_path / "inputs.safetensors")
+    with pytest.raises(ValueError, match=r"got a calibration that lrexplore saved. Load it with `lr.Calibration.load"):
+        load_model(tmp_path / "inputs.safetensors")
+
+
+def test_a_missing_folder_or_file_is_named_with_the_way_out(tmp_path):
+    small = factorize(_own(), rank_scale=0.3, initializer="spectral")
+    plan = allocate(_own(), parameter_ratio=0.5)
+    for write in (
+        lambda path: save(small, path / "small.safetensors"),
+        lambda path: export(small, path / "small.pt2", torch.randn(2, 3, 8, 8)),
+        lambda path: plan.save(path / "plan.json"),
+    ):
+        with pytest.raises(FileNotFoundError, match="`path` must lie in a folder that is there, got .*mkdir -p"):
+            write(tmp_path / "missing")
+    with pytest.raises(ValueError, match="`path` must be a file to write, got the folder"):
+        save(small, tmp_path)
+    for read in (load, Calibration.load, RankPlan.load):
+        with pytest.raises(FileNotFoundError, match="must be a file, got no such file: .*Check the path"):
+            read(tmp_path / "missing.json")
+    (tmp_path / "binary.json").write_bytes(b"\xda\x00")
+    with pytest.raises(ValueError, match="`plan` must be json written by"):
+        RankPlan.load(tmp_path / "binary.json")
+
+
+def test_an_unknown_architecture_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="`architecture` must be a name that `lr.load_model` knows, got 'resnet1888'"):
+        save(_own(), tmp_path / "own.safetensors", architecture="resnet1888")
+
+
+def test_exporting_leaves_the_mode_of_every_module(tmp_path):
+    small = factorize(_own(), rank_scale=0.3, initializer="spectral").train()
+    small[0].eval()
+    export(small, tmp_path / "small.pt2", torch.randn(2, 3, 8, 8))
+    assert [module.training for module in small] == [False, True, True, True, True]
+
+
+def test_the_exported_program_runs_without_the_library_and_for_any_batch(tmp_path):
+    small = factorize(_own(), rank_scale=0.3, initializer="spectral", scheme="spatial")
+    export(small, tmp_path / "small.pt2", torch.randn(1, 3, 8, 8))
+    program = torch.export.load(tmp_path / "small.pt2").module()
+    for count in (1, 5):
+        x = torch.randn(count, 3, 8, 8)
+        assert torch.allclose(program(x), small(x), atol=1e-5)
+    with pytest.raises(ValueError, match=r"`path` must end in .pt2 or .onnx"):
+        export(small, tmp_path / "small.bin", torch.randn(1, 3, 8, 8))
+
+
+def test_the_exported_onnx_graph_gives_the_same_outputs(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
+    pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
+    from onnx.reference import ReferenceEvaluator
+
+    small = factorize(_own(), rank_scale=0.3, initializer="spectral", scheme="spatial")
+    export(small, tmp_path / "small.onnx", torch.randn(1, 3, 8, 8))
+    graph = ReferenceEvaluator(onnx.load(tmp_path / "small.onnx"))
+    for count in (1, 3):
+        x = torch.randn(count, 3, 8, 8)
+        (found,) = graph.run(None, {graph.input_names[0]: x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), small(x).detach(), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,210 @@
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from lrexplore.network import batch_norm_of, find_layers, layers, weights_of
+
+
+def torchvision_model(name):
+    with torch.device("meta"):
+        return torchvision.models.get_model(name, weights=None)
+
+
+def reason(model, name):
+    return {layer.name: layer.skip_reason for layer in find_layers(model)}[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("resnet18", torchvision.models.ResNet18_Weights.IMAGENET1K_V1),
+        ("resnet50", torchvision.models.ResNet50_Weights.IMAGENET1K_V1),
+        ("efficientnet_b0", torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1),
+    ],
+)
+def test_multiply_adds_are_those_that_torchvision_publishes(name, weights):
+    total = sum(layer.flops for layer in find_layers(torchvision_model(name)))
+    # torchvision prints billions with three digits.
+    assert round(total / 1e9, 3) == pytest.approx(weights.meta["_ops"], abs=1.01e-3)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "vgg11"])
+def test_parameters_are_those_of_the_modules(name):
+    model = torchvision_model(name)
+    for layer in find_layers(model):
+        assert layer.num_parameters == sum(p.numel() for p in model.get_submodule(layer.name).parameters())
+
+
+def test_layers_come_in_module_order_with_their_geometry_and_sizes():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, (3, 5), stride=2, padding=(1, 2), dilation=1, groups=1, padding_mode="reflect"),
+        nn.Flatten(),
+        nn.Linear(8 * 16 * 16, 4, bias=False),
+    )
+    conv, linear = find_layers(model, torch.zeros(7, 3, 32, 32))
+    assert (conv.name, conv.kind, conv.weight_shape, conv.kernel_size) == ("0", "conv", (8, 3, 3, 5), (3, 5))
+    assert (conv.stride, conv.padding, conv.padding_mode, conv.bias) == ((2, 2), (1, 2), "reflect", True)
+    assert (conv.input_size, conv.output_size) == ((32, 32), (16, 16))
+    assert conv.flops == 16 * 16 * 8 * 3 * 3 * 5
+    assert (linear.kind, linear.input_size, linear.flops, linear.bias) == ("linear", None, 8 * 256 * 4, False)
+    assert conv.matrix_shape() == (8, 45) and conv.matrix_shape("spatial") == (24, 15)
+
+
+def test_a_layer_called_twice_costs_twice_and_tokens_count():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.fc(self.fc(x)[:, :3])
+
+    (layer,) = find_layers(Twice(), torch.zeros(2, 5, 4))
+    assert [call.output_size for call in layer.calls] == [(5, 1), (3, 1)]
+    assert layer.flops == (5 + 3) * 16
+
+
+def test_a_network_that_refuses_224_pixels_is_measured_at_a_size_it_takes():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))
+    assert {layer.measured for layer in find_layers(model)} == {"input 1 x 1 x 28 x 28"}
+
+
+def test_sizes_that_cannot_be_measured_are_none_with_the_reason():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Unflatten(1, (3, 3)))
+    (layer,) = find_layers(model)
+    assert layer.calls is None and layer.flops is None and layer.skip_reason is None
+    assert layer.measured.startswith("unknown: the forward pass on input 1 x 4 failed (RuntimeError")
+    assert layer.measured.endswith("Pass `example_input`.")
+
+
+def test_finding_layers_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    find_layers(model)
+    assert all(module.training and not module._forward_hooks for module in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+class Summing(nn.Module):
+    """Its forward reads what a hook of its own kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.kept = nn.Linear(6, 6), nn.Linear(6, 4), []
+        self.first.register_forward_hook(self.keep)
+
+    def keep(self, module, args, output):
+        self.kept.append(output)
+
+    def forward(self, x):
+        self.first(x)
+        return self.second(self.kept.pop())
+
+
+def test_hooks_of_others_hear_nothing_of_it_and_the_models_own_work():
+    heard, model = [], Summing()
+    for module in model.modules():
+        module.register_forward_hook(lambda *seen: heard.append(seen))
+        module.register_forward_pre_hook(lambda *seen: heard.append(seen))
+    layers = find_layers(model)
+    assert [layer.flops for layer in layers] == [36, 24]
+    assert heard == [] and model.kept == []
+    model(torch.randn(2, 6))
+    assert len(heard) == 6
+
+
+def test_what_cannot_be_factorized_says_why():
+    shared = nn.Linear(8, 8)
+    tied = nn.Linear(8, 8)
+    tied.weight = shared.weight
+    model = nn.ModuleDict(
+        {
+            "depthwise": nn.Conv2d(8, 8, 3, groups=8),
+            "doubled": nn.Conv2d(8, 16, 3, groups=8),
+            "tiny": nn.Linear(8, 1),
+            "one": nn.Conv1d(3, 4, 3),
+            "up": nn.ConvTranspose2d(3, 4, 3),
+            "shared": shared,
+            "tied": tied,
+            "normed": weight_norm(nn.Linear(8, 8)),
+            "attention": nn.MultiheadAttention(8, 2),
+            "gray": nn.Conv2d(1, 16, 3),
+        }
+    )
+    assert reason(model, "depthwise").startswith(
+        "depthwise: each of its 8 groups has one input channel, so its"
+    )
+    assert "matrix is only 1 x 9" in reason(model, "depthwise")
+    assert "matrix is only 2 x 9" in reason(model, "doubled")
+    assert reason(model, "tiny") == "too small: even rank 1 of its 1 x 8 matrix saves no parameters"
+    assert reason(model, "one") == "Conv1d: only nn.Linear and nn.Conv2d are factorized"
+    assert reason(model, "up").startswith("ConvTranspose2d:")
+    assert "shared" in reason(model, "shared") and "shared" in reason(model, "tied")
+    assert "weight norm" in reason(model, "normed")
+    assert reason(model, "attention.out_proj").startswith("inside nn.MultiheadAttention")
+    assert reason(model, "gray") is None
+
+
+def test_a_subclass_that_computes_something_else_is_skipped():
+    class Scaled(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    assert reason(nn.Sequential(Scaled(8, 8)), "0") == "its class Scaled computes something else than Linear"
+
+
+def test_a_layer_that_is_never_called_is_skipped():
+    found = {layer.name: layer for layer in find_layers(torchvision_model("swin_t"))}
+    # Swin reads the weights of qkv and proj in its own attention function.
+    assert "never calls it" in found["features.1.0.attn.qkv"].skip_reason
+    assert found["features.1.0.attn.qkv"].follows.text == "not called"
+    assert found["features.1.0.mlp.0"].skip_reason is None
+
+
+def test_the_batch_norm_of_a_layer_gives_its_scale_and_shift():
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5, affine=False)
+    )
+    nn.init.normal_(model[1].weight)
+    first, second = find_layers(model)
+    assert torch.equal(batch_norm_of(model, first).gamma, model[1].weight)
+    assert torch.equal(batch_norm_of(model, first).beta, model[1].bias)
+    assert torch.equal(batch_norm_of(model, second).gamma, torch.ones(5))
+    assert batch_norm_of(nn.Linear(3, 3), find_layers(nn.Linear(3, 3))[0]) is None
+
+
+def test_weights_come_one_kernel_a_group():
+    model = nn.Conv2d(6, 9, 3, groups=3)
+    kernels = weights_of(model, find_layers(model)[0])
+    assert [tuple(kernel.shape) for kernel in kernels] == [(3, 2, 3, 3)] * 3
+    assert torch.equal(torch.cat(kernels), model.weight)
+
+
+def test_the_table_has_one_row_a_layer():
+    table = layers(torchvision_model("resnet18"))
+    assert list(table.columns) == [
+        "name", "kind", "shape", "kernel", "groups", "parameters", "MFLOP", "follows", "break_even_rank",
+        "factorizable", "reason",
+    ]  # fmt: skip
+    assert len(table) == 21 and table["factorizable"].all()
+    row = table.set_index("name").loc["layer1.0.conv1"]
+    assert (row["shape"], row["kernel"], row["follows"]) == ("64 x 576", "3 x 3", "BN, ReLU")
+    # 64 * 576 / (64 + 576) = 57.6
+    assert row["break_even_rank"] == 57
+    assert table.attrs["measured"] == "input 1 x 3 x 224 x 224"
+
+
+def test_a_model_without_layers_gives_an_empty_table_with_its_columns():
+    assert len(layers(nn.ReLU())) == 0 and "follows" in layers(nn.ReLU()).columns
+
+
+def test_anything_but_a_module_is_refused():
+    with pytest.raises(TypeError, match="`model` must be an nn.Module, got str"):
+        find_layers("resnet50")
+
+
+def test_a_lazy_layer_is_named():
+    with pytest.raises(ValueError, match="`0` is lazy and has none yet. Run the model once first"):
+        find_layers(nn.Sequential(nn.LazyLinear(4)))
