@@ -17,9 +17,7 @@ from lrexplore import __version__
 
 _PYTHON = (3, 11)
 _FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts it
-_IDX_FILES = tuple(
-    f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-)
+_IDX_FILES = tuple(f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +88,7 @@ def _front_ends() -> Iterator[Finding]:
         ("anywidget", "anywidget"),
     ):
         folders = (Path(folder) / extension for folder in jupyter_path("labextensions"))
-        manifest = next(
-            (folder / "package.json" for folder in folders if (folder / "package.json").is_file()), None
-        )
+        manifest = next((folder / "package.json" for folder in folders if (folder / "package.json").is_file()), None)
         served = json.loads(manifest.read_text(encoding="utf-8"))["version"] if manifest else None
         kernel = importlib.metadata.version(package)
         # anywidget refuses another minor version; the two halves of ipywidgets are numbered apart
@@ -106,11 +102,7 @@ def _front_ends() -> Iterator[Finding]:
             if manifest
             else "missing",
             fix=f"{sys.executable} -m pip install --force-reinstall --no-deps '{package}=={kernel}'"
-            + (
-                f" && rm -r '{manifest.parent}'"
-                if manifest and not manifest.is_relative_to(sys.prefix)
-                else ""
-            ),
+            + (f" && rm -r '{manifest.parent}'" if manifest and not manifest.is_relative_to(sys.prefix) else ""),
         )
 
 
@@ -140,12 +132,8 @@ def _device() -> Finding:
 
 def _tools() -> Iterator[Finding]:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    yield Finding(
-        name="chromium", purpose="browser tests, bench explorer", found=chromium, fix=_apt("chromium")
-    )
-    yield Finding(
-        name="npm", purpose="rebuilds the plots' front end", found=shutil.which("npm"), fix=_apt("npm")
-    )
+    yield Finding(name="chromium", purpose="browser tests, bench explorer", found=chromium, fix=_apt("chromium"))
+    yield Finding(name="npm", purpose="rebuilds the plots' front end", found=shutil.which("npm"), fix=_apt("npm"))
 
 
 def _data() -> Iterator[Finding]:
@@ -200,8 +188,6 @@ def main(as_json: bool = False) -> int:
         if not one.ok:
             print(f"         {one.fix}")
     print(
-        "All required things are there."
-        if healthy
-        else "Something required is missing: run the lines under MISSING."
+        "All required things are there." if healthy else "Something required is missing: run the lines under MISSING."
     )
     return 0 if healthy else 1

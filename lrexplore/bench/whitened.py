@@ -59,9 +59,7 @@ def measure(rank_scale: float = 0.25, num_images: int = 64, folder: str | None =
         for initializer in INITIALIZERS:
             start = time.perf_counter()
             real = {"calibration": fit[layer.name]} if initializer in REAL_INPUTS else {}
-            factors = initialize(
-                weight, rank, initializer=initializer, activation=layer.follows.activation, **real
-            )
+            factors = initialize(weight, rank, initializer=initializer, activation=layer.follows.activation, **real)
             row[f"{initializer} s"] = time.perf_counter() - start
             row[initializer] = input_error(weight, factors, entry, activation=layer.follows.activation)
         rows[layer.name] = row

@@ -45,8 +45,7 @@ def calibrate(
     found = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
     chosen = found if layers is None else {name: _chosen(found, name) for name in layers}
     recorders = {
-        name: _Recorder(model, layer, positions, num_samples, num_held_out, generator)
-        for name, layer in chosen.items()
+        name: _Recorder(model, layer, positions, num_samples, num_held_out, generator) for name, layer in chosen.items()
     }
     hooks, done = [], 0
     try:

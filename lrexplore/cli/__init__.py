@@ -84,9 +84,7 @@ def _elsewhere(module: str, function: str = "main", **options) -> Callable[[argp
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "lrexplore", description="Low rank in networks: explore, check, measure."
-    )
+    parser = argparse.ArgumentParser("lrexplore", description="Low rank in networks: explore, check, measure.")
     parser.add_argument("--version", action="version", version=f"lrexplore {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     lab = commands.add_parser(
@@ -97,9 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     lab.set_defaults(run=_lab, passes_on=True)
-    doctor = commands.add_parser(
-        "doctor", help="check this environment, with the line that installs what is missing"
-    )
+    doctor = commands.add_parser("doctor", help="check this environment, with the line that installs what is missing")
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.set_defaults(run=_doctor, passes_on=False)
     for name, run, about in (

@@ -28,9 +28,7 @@ class Data:
     std: tuple[float, ...]
 
 
-def open_data(
-    name: str, *, held_out: float = 0.1, image_size: int = 224, num_images: int | None = None
-) -> Data:
+def open_data(name: str, *, held_out: float = 0.1, image_size: int = 224, num_images: int | None = None) -> Data:
     """The data of that name: `fashion-mnist` (6,000 images that come along), `fashion-mnist-full` (70,000),
     `synthetic` (noise, for throughput only), or a folder.
 
@@ -53,9 +51,7 @@ def open_data(
         sets = open_shards(name if "://" in name else str(folder / MANIFEST), image_size)
         return Data(name=name, **sets, **about)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"`data` must be a folder or one of {', '.join(NAMES)}, got {name!r}. Check the path."
-        )
+        raise FileNotFoundError(f"`data` must be a folder or one of {', '.join(NAMES)}, got {name!r}. Check the path.")
     train = FolderImages(folder / "train", image_size)
     test = FolderImages(folder / "val", image_size, train.classes)
     return _split(name, train, test, held_out, num_images, {"num_classes": len(train.classes), **about})

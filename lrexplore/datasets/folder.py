@@ -60,7 +60,5 @@ class FolderImages:
                 corrupt.append(path)  # Pillow raises any of these for broken files
             else:
                 labels.append(label)
-        stacked = (
-            torch.stack(images) if images else torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
-        )
+        stacked = torch.stack(images) if images else torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
         return Batch(stacked, torch.tensor(labels, dtype=torch.long), corrupt)

@@ -51,9 +51,7 @@ class Shards:
 class ShardStream(IterableDataset):
     """What a DataLoader with any number of workers reads; each worker takes its share of the shards."""
 
-    def __init__(
-        self, shards: Shards, batch_size: int, seed: int | None, process_index: int, num_processes: int
-    ):
+    def __init__(self, shards: Shards, batch_size: int, seed: int | None, process_index: int, num_processes: int):
         self.shards, self.batch_size, self.seed = shards, batch_size, seed
         self.process_index, self.num_processes = process_index, num_processes
 
@@ -120,8 +118,7 @@ def _webdataset():
         import webdataset
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "`shards` need webdataset, got an environment without it."
-            " Install the extra: pip install -e '.[webdataset]'"
+            "`shards` need webdataset, got an environment without it. Install the extra: pip install -e '.[webdataset]'"
         ) from error
     return webdataset
 
@@ -130,9 +127,7 @@ def _samples(addresses: list[str]) -> Iterator[dict]:
     if not addresses:
         return iter(())
     webdataset = _webdataset()
-    return iter(
-        webdataset.DataPipeline(webdataset.SimpleShardList(addresses), webdataset.tarfile_to_samples())
-    )
+    return iter(webdataset.DataPipeline(webdataset.SimpleShardList(addresses), webdataset.tarfile_to_samples()))
 
 
 def _endless(addresses: list[str], seed: int) -> Iterator[dict]:

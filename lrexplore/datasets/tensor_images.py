@@ -42,6 +42,4 @@ def cut_and_mirror(images: Tensor, padding: int, generator: torch.Generator) -> 
     rows, columns = rows + torch.arange(h), columns + torch.arange(w)
     columns = torch.where(mirrored, columns.flip(1), columns)
     padded = F.pad(images, (padding,) * 4)
-    return padded[torch.arange(b)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
-    )
+    return padded[torch.arange(b)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -25,9 +25,7 @@ def gaussian_mean(activation: Activation, scale: Tensor, shift: Tensor) -> Tenso
     total = left_slope * shift + offset
     for position, jump in activation.kinks:
         distance = (shift - position) / scale
-        total = total + jump * (
-            (shift - position) * torch.special.ndtr(distance) + scale * _density(distance)
-        )
+        total = total + jump * ((shift - position) * torch.special.ndtr(distance) + scale * _density(distance))
     return total
 
 
@@ -47,9 +45,7 @@ def _left_line(activation: Activation) -> tuple[float, float]:
     return high - low, high - (high - low) * far
 
 
-def correlation(
-    activation: Activation, rho: Tensor, a: Tensor, b: Tensor, shift: Tensor
-) -> tuple[Tensor, Tensor]:
+def correlation(activation: Activation, rho: Tensor, a: Tensor, b: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """E s(a z + shift) s(b z' + shift) and its derivative in rho; float64, broadcast, 0 <= rho <= 1, a, b > 0."""
     value_0 = gaussian_mean(activation, a, shift) * gaussian_mean(activation, b, shift)
     slope_0 = a * b * gaussian_slope(activation, a, shift) * gaussian_slope(activation, b, shift)

@@ -41,9 +41,7 @@ class Explorer:
     `explorer.state.tab = "Network"` opens a tab as a click on it does.
     """
 
-    def __init__(
-        self, model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None
-    ):
+    def __init__(self, model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None):
         if device is not None and isinstance(model, nn.Module):
             raise ValueError(
                 f"`device` must be None for your own module, got {device!r}. Move it with `model.to(device)` first."
@@ -246,9 +244,7 @@ class Explorer:
         self.panel.error = error_text(error)
 
 
-def explore(
-    model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None
-) -> Explorer:
+def explore(model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None) -> Explorer:
     """The explorer of a network: leave it last in a notebook cell to see it.
 
     `model` is a torchvision name, a checkpoint path or an nn.Module, `weights` as `lr.load_model` takes them.

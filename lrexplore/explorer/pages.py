@@ -88,4 +88,3 @@ class Tabs:
             self._on_error(error)
         else:
             self.widget.selected_index = self.widget.titles.index(title)
-

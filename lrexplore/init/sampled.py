@@ -38,6 +38,7 @@ def sampled(
     if generator is None:
         generator = torch.Generator(device).manual_seed(0)
     start = (spectral if warm_start else independent)(problem, rank, generator=generator)
+
     def draw(count: int) -> Tensor:
         shape = (count, problem.rows, matrix.shape[1])
         return torch.randn(shape, generator=generator, device=device, dtype=dtype)

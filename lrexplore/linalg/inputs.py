@@ -63,9 +63,7 @@ class LayerInputs:
     def to(self, *, device) -> "LayerInputs":
         """The same numbers on another device."""
         moved = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(
-            self, **{name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)}
-        )
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)})
 
     def check_shape(self, weight_shape) -> None:
         """Raises ValueError unless a weight of this shape takes these inputs."""

@@ -83,9 +83,7 @@ def dematricize(matrix: Tensor, weight_shape, scheme: str = "channel") -> Tensor
     if len(weight_shape) == 2:
         return matrix
     return (
-        dematricize_channel(matrix, weight_shape)
-        if scheme == "channel"
-        else dematricize_spatial(matrix, weight_shape)
+        dematricize_channel(matrix, weight_shape) if scheme == "channel" else dematricize_spatial(matrix, weight_shape)
     )
 
 
@@ -96,9 +94,7 @@ def scheme_of(weight_shape, factors: Factors) -> str:
     Raises ValueError when neither fits.
     """
     if not isinstance(factors, Factors):
-        raise TypeError(
-            f"`factors` must be Factors, got a {type(factors).__name__}. Pass `lr.Factors(left, right)`."
-        )
+        raise TypeError(f"`factors` must be Factors, got a {type(factors).__name__}. Pass `lr.Factors(left, right)`.")
     for scheme in SCHEMES:
         if factors.shape == matrix_shape(weight_shape, scheme):
             return scheme

@@ -111,9 +111,7 @@ def check_finite(weight: Tensor) -> Tensor:
     if not weight.dtype.is_floating_point:
         raise ValueError(f"`weight` must be floating point, got {weight.dtype}. Convert it with `.float()`.")
     if weight.numel() == 0:
-        raise ValueError(
-            f"`weight` must have entries, got shape {tuple(weight.shape)}. Pass a non-empty weight."
-        )
+        raise ValueError(f"`weight` must have entries, got shape {tuple(weight.shape)}. Pass a non-empty weight.")
     bad = int((~torch.isfinite(weight)).sum())
     if bad:
         raise ValueError(

@@ -48,8 +48,7 @@ def build(name: str, num_classes: int = 1000) -> nn.Module:
     if name == LITE0:
         if importlib.util.find_spec("timm") is None:
             raise ModuleNotFoundError(
-                f"`{LITE0}` needs timm, which is not installed."
-                " Install the extra: pip install -e '.[pretrained]'"
+                f"`{LITE0}` needs timm, which is not installed. Install the extra: pip install -e '.[pretrained]'"
             )
         import timm
 

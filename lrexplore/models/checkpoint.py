@@ -76,9 +76,7 @@ def _read_torch(path: Path) -> object:
                 " nothing in it was run. Save `model.state_dict()` instead of the model, or use safetensors."
             ) from error
         raise _unreadable(path, error) from error
-    except (
-        Exception
-    ) as error:  # random bytes make torch.load raise anything: KeyError, EOFError, RuntimeError
+    except Exception as error:  # random bytes make torch.load raise anything: KeyError, EOFError, RuntimeError
         raise _unreadable(path, error) from error
 
 
@@ -163,9 +161,7 @@ def compare(state: Mapping[str, Tensor], name: str) -> Match:
         if key not in shapes:
             differences.append(f"`{key}` is missing")
         elif shapes[key] != wanted:
-            differences.append(
-                f"`{key}` is {shapes[key]}, not {tuple('classes' if a is None else a for a in shape)}"
-            )
+            differences.append(f"`{key}` is {shapes[key]}, not {tuple('classes' if a is None else a for a in shape)}")
     num_matching = len(expected) - len(differences)
     differences += [f"`{key}` is not part of it" for key in shapes if key not in expected]
     return Match(name, tuple(differences), num_matching, num_classes)

@@ -25,9 +25,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(c_out)
         self.shortcut = nn.Identity()
         if (stride, c_in) != (1, c_out):
-            self.shortcut = (
-                _projection(c_in, c_out, stride) if projection else Subsample(c_out - c_in, stride)
-            )
+            self.shortcut = _projection(c_in, c_out, stride) if projection else Subsample(c_out - c_in, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
@@ -80,9 +78,7 @@ def cifar_resnet(name: str, num_classes: int = 10) -> CifarResNet:
     if name == "resnet32x2":
         return CifarResNet(5, (64, 128, 256), num_classes, projection=True)
     if name not in CIFAR_RESNETS:
-        raise ValueError(
-            f"`name` must be one of {', '.join(CIFAR_RESNETS)}, got {name!r}. Choose one of them."
-        )
+        raise ValueError(f"`name` must be one of {', '.join(CIFAR_RESNETS)}, got {name!r}. Choose one of them.")
     depth = int(name.removeprefix("resnet"))
     return CifarResNet((depth - 2) // 6, (16, 32, 64), num_classes, projection=False)
 

@@ -15,9 +15,7 @@ def _looks_like_path(text: str) -> bool:
     return Path(text).suffix in SUFFIXES or "/" in text or "\\" in text or Path(text).expanduser().exists()
 
 
-def load_model(
-    name_or_path: str | Path | nn.Module, weights: str | Path | WeightsEnum | None = None
-) -> nn.Module:
+def load_model(name_or_path: str | Path | nn.Module, weights: str | Path | WeightsEnum | None = None) -> nn.Module:
     """A model with finite weights, on the CPU and in eval mode; an nn.Module comes back itself, unchanged.
 
     `name_or_path` is one of `lrexplore.models.names()`, one of lrexplore's own networks that `lr.train` trains
@@ -33,8 +31,7 @@ def load_model(
     if isinstance(name_or_path, nn.Module):
         if weights is not None:
             raise ValueError(
-                f"`weights` must be None for an nn.Module, got {str(weights)!r}."
-                " Load them into the module first."
+                f"`weights` must be None for an nn.Module, got {str(weights)!r}. Load them into the module first."
             )
         check_values(
             (*name_or_path.named_parameters(), *name_or_path.named_buffers()),

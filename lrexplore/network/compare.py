@@ -140,10 +140,7 @@ class _Agreement:
 
     def rows(self) -> dict[str, list]:
         names = ("top-1 agreement", "top-5 agreement", "KL divergence", "cosine of logits")
-        rows = {
-            name: [None, None, float(value) / self._count]
-            for name, value in zip(names, self._sums, strict=False)
-        }
+        rows = {name: [None, None, float(value) / self._count] for name, value in zip(names, self._sums, strict=False)}
         if self._labelled:
             shares = (self._sums[4:] / self._labelled).tolist()
             rows["top-1 accuracy"] = [*shares, shares[1] - shares[0]]

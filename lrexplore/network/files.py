@@ -50,8 +50,12 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
         "num_classes": match.num_classes if known else None,
         "class": type(model).__name__,
         "layers": {
-            name: {"rank": module.rank, "scheme": getattr(module, "scheme", "channel"), "bias": module.bias is not None,
-                   "bias_added": getattr(module, "bias_added", False)}
+            name: {
+                "rank": module.rank,
+                "scheme": getattr(module, "scheme", "channel"),
+                "bias": module.bias is not None,
+                "bias_added": getattr(module, "bias_added", False),
+            }
             for name, module in factorized.items()
         },
         "plan": None if plan is None else plan.to_json(),

@@ -119,9 +119,7 @@ def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_rea
         if isinstance(target, MIXING):
             return answer()
         if isinstance(target, nn.Module) and is_batch_norm(target):
-            if batch_norm or len(
-                target.running_mean if target.weight is None else target.weight
-            ) != layer_width(layer):
+            if batch_norm or len(target.running_mean if target.weight is None else target.weight) != layer_width(layer):
                 return answer(text="batch norm")
             batch_norm = f"{prefix}.{node.target}".lstrip(".")
             fused = getattr(target, "act", None)

@@ -72,9 +72,7 @@ def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, sche
                 )
     for value in [scheme] if isinstance(scheme, str) else scheme.values():
         if value not in SCHEMES:
-            raise ValueError(
-                f"`scheme` must be one of {', '.join(SCHEMES)}, got {value!r}. Choose one of them."
-            )
+            raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, got {value!r}. Choose one of them.")
     if rank_scale is not None:
         rank_from_scale((1, 1), rank_scale)
     for name, rank in (ranks or {}).items():
@@ -89,8 +87,7 @@ def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, sche
 def _check_rank_of(layer: Layer, rank, scheme: str) -> None:
     if layer.skip_reason:
         raise ValueError(
-            f"`ranks` must name layers that can be factorized, got {layer.name!r}: {layer.skip_reason}. "
-            "Leave it out."
+            f"`ranks` must name layers that can be factorized, got {layer.name!r}: {layer.skip_reason}. Leave it out."
         )
     try:
         check_rank(rank, layer.matrix_shape(scheme))

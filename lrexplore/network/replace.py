@@ -105,9 +105,7 @@ def factorize(
         if shift is not None:
             factorized.get_submodule(layer.follows.batch_norm).running_mean.sub_(shift)
     earlier = [record for record in getattr(model, "factorization", ()) if record.name not in choices]
-    records = [
-        _record(layer, choices[layer.name], schemes[layer.name], notes.get(layer.name, "")) for layer in layers
-    ]
+    records = [_record(layer, choices[layer.name], schemes[layer.name], notes.get(layer.name, "")) for layer in layers]
     factorized.factorization = (*earlier, *records)
     return factorized
 

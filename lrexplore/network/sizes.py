@@ -23,9 +23,7 @@ class Call(NamedTuple):
     output_size: tuple[int, int]
 
 
-def measure(
-    meta_model: nn.Module, names, example_input=None
-) -> tuple[dict[str, tuple[Call, ...]] | None, str]:
+def measure(meta_model: nn.Module, names, example_input=None) -> tuple[dict[str, tuple[Call, ...]] | None, str]:
     """The calls of each named layer in one forward pass on meta tensors, and the input they were measured on.
 
     `example_input` is a batched tensor, or the forward's arguments, whose first axis is the batch: a tuple, or a dict
@@ -82,9 +80,7 @@ def _calls(model: nn.Module, names, args) -> dict[str, tuple[Call, ...]]:
             calls[name].append(Call((positions, 1), (positions, 1)))
 
     hooks = [
-        model.get_submodule(name).register_forward_hook(
-            lambda *seen, name=name: record(name, *seen), with_kwargs=True
-        )
+        model.get_submodule(name).register_forward_hook(lambda *seen, name=name: record(name, *seen), with_kwargs=True)
         for name in names
     ]
     try:

@@ -17,9 +17,7 @@ def skeleton(model: nn.Module, *, to_fill: bool = False) -> nn.Module:
     tensors = chain(model.parameters(), model.buffers())
     for tensor in model.state_dict(keep_vars=True).values() if to_fill else tensors:
         data = tensor.detach().to("meta")
-        memo[id(tensor)] = (
-            nn.Parameter(data, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
-        )
+        memo[id(tensor)] = nn.Parameter(data, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
     return deepcopy(model, memo).eval()
 
 

@@ -166,11 +166,8 @@ def _check_options(in_channels, out_channels, groups, padding, padding_mode) -> 
             f"got {groups}. Choose a common divisor."
         )
     if isinstance(padding, str) and padding not in ("same", "valid"):
-        raise ValueError(
-            f"`padding` must be 'same', 'valid' or numbers, got {padding!r}. Choose one of them."
-        )
+        raise ValueError(f"`padding` must be 'same', 'valid' or numbers, got {padding!r}. Choose one of them.")
     if padding_mode not in PADDING_MODES:
         raise ValueError(
-            f"`padding_mode` must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}. "
-            "Choose one of them."
+            f"`padding_mode` must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}. Choose one of them."
         )

@@ -20,9 +20,7 @@ class FactorizedLinear(nn.Module):
 
     execution = "factors"
 
-    def __init__(
-        self, in_features: int, out_features: int, rank: int, bias: bool = True, device=None, dtype=None
-    ):
+    def __init__(self, in_features: int, out_features: int, rank: int, bias: bool = True, device=None, dtype=None):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.rank = check_rank(rank, (out_features, in_features))
@@ -73,8 +71,7 @@ class FactorizedLinear(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, rank={self.rank}, "
-            f"bias={self.bias is not None}"
-            + (f", execution={self.execution!r}" if self.execution != "factors" else "")
+            f"bias={self.bias is not None}" + (f", execution={self.execution!r}" if self.execution != "factors" else "")
         )
 
 
@@ -106,7 +103,5 @@ def adopt_weight(layer: nn.Module, factorized: nn.Module, weight: Tensor) -> nn.
     trainable = factorized.left.requires_grad or factorized.right.requires_grad
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=trainable)
     if factorized.bias is not None:
-        layer.bias = nn.Parameter(
-            factorized.bias.detach().clone(), requires_grad=factorized.bias.requires_grad
-        )
+        layer.bias = nn.Parameter(factorized.bias.detach().clone(), requires_grad=factorized.bias.requires_grad)
     return layer.train(factorized.training)

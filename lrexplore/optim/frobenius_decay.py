@@ -41,9 +41,7 @@ def add_frobenius_decay(modules: Iterable[nn.Module], strength: float) -> None:
     weight decay does. Factors that are frozen or have no gradient are left alone, as weight decay leaves them.
     """
     for module in modules:
-        if not any(
-            factor.requires_grad and factor.grad is not None for factor in (module.left, module.right)
-        ):
+        if not any(factor.requires_grad and factor.grad is not None for factor in (module.left, module.right)):
             continue
         left, right = map(upcast, factor_stacks(module))
         left_gram, right_gram = left.mT @ left, right @ right.mT

@@ -126,19 +126,15 @@ class RankPlan:
             if values.pop("format") != _FORMAT:
                 raise KeyError("format")
             layers = [
-                LayerPlan(**{**layer, "weight_shape": tuple(layer["weight_shape"])})
-                for layer in values.pop("layers")
+                LayerPlan(**{**layer, "weight_shape": tuple(layer["weight_shape"])}) for layer in values.pop("layers")
             ]
-            pairs = {
-                name: values[name] and tuple(values[name]) for name in ("parameters", "flops", "latency_ms")
-            }
+            pairs = {name: values[name] and tuple(values[name]) for name in ("parameters", "flops", "latency_ms")}
             if "weights" not in values:  # written before plans recorded it
                 values["weights"] = "plain" if all(layer.weight == 1 for layer in layers) else "given"
             return cls(layers=tuple(layers), **{**values, **pairs})
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"`plan` must be json written by `RankPlan.save`, got something else ({error}). "
-                "Save the plan again."
+                f"`plan` must be json written by `RankPlan.save`, got something else ({error}). Save the plan again."
             ) from None
 
     def save(self, path: str | Path) -> None:

@@ -33,21 +33,15 @@ def parser(program: str) -> argparse.ArgumentParser:
         program, description="Train a network, low-rank or not, and record how it goes.", allow_abbrev=False
     )
     made.add_argument("model", help="a network's name, such as resnet20 (for 28 to 32 pixels) or resnet50")
-    made.add_argument(
-        "--recipe", choices=list(RECIPES), help="defaults of published work; any option wins over it"
-    )
+    made.add_argument("--recipe", choices=list(RECIPES), help="defaults of published work; any option wins over it")
     for name, kind in kinds().items():
         if name in ("model", "recipe"):
             continue
         option = f"--{name.replace('_', '-')}"
         if kind is bool:
-            made.add_argument(
-                option, action=argparse.BooleanOptionalAction, default=None, help=_HELP.get(name)
-            )
+            made.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=_HELP.get(name))
         elif name == "milestones":
-            made.add_argument(
-                option, type=float, nargs="+", help="fractions of the run at which the rate drops"
-            )
+            made.add_argument(option, type=float, nargs="+", help="fractions of the run at which the rate drops")
         else:
             made.add_argument(option, type=kind, choices=CHOICES.get(name), help=_HELP.get(name))
     return made

@@ -99,13 +99,9 @@ class Config:
     def __post_init__(self):
         for field, allowed in CHOICES.items():
             if getattr(self, field) not in allowed:
-                _refuse(
-                    field, f"one of {', '.join(allowed)}", repr(getattr(self, field)), "Choose one of them"
-                )
+                _refuse(field, f"one of {', '.join(allowed)}", repr(getattr(self, field)), "Choose one of them")
         if sum(value is not None for value in (self.rank_scale, self.rank_ratio, self.plan)) > 1:
-            _refuse(
-                "rank_scale", "the only one of `rank_scale`, `rank_ratio` and `plan`", "several", "Give one"
-            )
+            _refuse("rank_scale", "the only one of `rank_scale`, `rank_ratio` and `plan`", "several", "Give one")
         if (self.epochs is None) == (self.steps is None):
             _refuse("epochs", "given, or `steps`", "both or neither", "Give one of them")
         for field, low, high in (

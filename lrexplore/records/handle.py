@@ -48,9 +48,7 @@ class Run:
             status, silent_s = read_json(path), time.time() - path.stat().st_mtime
         except FileNotFoundError:
             status, silent_s = {}, 0.0
-        if (
-            process and status.get("pid") != process.pid
-        ):  # it has not said a word: this is an earlier one's status
+        if process and status.get("pid") != process.pid:  # it has not said a word: this is an earlier one's status
             if code is None:
                 return {"state": "starting"}
             if code == 0:

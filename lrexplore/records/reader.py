@@ -101,9 +101,7 @@ class _Stream:
             if name in self.others or isinstance(value, str | list | dict | bool):
                 self._column(self.others, name, None).append(value)
             else:
-                self._column(self.numbers, name, float("nan")).append(
-                    float("nan") if value is None else value
-                )
+                self._column(self.numbers, name, float("nan")).append(float("nan") if value is None else value)
         self.length += 1
         for columns, missing in ((self.numbers, float("nan")), (self.others, None)):
             for values in columns.values():

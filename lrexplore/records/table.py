@@ -35,9 +35,7 @@ def runs(path: str | Path = "runs"):
             check_version(described, folder)
             status = Run(folder).status
         except (ValueError, KeyError) as error:
-            rows.append(
-                {"run": folder.name, "state": "unreadable", "message": str(error), "folder": str(folder)}
-            )
+            rows.append({"run": folder.name, "state": "unreadable", "message": str(error), "folder": str(folder)})
             continue
         state = {"run": folder.name, "state": status.pop("state")}
         known = {**described.get("config", {}), **status, **described.get("environment", {})}
@@ -77,9 +75,7 @@ def table_of(folder: Path, stream: str):
     import pandas as pd
 
     parquet, lines = folder / f"{stream}.parquet", folder / f"{stream}.jsonl"
-    fresh = parquet.exists() and (
-        not lines.exists() or lines.stat().st_mtime_ns <= parquet.stat().st_mtime_ns
-    )
+    fresh = parquet.exists() and (not lines.exists() or lines.stat().st_mtime_ns <= parquet.stat().st_mtime_ns)
     if fresh:
         return pd.read_parquet(parquet)
     reader = Reader(folder)

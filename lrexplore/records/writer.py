@@ -73,9 +73,7 @@ class Writer:
         """Replaces the status: `running`, `done`, `stopped` or `failed`, and what else there is to say."""
         self._status = {**self._status, **{key: finite(value) for key, value in more.items()}}
         process = {"pid": os.getpid(), "host": socket.gethostname()}
-        write_json(
-            self.folder / "status.json", {"state": state, **process, "time": time.time(), **self._status}
-        )
+        write_json(self.folder / "status.json", {"state": state, **process, "time": time.time(), **self._status})
 
     def finish(self) -> None:
         """Writes every stream as a Parquet file beside its lines."""

@@ -46,9 +46,7 @@ def parameter_ratio(model: nn.Module, layers: list[Layer], scale: float, scheme:
     return (total - saved) / total
 
 
-def find_scale(
-    model: nn.Module, layers: list[Layer], target: float, scheme: str, rule: str
-) -> tuple[float, float]:
+def find_scale(model: nn.Module, layers: list[Layer], target: float, scheme: str, rule: str) -> tuple[float, float]:
     """The rank scale whose parameter ratio comes closest to `target` on the way of a bisection, and that ratio.
 
     Integer ranks make the ratio a staircase; of equally close scales it is the one met first.

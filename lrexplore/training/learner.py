@@ -50,9 +50,7 @@ class Learner:
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.precision == "16")
         self._forward = model
         if processes.count > 1:
-            self._forward = DistributedDataParallel(
-                model, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
+            self._forward = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
         if config.compile:
             self._forward = torch.compile(self._forward)
 
@@ -72,9 +70,7 @@ class Learner:
                 if self.processes.count > 1 and k + 1 < len(batches):
                     stack.enter_context(self._forward.no_sync())
                 logits, labels = self._logits(self._forward, batch, step, k)
-                losses = F.cross_entropy(
-                    logits, labels, reduction="sum", label_smoothing=self.config.label_smoothing
-                )
+                losses = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.config.label_smoothing)
                 self.scaler.scale(losses * (self.processes.count / self.config.batch_size)).backward()
             totals[:4] += _counts(losses.detach(), logits.detach(), labels)
             totals[4] += len(batch.corrupt)
@@ -144,9 +140,7 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
 
-    def _logits(
-        self, model: nn.Module, batch: Batch, step: int | None = None, k: int = 0
-    ) -> tuple[Tensor, Tensor]:
+    def _logits(self, model: nn.Module, batch: Batch, step: int | None = None, k: int = 0) -> tuple[Tensor, Tensor]:
         device = self.processes.device
         if step is not None:
             torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))

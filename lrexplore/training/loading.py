@@ -47,9 +47,7 @@ class Plan:
         return step // self.steps_per_epoch + 1
 
 
-def training_batches(
-    config: Config, data: Data, plan: Plan, processes: Processes, start: int
-) -> Iterator[list[Batch]]:
+def training_batches(config: Config, data: Data, plan: Plan, processes: Processes, start: int) -> Iterator[list[Batch]]:
     """The micro-batches of this process for every step from `start` on.
 
     Micro-batch k of process p is number k * num_processes + p of the step's images, whatever the number of
@@ -75,9 +73,7 @@ def evaluation_batches(images, config: Config, batch_size: int, processes: Proce
     return iter(_loader(images, config, requests, processes))
 
 
-def _requests(
-    config: Config, num_images: int, plan: Plan, processes: Processes, start: int
-) -> Iterator[Request]:
+def _requests(config: Config, num_images: int, plan: Plan, processes: Processes, start: int) -> Iterator[Request]:
     order: list[int] = []
     size = plan.micro_batch_size
     for step in range(start, plan.num_steps):
@@ -102,9 +98,7 @@ def _stream_loader(stream, config: Config) -> DataLoader:
     return DataLoader(stream, batch_size=None, num_workers=config.workers, collate_fn=_as_it_is)
 
 
-def _from_shards(
-    config: Config, shards: Shards, plan: Plan, processes: Processes, start: int
-) -> Iterator[Batch]:
+def _from_shards(config: Config, shards: Shards, plan: Plan, processes: Processes, start: int) -> Iterator[Batch]:
     share = {"process_index": processes.index, "num_processes": processes.count}
     for epoch in itertools.count(plan.epoch(start)):
         stream = shards.stream(plan.micro_batch_size, seed=mix(config.seed, epoch), **share)

@@ -50,9 +50,7 @@ def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) 
 def match_norm(model: nn.Module, reference: nn.Module) -> None:
     """Multiplies all factors by one number, so that the products together have the reference's norm."""
     squares = [
-        sum(
-            float(frobenius_penalty(module)) for module in network.modules() if isinstance(module, FACTORIZED)
-        )
+        sum(float(frobenius_penalty(module)) for module in network.modules() if isinstance(module, FACTORIZED))
         for network in (model, reference)
     ]
     scale = math.sqrt(squares[1] / squares[0])

@@ -22,14 +22,8 @@ def first_non_finite(model: nn.Module, images: Tensor) -> str:
         def hook(module, inputs, output):
             if found or not isinstance(output, Tensor) or torch.isfinite(output).all():
                 return
-            broken = [
-                key
-                for key, value in module.named_parameters(recurse=False)
-                if not torch.isfinite(value).all()
-            ]
-            found.append(
-                f"in the weights of layer `{name}`" if broken else f"in the output of layer `{name}`"
-            )
+            broken = [key for key, value in module.named_parameters(recurse=False) if not torch.isfinite(value).all()]
+            found.append(f"in the weights of layer `{name}`" if broken else f"in the output of layer `{name}`")
 
         return hook
 

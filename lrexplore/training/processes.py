@@ -68,9 +68,7 @@ def join(device: str = "auto") -> Iterator[Processes]:
         )
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     count, index = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    place = (
-        torch.device(kind, int(os.environ.get("LOCAL_RANK", "0"))) if kind == "cuda" else torch.device("cpu")
-    )
+    place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0"))) if kind == "cuda" else torch.device("cpu")
     if kind == "cuda":
         torch.cuda.set_device(place)
     if count == 1:

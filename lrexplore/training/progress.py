@@ -27,9 +27,7 @@ class Progress:
     def advance(self, metrics: dict) -> None:
         """One step further."""
         if not self._bar.disable:
-            self._bar.set_postfix_str(
-                f"loss {metrics['loss']:.3f}, top-1 {metrics['top1']:.1f} %", refresh=False
-            )
+            self._bar.set_postfix_str(f"loss {metrics['loss']:.3f}, top-1 {metrics['top1']:.1f} %", refresh=False)
             self._bar.update(self._batch_size)
 
     def say(self, row: dict) -> None:

@@ -174,9 +174,7 @@ class Training:
 
     def _evaluate(self, images) -> dict | None:
         size = max(self.plan.micro_batch_size, 64)  # without gradients it takes far less memory
-        return self.learner.evaluate(
-            evaluation_batches(images, self.config, size, self.processes), self.should_stop
-        )
+        return self.learner.evaluate(evaluation_batches(images, self.config, size, self.processes), self.should_stop)
 
     def _finish(self) -> str:
         """Reads the test images, once."""

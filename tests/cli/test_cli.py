@@ -31,9 +31,7 @@ def test_the_version_is_printed():
     assert _run("--version").stdout.strip() == f"lrexplore {__version__}"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["lab", "--help"], ["doctor", "--help"], ["bench", "--help"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["lab", "--help"], ["doctor", "--help"], ["bench", "--help"]])
 def test_help_names_the_command_and_ends_well(arguments, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(arguments)

@@ -48,9 +48,7 @@ def test_no_padding_leaves_the_image_or_its_mirror_image():
 
 
 def test_normalized_images_have_three_channels_mean_zero_and_variance_one():
-    images = torch.randint(
-        256, (50, 1, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
-    )
+    images = torch.randint(256, (50, 1, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     pixels = images.float() / 255
     found = normalize(images, (float(pixels.mean()),), (float(pixels.std()),))
     assert found.shape == (50, 3, 16, 16)

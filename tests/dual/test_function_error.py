@@ -33,9 +33,7 @@ def test_function_error_is_what_sampled_inputs_show(name, scheme, with_batch_nor
     batch_norm = _batch_norm(5, generator) if with_batch_norm else None
     what = {"activation": name, "batch_norm": batch_norm}
     exact = function_error(kernel, factors, **what)
-    seen, standard_error = sampled_function_error(
-        kernel, factors, num_samples=20_000, generator=generator, **what
-    )
+    seen, standard_error = sampled_function_error(kernel, factors, num_samples=20_000, generator=generator, **what)
     assert abs(exact - seen) < 5 * standard_error
     assert standard_error < 0.05 * exact
 

@@ -19,9 +19,7 @@ def test_the_angle_integral_equals_quadrature_and_its_slope_is_its_derivative(na
         value, slope = correlation(ACTIVATIONS[name], _at(rho), _at(a), _at(b), _at(shift))
         assert float(value) == pytest.approx(pair_expectation(name, rho, a, b, shift), abs=1e-7)
         step = 1e-5
-        low, high = (
-            correlation(ACTIVATIONS[name], _at(rho + s), _at(a), _at(b), _at(shift))[0] for s in (-step, step)
-        )
+        low, high = (correlation(ACTIVATIONS[name], _at(rho + s), _at(a), _at(b), _at(shift))[0] for s in (-step, step))
         assert float(slope) == pytest.approx(float((high - low) / (2 * step)), abs=1e-6)
 
 

@@ -93,6 +93,7 @@ def test_the_best_norm_loses_as_little_as_a_one_dimensional_search(name, norm):
     response = _response(name, [norm])
     energy = pair_expectation(name, 1.0, norm, norm)
     for rho in (0.05, 0.3, 0.8, 0.99):
+
         def objective(other, rho=rho):
             return pair_expectation(name, 1.0, other, other) - 2 * pair_expectation(name, rho, norm, other)
 

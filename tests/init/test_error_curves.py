@@ -21,9 +21,7 @@ def _assert_curve_is_rank_by_rank(weight, ranks, initializer, tolerance=1e-9, sc
         assert row.function_error == pytest.approx(
             function_error(weight, factors, **what), rel=tolerance, abs=tolerance
         )
-        assert row.frobenius_error == pytest.approx(
-            frobenius_error(weight, factors), rel=tolerance, abs=tolerance
-        )
+        assert row.frobenius_error == pytest.approx(frobenius_error(weight, factors), rel=tolerance, abs=tolerance)
 
 
 @pytest.mark.parametrize("with_batch_norm", [False, True])

@@ -50,11 +50,7 @@ def test_no_step_of_the_power_iteration_increases_the_error(activation, scheme, 
     problem = Problem.of(kernel, scheme, activation, batch_norm)
     for rank in (1, 5):
         errors = [
-            float(
-                single_errors(
-                    problem, function(problem, rank, max_steps=steps, tolerance=0.0), rank
-                ).function_error
-            )
+            float(single_errors(problem, function(problem, rank, max_steps=steps, tolerance=0.0), rank).function_error)
             for steps in range(9)
         ]
         for before, after in zip(errors, errors[1:], strict=False):

@@ -16,9 +16,7 @@ FAST = [name for name in INITIALIZERS if name != "sampled"]
 BRIEF = {"num_inputs": 20, "batch_size": 8, "steps_per_epoch": 2, "num_epochs": 1}
 OPTIONS = {name: BRIEF if name == "sampled" else {} for name in INITIALIZERS}
 CASES = [
-    (name, dtype)
-    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-    for name in awkward(dtype)
+    (name, dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16) for name in awkward(dtype)
 ]
 
 

@@ -62,9 +62,7 @@ def test_for_relu_the_projection_is_never_shrunk_and_for_the_identity_left_alone
 
 def test_after_batch_norm_neurons_keep_their_norms():
     matrix = _kernel(9, 6)
-    factors = initialize(
-        matrix, 2, initializer="rescaled", batch_norm=BatchNorm(torch.ones(9), torch.zeros(9))
-    )
+    factors = initialize(matrix, 2, initializer="rescaled", batch_norm=BatchNorm(torch.ones(9), torch.zeros(9)))
     torch.testing.assert_close(neuron_norms(factors.product()), neuron_norms(matrix))
 
 

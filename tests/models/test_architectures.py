@@ -16,9 +16,7 @@ def test_every_torchvision_classification_model_has_a_name():
 def test_a_signature_is_the_state_dict_of_the_built_model_up_to_the_number_of_classes(name):
     state = build(name, num_classes=3).state_dict()
     expected = {key: tuple(value.shape) for key, value in state.items() if "num_batches" not in key}
-    assert {
-        k: tuple(3 if size is None else size for size in shape) for k, shape in signature(name).items()
-    } == expected
+    assert {k: tuple(3 if size is None else size for size in shape) for k, shape in signature(name).items()} == expected
 
 
 def test_no_two_architectures_share_a_signature():
@@ -51,6 +49,4 @@ def test_random_initialization_follows_torchs_seed():
 
 
 def test_auxiliary_classifiers_are_left_out():
-    assert not any(
-        key.startswith(("aux", "AuxLogits")) for n in ("googlenet", "inception_v3") for key in signature(n)
-    )
+    assert not any(key.startswith(("aux", "AuxLogits")) for n in ("googlenet", "inception_v3") for key in signature(n))

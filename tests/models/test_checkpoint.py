@@ -77,9 +77,7 @@ def test_format_versions_that_safetensors_cannot_store_do_not_matter(tmp_path):
 
 def test_densenet_files_with_torchvisions_old_names_load(tmp_path):
     saved = densenet121(num_classes=2).state_dict()
-    old = {
-        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value for key, value in saved.items()
-    }
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value for key, value in saved.items()}
     assert old.keys() != saved.keys()
     torch.save(old, tmp_path / "w.pth")
     assert _same(load_checkpoint(tmp_path / "w.pth").state_dict(), saved)
@@ -99,9 +97,7 @@ def test_the_architecture_is_recognized_by_its_tensors(name):
 def test_an_unknown_architecture_is_answered_with_the_nearest_one(state, tmp_path):
     changed = {**state, "conv1.weight": torch.zeros(64, 1, 7, 7), "extra.weight": torch.zeros(2)}
     torch.save(changed, tmp_path / "w.pt")
-    with pytest.raises(
-        ValueError, match=r"nearest is `resnet18`.*`conv1.weight` is \(64, 1, 7, 7\).*`extra.weight`"
-    ):
+    with pytest.raises(ValueError, match=r"nearest is `resnet18`.*`conv1.weight` is \(64, 1, 7, 7\).*`extra.weight`"):
         load_checkpoint(tmp_path / "w.pt")
 
 
@@ -119,24 +115,18 @@ class _Touch:
         return os.system, (f"touch '{self.path}'",)
 
 
-@pytest.mark.parametrize(
-    "dump", [torch.save, lambda obj, path: path.write_bytes(pickle.dumps(obj, protocol=2))]
-)
+@pytest.mark.parametrize("dump", [torch.save, lambda obj, path: path.write_bytes(pickle.dumps(obj, protocol=2))])
 def test_code_in_a_pickle_is_refused_and_never_run(dump, tmp_path):
     touched = tmp_path / "touched"
     dump({"weight": torch.zeros(2), "bomb": _Touch(touched)}, tmp_path / "w.pt")
-    with pytest.raises(
-        ValueError, match=r"must hold tensors only, got a pickle that asks for `.*`; nothing in it"
-    ):
+    with pytest.raises(ValueError, match=r"must hold tensors only, got a pickle that asks for `.*`; nothing in it"):
         read_state_dict(tmp_path / "w.pt")
     assert not touched.exists()
 
 
 def test_a_pickled_module_is_refused_with_the_way_to_save_it(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "w.pt")
-    with pytest.raises(
-        ValueError, match=r"asks for `torch.nn.modules.linear.Linear`.*Save `model.state_dict\(\)`"
-    ):
+    with pytest.raises(ValueError, match=r"asks for `torch.nn.modules.linear.Linear`.*Save `model.state_dict\(\)`"):
         read_state_dict(tmp_path / "w.pt")
 
 
@@ -169,9 +159,7 @@ def test_a_pickle_that_is_no_state_dict_is_refused(content, tmp_path):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_tensor_that_is_not_finite_is_named(value, state, tmp_path):
     torch.save({**state, "fc.bias": torch.tensor([0.0, value, 0, 0, 0, 0, value])}, tmp_path / "w.pt")
-    with pytest.raises(
-        ValueError, match="`fc.bias` of `w.pt` must be finite, got 2 NaN or infinite of 7 values"
-    ):
+    with pytest.raises(ValueError, match="`fc.bias` of `w.pt` must be finite, got 2 NaN or infinite of 7 values"):
         load_checkpoint(tmp_path / "w.pt")
 
 

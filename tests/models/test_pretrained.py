@@ -50,9 +50,7 @@ def test_preprocessing_gives_the_size_the_weights_were_evaluated_at(name, size):
 
 def test_an_array_and_a_pil_image_are_preprocessed_alike():
     photograph = load_sample_image("flower.jpg")
-    assert torch.equal(
-        preprocess(LITE0, photograph), preprocess(LITE0, Image.fromarray(np.asarray(photograph)))
-    )
+    assert torch.equal(preprocess(LITE0, photograph), preprocess(LITE0, Image.fromarray(np.asarray(photograph))))
 
 
 def test_available_weights_can_be_asked_by_name():
@@ -67,9 +65,7 @@ def test_unknown_weights_are_answered_with_the_known_ones(weights):
 
 
 def test_weights_of_another_torchvision_model_are_refused():
-    with pytest.raises(
-        ValueError, match=f"`weights` of {LITE0} must be .*got 'ResNet18_Weights.IMAGENET1K_V1'"
-    ):
+    with pytest.raises(ValueError, match=f"`weights` of {LITE0} must be .*got 'ResNet18_Weights.IMAGENET1K_V1'"):
         load_model(LITE0, weights=ResNet18_Weights.DEFAULT)
 
 
@@ -95,9 +91,7 @@ def cached(monkeypatch, tmp_path):
     return path
 
 
-@pytest.mark.parametrize(
-    "weights", ["DEFAULT", "IMAGENET1K_V1", ResNet18_Weights.DEFAULT, "ResNet18_Weights.DEFAULT"]
-)
+@pytest.mark.parametrize("weights", ["DEFAULT", "IMAGENET1K_V1", ResNet18_Weights.DEFAULT, "ResNet18_Weights.DEFAULT"])
 def test_downloaded_weights_are_loaded_by_torchvision(weights, cached):
     saved = resnet18().state_dict()
     torch.save(saved, cached)
@@ -116,7 +110,5 @@ def test_published_weights_that_are_not_finite_are_named(cached):
     saved = resnet18().state_dict()
     saved["layer1.0.conv1.weight"][0, 0, 0, 0] = torch.nan
     torch.save(saved, cached)
-    with pytest.raises(
-        ValueError, match="`layer1.0.conv1.weight` of resnet18 with weights DEFAULT must be finite"
-    ):
+    with pytest.raises(ValueError, match="`layer1.0.conv1.weight` of resnet18 with weights DEFAULT must be finite"):
         load_model("resnet18", weights="DEFAULT")

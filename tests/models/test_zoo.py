@@ -16,9 +16,7 @@ def test_a_module_comes_back_itself_unchanged():
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "ResNet18", "efficientnet_b0", "efficientnet_lite0", "googlenet"]
-)
+@pytest.mark.parametrize("name", ["resnet18", "ResNet18", "efficientnet_b0", "efficientnet_lite0", "googlenet"])
 def test_a_name_gives_a_model_in_eval_mode_with_a_thousand_classes(name):
     model = load_model(name)
     assert not model.training
@@ -61,9 +59,7 @@ def test_weights_beside_what_already_has_weights_are_refused(model):
 def test_a_module_with_a_weight_that_is_not_finite_is_refused(value):
     module = nn.Linear(3, 2)
     module.weight.data[1, 1] = value
-    with pytest.raises(
-        ValueError, match="`weight` of the Linear must be finite, got 1 NaN or infinite of 6 values"
-    ):
+    with pytest.raises(ValueError, match="`weight` of the Linear must be finite, got 1 NaN or infinite of 6 values"):
         load_model(module)
 
 

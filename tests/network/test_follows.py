@@ -193,9 +193,7 @@ def test_what_cannot_be_traced_is_read_child_by_child_and_the_rest_assumed_with_
     assert (inner.activation, inner.assumed) == ("tanh", False)
     for found in (last, head):
         assert (found.activation, found.text, found.assumed) == ("relu", "ReLU (assumed)", True)
-        assert found.assumption.startswith(
-            "ReLU is assumed: the forward pass of `Net` could not be traced (TraceError"
-        )
+        assert found.assumption.startswith("ReLU is assumed: the forward pass of `Net` could not be traced (TraceError")
 
 
 def test_the_linear_layers_of_a_pytorch_transformer_layer_are_known():

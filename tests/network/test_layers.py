@@ -133,9 +133,7 @@ def test_what_cannot_be_factorized_says_why():
             "gray": nn.Conv2d(1, 16, 3),
         }
     )
-    assert reason(model, "depthwise").startswith(
-        "depthwise: each of its 8 groups has one input channel, so its"
-    )
+    assert reason(model, "depthwise").startswith("depthwise: each of its 8 groups has one input channel, so its")
     assert "matrix is only 1 x 9" in reason(model, "depthwise")
     assert "matrix is only 2 x 9" in reason(model, "doubled")
     assert reason(model, "tiny") == "too small: even rank 1 of its 1 x 8 matrix saves no parameters"
@@ -164,9 +162,7 @@ def test_a_layer_that_is_never_called_is_skipped():
 
 
 def test_the_batch_norm_of_a_layer_gives_its_scale_and_shift():
-    model = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5, affine=False)
-    )
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5, affine=False))
     nn.init.normal_(model[1].weight)
     first, second = find_layers(model)
     assert torch.equal(batch_norm_of(model, first).gamma, model[1].weight)

@@ -80,18 +80,14 @@ def test_every_layer_is_reported_with_its_parameters_and_its_reason():
         for column, network in (("parameters_before", model), ("parameters_after", factorized)):
             assert row[column] == sum(p.numel() for p in network.get_submodule(name).parameters())
     saved = (table["parameters_before"] - table["parameters_after"]).sum()
-    assert saved == sum(p.numel() for p in model.parameters()) - sum(
-        p.numel() for p in factorized.parameters()
-    )
+    assert saved == sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in factorized.parameters())
 
 
 def test_a_rank_scale_past_break_even_leaves_the_layer_and_an_explicit_rank_does_not():
     model = nn.Linear(10, 10)
     kept = factorize(model, rank_scale=0.5)
     assert type(kept) is nn.Linear
-    assert kept.factorization[0].reason == (
-        "rank 5 is past break-even: a 10 x 10 matrix saves parameters up to rank 4"
-    )
+    assert kept.factorization[0].reason == ("rank 5 is past break-even: a 10 x 10 matrix saves parameters up to rank 4")
     replaced = factorize(model, ranks={"": 5})
     assert isinstance(replaced, FactorizedLinear)
     assert replaced.factorization[0].reason == "costs more: rank 5 is past break-even, rank 4"

@@ -57,9 +57,7 @@ def test_full_rank_spectral_factors_reproduce_the_output(options, scheme):
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 def test_factorized_forward_is_the_collapsed_forward(options, bias, scheme):
     layer = make_layer(bias=bias, **options)
-    factorized = FactorizedConv2d(
-        6, 12, rank=1, scheme=scheme, bias=bias, **({"kernel_size": (3, 5)} | options)
-    )
+    factorized = FactorizedConv2d(6, 12, rank=1, scheme=scheme, bias=bias, **({"kernel_size": (3, 5)} | options))
     factorized = factorized.double()
     x = torch.randn(2, 6, 13, 11, dtype=torch.float64)
     collapsed = factorized.collapse()

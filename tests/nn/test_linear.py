@@ -29,9 +29,7 @@ def test_factorized_forward_is_the_product_forward(shape, bias):
 
 def test_full_rank_spectral_factors_reproduce_the_output():
     layer = nn.Linear(9, 6).double()
-    factorized = FactorizedLinear.from_layer(
-        layer, initialize(layer.weight.detach(), 6, initializer="spectral")
-    )
+    factorized = FactorizedLinear.from_layer(layer, initialize(layer.weight.detach(), 6, initializer="spectral"))
     x = torch.randn(4, 9, dtype=torch.float64)
     torch.testing.assert_close(factorized(x), layer(x))
 

@@ -203,9 +203,7 @@ def _train(kind, model, index=0, num_processes=1):
     optimizer = optimizer_of(kind, getattr(model, "module", model))
     for x, y in batches(20):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(
-            model(x.chunk(num_processes)[index]), y.chunk(num_processes)[index]
-        ).backward()
+        nn.functional.cross_entropy(model(x.chunk(num_processes)[index]), y.chunk(num_processes)[index]).backward()
         optimizer.step()
 
 

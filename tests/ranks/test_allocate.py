@@ -66,9 +66,7 @@ def test_with_a_multiple_every_rank_is_one_of_it_within_the_budget(model, method
 def test_the_factorized_network_has_the_parameters_of_its_plan(model, images):
     plan = allocate(model, parameter_ratio=0.4, loader=images, scheme="best")
     small = factorize(model, plan=plan, loader=images)
-    added = sum(
-        module.bias.numel() for module in small.modules() if getattr(module, "bias_added", False)
-    )
+    added = sum(module.bias.numel() for module in small.modules() if getattr(module, "bias_added", False))
     assert sum(p.numel() for p in small.parameters()) == plan.parameters[1] + added
     assert small.rank_plan is plan
     assert plan.inputs == "your inputs"

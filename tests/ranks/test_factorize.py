@@ -17,9 +17,7 @@ RANKS = {"0": 4, "3": 5, "7": 6}
 @pytest.mark.parametrize("initializer", REAL_INPUTS)
 def test_real_inputs_make_the_network_lose_less_than_spectral(model, images, initializer):
     held = [images[0] + 0.1 * torch.randn(images[0].shape, generator=torch.Generator().manual_seed(3))]
-    networks = [
-        factorize(model, ranks=RANKS, initializer=name, loader=images) for name in ("spectral", initializer)
-    ]
+    networks = [factorize(model, ranks=RANKS, initializer=name, loader=images) for name in ("spectral", initializer)]
     spectral, real = (
         float(compare(model, net, held, latency_rounds=0).loc["KL divergence", "compared"]) for net in networks
     )

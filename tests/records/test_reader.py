@@ -112,12 +112,8 @@ def test_columns_that_come_late_or_miss_a_row_are_nan_there(folder):
 
 def test_the_table_of_layers_has_one_row_a_measurement_and_layer(folder):
     with writer_of(folder) as writer:
-        writer.append(
-            "layers", {"step": 1, "lr": 0.1, "frobenius_norm": [1.0, 2.0], "nuclear_norm": [3.0, None]}
-        )
-        writer.append(
-            "layers", {"step": 2, "lr": 0.1, "frobenius_norm": [4.0, 5.0], "nuclear_norm": [6.0, 7.0]}
-        )
+        writer.append("layers", {"step": 1, "lr": 0.1, "frobenius_norm": [1.0, 2.0], "nuclear_norm": [3.0, None]})
+        writer.append("layers", {"step": 2, "lr": 0.1, "frobenius_norm": [4.0, 5.0], "nuclear_norm": [6.0, 7.0]})
     reader = Reader(folder)
     reader.poll()
     table = reader.table("layers")

@@ -94,9 +94,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_layer(tmp_path, capsys
             return x / 0 if self.calls > 3 else x
 
     def network(num_classes):
-        body = nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), Breaks(), nn.AdaptiveAvgPool2d(1)
-        )
+        body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), Breaks(), nn.AdaptiveAvgPool2d(1))
         return nn.Sequential(body, nn.Flatten(), nn.Linear(8, num_classes))
 
     monkeypatch.setitem(catalogue.OWN, "breaks", network)

@@ -37,9 +37,7 @@ def test_every_initializer_and_rank_starts_from_the_same_unfactorized_network():
 
 
 def test_the_matched_control_is_spectral_times_one_number_with_the_norm_of_function():
-    spectral, function, matched = (
-        built(initializer=name) for name in ("spectral", "function", "spectral-matched")
-    )
+    spectral, function, matched = (built(initializer=name) for name in ("spectral", "function", "spectral-matched"))
     assert total_norm(matched) == pytest.approx(total_norm(function), rel=1e-5)
     scale = total_norm(matched) / total_norm(spectral)
     for mine, theirs in zip(factorized(matched), factorized(spectral), strict=True):
@@ -81,9 +79,7 @@ def test_norms_from_factors_are_those_of_their_products(scheme):
         assert found["nuclear_norm"][number] == pytest.approx(float(values.sum()), rel=1e-5)
         assert found["factor_bound"][number] >= found["nuclear_norm"][number]
         assert found["effective_lr"][number] == pytest.approx(0.1 / float(values.norm()) ** 2, rel=1e-4)
-    torch.testing.assert_close(
-        product_norms(factorized(model)).tolist(), found["frobenius_norm"], rtol=1e-5, atol=0
-    )
+    torch.testing.assert_close(product_norms(factorized(model)).tolist(), found["frobenius_norm"], rtol=1e-5, atol=0)
 
 
 def test_balanced_factors_reach_the_bound_and_are_orthogonal():

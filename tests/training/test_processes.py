@@ -44,9 +44,7 @@ def two_processes(config):
 
 @pytest.mark.parametrize(("optimizer", "start"), [("sgd", torchrun), ("adamw", two_processes)])
 def test_two_processes_give_the_losses_and_weights_of_one_after_twenty_steps(tmp_path, optimizer, start):
-    one, two = (
-        tiny(tmp_path, name, steps=20, micro_batch_size=8, **CHOICES[optimizer]) for name in ("one", "two")
-    )
+    one, two = (tiny(tmp_path, name, steps=20, micro_batch_size=8, **CHOICES[optimizer]) for name in ("one", "two"))
     run(one), start(two)
     for mine, theirs in zip(numbers(one)["steps"], numbers(two)["steps"], strict=True):
         assert mine.keys() == theirs.keys()

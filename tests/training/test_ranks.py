@@ -65,9 +65,7 @@ def test_bisection_finds_the_published_scale_and_ratio(networks, name, classes, 
     assert (round(found[0], digits), round(found[1], 6)) == (scale, ratio)
 
 
-@pytest.mark.parametrize(
-    ("target", "ranks"), [(0.1, {64: 9, 128: 18, 256: 37}), (0.02, {64: 2, 128: 3, 256: 7})]
-)
+@pytest.mark.parametrize(("target", "ranks"), [(0.1, {64: 9, 128: 18, 256: 37}), (0.02, {64: 2, 128: 3, 256: 7})])
 def test_the_ranks_of_resnet32x2_are_the_published_ones(networks, target, ranks):
     model, layers = networks("resnet32x2", 10)
     scale, _ = find_scale(model, layers, target, "spatial", "fnl")

@@ -43,9 +43,7 @@ def test_another_seed_gives_other_numbers(reference, tmp_path):
 
 
 @pytest.mark.parametrize("questions", [0, 2, 3, 4, 7])
-def test_a_run_stopped_at_a_step_or_in_an_evaluation_goes_on_with_the_same_numbers(
-    reference, tmp_path, questions
-):
+def test_a_run_stopped_at_a_step_or_in_an_evaluation_goes_on_with_the_same_numbers(reference, tmp_path, questions):
     config = tiny(tmp_path, "stopped")
     assert run(config, should_stop=StopAfter(questions)) == "stopped"
     assert Run(tmp_path / "stopped").status["state"] == "stopped"

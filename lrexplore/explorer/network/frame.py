@@ -71,9 +71,7 @@ class Board:
         if drawn != self._drawn:
             self._drawn = drawn
             plot = filling_heat_plot(self._subject.names, SHARES, inputs, wish.initializer)
-            self.panel.show(
-                {"key": drawn, "board": True, "title": title, "readouts": [], "plots": [plot]}
-            )
+            self.panel.show({"key": drawn, "board": True, "title": title, "readouts": [], "plots": [plot]})
         self._amend({"title": title, "plots": {"heat": filling_heat_update(errors)}})
 
     def show_front(self, fronts: dict[str, Front]) -> None:

@@ -36,9 +36,7 @@ class NetworkTab:
         self.state = NetworkState(subject, self._allocation.check)
         self._board = Board(subject, self._allocation, self._judge)
         self.panel = self._board.panel
-        self._work = Work(
-            self.state, self._allocation, self._judge, self._board, self._lock, self._tell, self._draw
-        )
+        self._work = Work(self.state, self._allocation, self._judge, self._board, self._lock, self._tell, self._draw)
         self._worker = Worker(self._on_failure, grace_s=0.0, rest_s=REST_S)
         source = YOUR_LOADER if origin.loader is not None else PHOTOGRAPHS
         buttons = {

@@ -11,7 +11,6 @@ class Ticker:
     and ends with `close()`.
     """
 
-
     def __init__(
         self, tick: Callable[[], float | None], on_error: Callable[[BaseException], None], retry_s: float = 5.0
     ):

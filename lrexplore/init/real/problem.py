@@ -151,9 +151,7 @@ def _row_order(inputs: LayerInputs, rows: int) -> Tensor:
     return places if rows == 1 else places.view(-1, k_h, k_w).permute(1, 0, 2).flatten()
 
 
-def input_error(
-    weight: Tensor, factors: Factors, calibration: LayerInputs, *, activation: str = "relu"
-) -> float:
+def input_error(weight: Tensor, factors: Factors, calibration: LayerInputs, *, activation: str = "relu") -> float:
     """Relative function error sum |s(u) - s(u')|^2 / sum |s(u)|^2 on held-out real inputs of the layer.
 
     u = scale * (W x) + shift, then the activation s: bias and batch norm act as in evaluation mode, with the factors'

@@ -84,9 +84,7 @@ def test_the_gain_axis_follows_its_curves_and_holds_zero(curves):
     assert (axis["autorange"], axis["rangemode"]) == (True, "tozero")
 
 
-@pytest.mark.parametrize(
-    ("plot", "updates"), [(errors, error_updates), (gains, gain_updates)], ids=["errors", "gains"]
-)
+@pytest.mark.parametrize(("plot", "updates"), [(errors, error_updates), (gains, gain_updates)], ids=["errors", "gains"])
 def test_an_update_gives_what_the_plot_drawn_afresh_has(curves, plot, updates):
     before = plot(curves)
     curves["function"] = curve(0.5)

@@ -73,9 +73,7 @@ def test_a_neuron_that_is_never_seen_gives_way_to_the_others():
     dead[:10] = -1e3
     entry = _inputs(vectors, 20, shift=dead)
     sees = {
-        name: input_error(
-            weight, initialize(weight, 3, initializer=name, activation="relu", calibration=entry), entry
-        )
+        name: input_error(weight, initialize(weight, 3, initializer=name, activation="relu", calibration=entry), entry)
         for name in ("whitened", "whitened_centred")
     }
     assert sees["whitened"] < sees["whitened_centred"]
@@ -205,9 +203,7 @@ def test_the_curve_is_that_of_each_rank_alone(initializer, scheme):
     problem = Problem.of(kernel, scheme, "relu", None)
     curve = input_errors(problem, initializer, [1, 3, 6], entry)
     for rank, found in zip([1, 3, 6], curve.tolist(), strict=True):
-        factors = initialize(
-            kernel, rank, initializer=initializer, scheme=scheme, activation="relu", calibration=entry
-        )
+        factors = initialize(kernel, rank, initializer=initializer, scheme=scheme, activation="relu", calibration=entry)
         assert input_error(kernel, factors, entry) == pytest.approx(found, rel=1e-5, abs=1e-9)
 
 
