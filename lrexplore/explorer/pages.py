@@ -21,7 +21,7 @@ class Page(Protocol):
 
 
 def _network(explorer) -> Page:
-    from lrexplore.explorer.subject.tab import NetworkTab
+    from lrexplore.explorer.network.tab import NetworkTab
 
     return NetworkTab(explorer.state, explorer.subject, explorer.origin)
 

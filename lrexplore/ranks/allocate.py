@@ -15,7 +15,7 @@ from lrexplore.network.batches import as_example
 from lrexplore.ranks.budget_choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
-from lrexplore.ranks.layer_curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
+from lrexplore.ranks.network_curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
 from lrexplore.ranks.options import Options, flop_cost, layer_options, layer_plan, parameter_cost
 from lrexplore.ranks.plan import RankPlan
 from lrexplore.ranks.rules import RULES, picks_by_rule

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrexplore.network import Layer, factorized_flops, factorized_parameters
 from lrexplore.ranks.knapsack import Choices
-from lrexplore.ranks.layer_curves import LayerCurve
+from lrexplore.ranks.network_curves import LayerCurve
 from lrexplore.ranks.plan import LayerPlan
 
 

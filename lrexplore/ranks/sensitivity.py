@@ -13,7 +13,7 @@ from lrexplore.network import Layer
 from lrexplore.network import factorize as factorize_layers
 from lrexplore.network.batches import evaluation
 from lrexplore.ranks.cache import digest, keep, recall
-from lrexplore.ranks.layer_curves import LayerCurve, fingerprint
+from lrexplore.ranks.network_curves import LayerCurve, fingerprint
 
 PROBE_SCALE = 0.25
 _FORMAT = "sensitivity 2"

@@ -16,7 +16,7 @@ explorer
 WORK = """
 from threading import Event, Thread
 from lrexplore.explorer.network import long_work
-from lrexplore.ranks import curves
+from lrexplore.ranks import network_curves as curves
 
 def draw_until(done):
     page = explorer.page("Network")

@@ -59,7 +59,7 @@ class Board:
             if self._drawn != _filling_key(wish):
                 self._amend({"waiting": True})
             return
-        title = f"whole network · the curves of {len(self._network.names)} layers are computed first"
+        title = f"whole network · the curves of {len(self._subject.names)} layers are computed first"
         self.panel.show({"key": "waiting", "board": True, "title": title, "readouts": [], "plots": []})
 
     def show_curves(self, wish: Wish) -> None:
@@ -67,7 +67,7 @@ class Board:
         drawn = _filling_key(wish)
         errors, inputs = self._errors(wish), self._inputs(wish)
         known = int(np.isfinite(errors).all(0).sum())
-        title = f"whole network · partial: {known} of {len(self._network.names)} layers so far · {self._choices(wish)}"
+        title = f"whole network · partial: {known} of {len(self._subject.names)} layers so far · {self._choices(wish)}"
         if drawn != self._drawn:
             self._drawn = drawn
             plot = filling_heat_plot(self._subject.names, SHARES, inputs, wish.initializer)

@@ -93,7 +93,7 @@ class NetworkState(t.HasTraits):
         if proposal["value"] not in self._subject.names:
             raise t.TraitError(
                 f"`layer` must name a layer that can be factorized, got {proposal['value']!r}. "
-                f"Choose from {', '.join(self._network.names[:3])}, …"
+                f"Choose from {', '.join(self._subject.names[:3])}, …"
             )
         return proposal["value"]
 
@@ -114,7 +114,7 @@ class NetworkState(t.HasTraits):
             if name not in self._subject.names:
                 raise t.TraitError(
                     f"`pinned` must name layers that can be factorized, got {name!r}. "
-                    f"Choose from {', '.join(self._network.names[:3])}, …"
+                    f"Choose from {', '.join(self._subject.names[:3])}, …"
                 )
             full = self._subject.full_rank(name, wish.scheme)
             if rank is not None and not 1 <= rank <= full:

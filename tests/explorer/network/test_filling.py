@@ -11,7 +11,7 @@ from explorer.whole_network import batches, plot, silent, take_error
 from lrexplore.explorer.network import long_work
 from lrexplore.explorer.network.frame import Board
 from lrexplore.explorer.panel.arrays import unpack
-from lrexplore.ranks import layer_curves as curves
+from lrexplore.ranks import network_curves as curves
 
 HELD = "grouped"
 

@@ -58,7 +58,7 @@ def test_ranks_between_two_points_have_nearly_the_error_that_is_measured_there(i
 
 
 def _count_computed(monkeypatch):
-    from lrexplore.ranks import layer_curves as curves
+    from lrexplore.ranks import network_curves as curves
 
     computed, compute = [], curves._points
     monkeypatch.setattr(curves, "_points", lambda *args: computed.append(1) or compute(*args))
