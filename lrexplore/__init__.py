@@ -12,6 +12,7 @@ _HOMES = {
     "function_error": "lrexplore.dual",
     "INITIALIZERS": "lrexplore.init",
     "initialize": "lrexplore.init",
+    "initializer": "lrexplore.init",
     "error_curve": "lrexplore.init",
     "lower_bound": "lrexplore.proof",
     "certificate": "lrexplore.proof",

@@ -118,14 +118,14 @@ def _device() -> Finding:
             problem=str(error),
             fix=_pip("torch"),
         )
-    found = f"CPU, {torch.get_num_threads()} threads"
+    device = f"CPU, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
         cuda = torch.cuda.get_device_properties(0)
-        found += f"; CUDA {torch.version.cuda}: {cuda.name}, {cuda.total_memory / 2**30:.0f} GiB"
+        device += f"; CUDA {torch.version.cuda}: {cuda.name}, {cuda.total_memory / 2**30:.0f} GiB"
     return Finding(
         name="device",
         purpose="computes",
-        found=f"{found}; CUDA is optional" if ";" not in found else found,
+        found=f"{device}; CUDA is optional" if ";" not in device else device,
         required=True,
     )
 
@@ -167,8 +167,8 @@ def findings() -> list[Finding]:
 
 def main(as_json: bool = False) -> int:
     """The exit status, 0 where all required things are there; prints one line a finding, or JSON."""
-    found = findings()
-    healthy = all(one.ok for one in found if one.required)
+    listed = findings()
+    healthy = all(one.ok for one in listed if one.required)
     if as_json:
         records = [
             {
@@ -177,12 +177,12 @@ def main(as_json: bool = False) -> int:
                 "problem": None if one.ok else one.problem,
                 "fix": None if one.ok else one.fix,
             }
-            for one in found
+            for one in listed
         ]
         print(json.dumps({"ok": healthy, "lrexplore": __version__, "findings": records}, indent=2))
         return 0 if healthy else 1
     print(f"lrexplore {__version__}")
-    for one in found:
+    for one in listed:
         mark = "ok     " if one.ok else "MISSING" if one.required else "absent "
         print(f"{mark}  {one.name:34}  {one.found or one.problem}  ({one.purpose})")
         if not one.ok:

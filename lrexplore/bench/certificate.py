@@ -71,19 +71,19 @@ def gaps(count: int) -> list[Bar]:
             if rank == small:
                 continue
             start = perf_counter()
-            found = certificate(weight, initialize(weight, rank))
+            proof = certificate(weight, initialize(weight, rank))
             print(
-                f"{name:<34} rank {rank:>4} = {rank / small:4.2f}  error {found.error:.6f}  "
-                f"floor {found.lower_bound:.6f}  gap {100 * found.gap:6.3f} %  {perf_counter() - start:5.2f} s",
+                f"{name:<34} rank {rank:>4} = {rank / small:4.2f}  error {proof.error:.6f}  "
+                f"floor {proof.lower_bound:.6f}  gap {100 * proof.gap:6.3f} %  {perf_counter() - start:5.2f} s",
                 flush=True,
             )
             group = name if name in GAUSSIAN_BARS else "other Gaussian" if "Gaussian" in name else "Lite0 layers"
             key = group, _gap_limit(rank / small, group)
-            worst[key] = max(worst.get(key, (0.0, "")), (100 * found.gap, f"{name}, rank {rank}"))
+            worst[key] = max(worst.get(key, (0.0, "")), (100 * proof.gap, f"{name}, rank {rank}"))
     return [
-        Bar(f"gap, {group}, {'r/n <= .15' if limit == 0.5 else 'r/n <= .5' if limit == 3 else 'any r'}", *found)
+        Bar(f"gap, {group}, {'r/n <= .15' if limit == 0.5 else 'r/n <= .5' if limit == 3 else 'any r'}", *proof)
         for (group, limit), (gap, where) in worst.items()
-        for found in [(gap, limit, "%", where)]
+        for proof in [(gap, limit, "%", where)]
     ]
 
 
@@ -111,7 +111,7 @@ def best_error(weight: Tensor, rank: int, num_points: int = 4000) -> float:
 
 def violations(count: int) -> list[Bar]:
     """Counts floors of random small problems that are above what exhaustive search reaches."""
-    generator, found, loosest = torch.Generator().manual_seed(0), 0, 0.0
+    generator, broken, loosest = torch.Generator().manual_seed(0), 0, 0.0
     for number in range(count):
         n = 2 + number % 2
         m = int(torch.randint(2, 13, (), generator=generator))
@@ -119,10 +119,10 @@ def violations(count: int) -> list[Bar]:
         weight = torch.randn(m, n, generator=generator, dtype=torch.float64)
         weight = weight * torch.rand(n, generator=generator, dtype=torch.float64)
         best, floor = best_error(weight, rank), lower_bound(weight, rank)
-        found += floor > best + 1e-12
+        broken += floor > best + 1e-12
         loosest = max(loosest, best - floor)
-    print(f"{found} of {count} floors above the optimum of a grid; the lowest is {loosest:.4f} below it", flush=True)
-    return [Bar(f"floors above the optimum, of {count}", found, 0, "", "m <= 12, n = 2 or 3")]
+    print(f"{broken} of {count} floors above the optimum of a grid; the lowest is {loosest:.4f} below it", flush=True)
+    return [Bar(f"floors above the optimum, of {count}", broken, 0, "", "m <= 12, n = 2 or 3")]
 
 
 def times(count: int) -> list[Bar]:
@@ -131,9 +131,9 @@ def times(count: int) -> list[Bar]:
     for rank in (10, 51, 128, 256, 410, 480):
         factors = initialize(weight, rank)
         start, start_cpu = perf_counter(), process_time()
-        found = certificate(weight, factors)
+        proof = certificate(weight, factors)
         took, cpu = perf_counter() - start, process_time() - start_cpu
-        print(f"certificate, rank {rank}: {took:.2f} s, {cpu:.2f} CPU s, gap {100 * found.gap:.3f} %", flush=True)
+        print(f"certificate, rank {rank}: {took:.2f} s, {cpu:.2f} CPU s, gap {100 * proof.gap:.3f} %", flush=True)
         slowest = max(slowest, (took, f"rank {rank}"))
     start, start_cpu = perf_counter(), process_time()
     list(floor_curve(Problem.of(weight, "channel", "relu", None), range(16, 512, 32)))
@@ -152,16 +152,16 @@ def search(count: int) -> list[Bar]:
     for m, n, rank, eps in cases:
         weight = torch.eye(n) if m == n else gaussian(m, n)
         start, start_cpu = perf_counter(), process_time()
-        found = provable(weight, rank, eps=eps)
-        took, left = perf_counter() - start, found.error - found.lower_bound
+        proven = provable(weight, rank, eps=eps)
+        took, left = perf_counter() - start, proven.error - proven.lower_bound
         name = f"provable, {m} x {n}, rank {rank}"
         cpu = process_time() - start_cpu
         print(
-            f"{name}: error {found.error:.6f}, floor {found.lower_bound:.6f}, {found.cells} cells, "
+            f"{name}: error {proven.error:.6f}, floor {proven.lower_bound:.6f}, {proven.cells} cells, "
             f"{took:.1f} s, {cpu:.1f} CPU s",
             flush=True,
         )
-        bars.append(Bar(f"{name}: error - floor in 60 s", left, eps + 1e-9, "", f"{found.cells} cells, {took:.1f} s"))
+        bars.append(Bar(f"{name}: error - floor in 60 s", left, eps + 1e-9, "", f"{proven.cells} cells, {took:.1f} s"))
     return bars
 
 

@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(item.line, flush=True)
     print(f"load average (1 min) {os.getloadavg()[0]:.2f} after")
     if options.json:
-        found = {"load_before": before, "load_after": os.getloadavg(), "measures": [asdict(item) for item in measures]}
-        options.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
+        report = {"load_before": before, "load_after": os.getloadavg(), "measures": [asdict(item) for item in measures]}
+        options.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
     return 0
 
 
@@ -134,9 +134,9 @@ def _slider(notebook: Notebook, num_steps: int) -> list[Measure]:
         latencies = slider_latencies(page, num_steps=WARM_UP + num_steps)[WARM_UP:]
         if when and page.evaluate("window.sleeping === null"):
             raise RuntimeError(f"`--steps` must be done within {SLEEP_S} s, {num_steps} took longer. Ask for fewer.")
-        found = summary(latencies)
-        measures.append(Measure(f"slider key to painted plots, median{when}", found["median_ms"], "ms", 40))
-        measures.append(Measure(f"slider key to painted plots, p95{when}", found["p95_ms"], "ms", 70))
+        times = summary(latencies)
+        measures.append(Measure(f"slider key to painted plots, median{when}", times["median_ms"], "ms", 40))
+        measures.append(Measure(f"slider key to painted plots, p95{when}", times["p95_ms"], "ms", 70))
     page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt().then(() => null)"
     )
@@ -167,12 +167,12 @@ def _layers(notebook: Notebook, num_steps: int) -> list[Measure]:
         new[name] = layer_latency(page, name)
         notebook.kernel_value("explorer.wait(20)")
     seen = [layer_latency(page, NEW_LAYERS[i % len(NEW_LAYERS)]) for i in range(max(num_steps // 3, len(NEW_LAYERS)))]
-    found = summary(seen)
+    times = summary(seen)
     return [
         Measure(f"a new layer, {name}, to its first curves", latency, "ms", 1000) for name, latency in new.items()
     ] + [
-        Measure("a layer seen before, median", found["median_ms"], "ms"),
-        Measure("a layer seen before, p95", found["p95_ms"], "ms", 200),
+        Measure("a layer seen before, median", times["median_ms"], "ms"),
+        Measure("a layer seen before, p95", times["p95_ms"], "ms", 200),
     ]
 
 
@@ -186,12 +186,12 @@ def _network(notebook: Notebook, num_steps: int) -> list[Measure]:
     notebook.kernel_value("[setattr(explorer.page('Network').state, 'ratio', 0.95), explorer.page('Network').wait(60)]")
     page.wait_for_function(f"() => {MARKS}.at(-1).detail.value === 0.95")
     before = len(notebook.received)
-    found = summary(budget_latencies(page, num_steps=WARM_UP + num_steps)[WARM_UP:])
+    times = summary(budget_latencies(page, num_steps=WARM_UP + num_steps)[WARM_UP:])
     num_bytes = sum(notebook.received[before:]) / (WARM_UP + num_steps)
     return [
         Measure("Network tab opened to the first plan, curves included", shown_ms, "ms"),
-        Measure("budget key to repainted bars, median", found["median_ms"], "ms"),
-        Measure("budget key to repainted bars, p95", found["p95_ms"], "ms", 150),
+        Measure("budget key to repainted bars, median", times["median_ms"], "ms"),
+        Measure("budget key to repainted bars, p95", times["p95_ms"], "ms", 150),
         Measure("received a budget step", num_bytes, "bytes"),
     ]
 

@@ -51,15 +51,15 @@ class Task(NamedTuple):
 
 def tasks(model: torch.nn.Module, follows: str) -> list[Task]:
     """Every ungrouped linear layer and convolution in float32; `follows` "network" or one activation for all."""
-    found = []
+    listed = []
     for layer in find_layers(model):
         if layer.kind in ("linear", "conv") and layer.groups == 1:
             weight = weights_of(model, layer)[0].float()
             if follows == "network":
-                found.append(Task(layer.name, weight, layer.follows.activation, batch_norm_of(model, layer)))
+                listed.append(Task(layer.name, weight, layer.follows.activation, batch_norm_of(model, layer)))
             else:
-                found.append(Task(layer.name, weight, follows, None))
-    return found
+                listed.append(Task(layer.name, weight, follows, None))
+    return listed
 
 
 def full_svds(work: list[Task], scheme: str, driver: str | None = None) -> None:
@@ -79,11 +79,11 @@ def seconds(run: Callable[[], object]) -> float:
 
 def svd_times(work: list[Task], scheme: str) -> dict[str, float]:
     """Seconds of full SVDs of the network on a GPU, by each of cuSOLVER's drivers."""
-    found = {}
+    times = {}
     for driver in DRIVERS:
         torch.linalg.svd(torch.eye(8, device=work[0].weight.device), driver=driver)
-        found[driver] = seconds(lambda driver=driver: full_svds(work, scheme, driver))
-    return found
+        times[driver] = seconds(lambda driver=driver: full_svds(work, scheme, driver))
+    return times
 
 
 def _wait() -> None:
@@ -212,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if on_gpu:
         where["svd_s"] = svd_times(work, options.scheme)
         svd_s = min(where["svd_s"].values())
-        listed = ", ".join(f"{driver} {found:.2f}" for driver, found in where["svd_s"].items())
+        listed = ", ".join(f"{driver} {took:.2f}" for driver, took in where["svd_s"].items())
         print(f"full SVDs, seconds by cuSOLVER's driver (one run each, after one of a small matrix): {listed}")
     turns = "the fastest SVDs" if on_gpu else "pairs of runs, full SVDs and initializer in turn"
     print(f"medians of {options.repeats} {'runs, beside ' if on_gpu else ''}{turns}\n")
@@ -232,11 +232,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nfunction error, layer by layer")
         for scale in options.rank_scale:
             errors = layer_errors(work, scale, options.scheme)
-            found = verdicts(errors)
-            checked.append({"rank_scale": scale, **found, "errors": errors})
+            judged = verdicts(errors)
+            checked.append({"rank_scale": scale, **judged, "errors": errors})
             print(
-                f"{scale:>10}  `function` above `rescaled` or `spectral` in {found['above']} of {found['layers']}"
-                f" layers, equal to `rescaled` in {found['equal']}"
+                f"{scale:>10}  `function` above `rescaled` or `spectral` in {judged['above']} of {judged['layers']}"
+                f" layers, equal to `rescaled` in {judged['equal']}"
             )
     where["load_after"] = os.getloadavg()
     print(f"load average (1 min) {where['load_after'][0]:.2f} after")

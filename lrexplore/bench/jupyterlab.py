@@ -111,9 +111,9 @@ class Notebook:
                 const found = content.user_expressions.code.data?.["text/plain"];
                 if (found === value || performance.now() > end) return found;
         }}"""
-        found = self.page.evaluate(asking, [expression, repr(value), 1000 * timeout_s])
-        if found != repr(value):
-            raise TimeoutError(f"`{expression}` must become {value!r} within {timeout_s} s, got {found} at last.")
+        value_there = self.page.evaluate(asking, [expression, repr(value), 1000 * timeout_s])
+        if value_there != repr(value):
+            raise TimeoutError(f"`{expression}` must become {value!r} within {timeout_s} s, got {value_there} at last.")
 
     def set_theme(self, theme: str) -> None:
         """Switch JupyterLab to its "light" or "dark" theme and wait until it is on."""

@@ -113,9 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = []
         for way, start in ways.items():
             skip = min(4, options.num_batches - 1)
-            found = median(rate(start(), device, skip) for _ in range(options.repeats))
-            rows.append({"way": way, "images_per_s": found})
-            print(f"{way:<28}{found:>10,.0f} images/s", flush=True)
+            images_per_s = median(rate(start(), device, skip) for _ in range(options.repeats))
+            rows.append({"way": way, "images_per_s": images_per_s})
+            print(f"{way:<28}{images_per_s:>10,.0f} images/s", flush=True)
         if device.type != "cuda":
             print("CUDA decoder: not measured, there is no CUDA device")
     if options.json:

@@ -57,8 +57,8 @@ def agreement(num_images: int = 64):
         }
         for said, (plan, inputs) in candidates.items():
             table = compare(model, factorize(model, plan=plan, **inputs), judged, latency_rounds=0)["compared"]
-            found = {key: float(table[key]) for key in ("KL divergence", "top-1 agreement", "top-5 agreement")}
-            rows.append({"parameter_ratio": plan.parameter_ratio, "plan": said, **found, "MFLOP": table["MFLOP"]})
+            agreed = {key: float(table[key]) for key in ("KL divergence", "top-1 agreement", "top-5 agreement")}
+            rows.append({"parameter_ratio": plan.parameter_ratio, "plan": said, **agreed, "MFLOP": table["MFLOP"]})
     return pd.DataFrame(rows)
 
 
@@ -80,16 +80,16 @@ def cost(num_images: int = 64):
     batches = list(ImageLoader(photographs(num_images), partial(preprocess, "resnet50")))
     layers = find_layers(model)
     small = [layer.name for layer in layers if layer.kernel_size == (1, 1) and layer.skip_reason is None]
-    found = {}
+    costs = {}
     with torch.no_grad():
         model(batches[0][:4])
-        found["memory before MiB"] = _peak_mib()
-        found["plain forward passes s"] = _seconds(lambda: [model(batch) for batch in batches])
-    found["calibration of 1x1 layers s"] = _seconds(lambda: calibrate(model, batches, layers=small))
+        costs["memory before MiB"] = _peak_mib()
+        costs["plain forward passes s"] = _seconds(lambda: [model(batch) for batch in batches])
+    costs["calibration of 1x1 layers s"] = _seconds(lambda: calibrate(model, batches, layers=small))
     kept = []
-    found["calibration of all layers s"] = _seconds(lambda: kept.append(calibrate(model, batches)))
-    found["peak memory MiB"] = _peak_mib()
-    found["1x1 layers over plain"] = found["calibration of 1x1 layers s"] / found["plain forward passes s"]
+    costs["calibration of all layers s"] = _seconds(lambda: kept.append(calibrate(model, batches)))
+    costs["peak memory MiB"] = _peak_mib()
+    costs["1x1 layers over plain"] = costs["calibration of 1x1 layers s"] / costs["plain forward passes s"]
     with tempfile.TemporaryDirectory() as folder:
         before = os.environ.get("LREXPLORE_CACHE")
         os.environ["LREXPLORE_CACHE"] = folder
@@ -97,17 +97,17 @@ def cost(num_images: int = 64):
             for initializer, calibration in (("spectral", None), ("whitened", kept[0])):
                 for state in ("cold", "from the cache"):
                     run = partial(layer_curves, model, layers, initializer=initializer, calibration=calibration)
-                    found[f"curves, {initializer}, {state} s"] = _seconds(run)
+                    costs[f"curves, {initializer}, {state} s"] = _seconds(run)
             network = Allocator.of(model, calibration=kept[0], weights="plain")
             for ratio in RATIOS:
                 plan = partial(network.plan, "parameter_ratio", ratio)
-                found[f"allocation, parameter ratio {ratio} s"] = _seconds(plan)
-                found[f"proven gap, parameter ratio {ratio}"] = plan().gap
+                costs[f"allocation, parameter ratio {ratio} s"] = _seconds(plan)
+                costs[f"proven gap, parameter ratio {ratio}"] = plan().gap
         finally:
             os.environ.pop("LREXPLORE_CACHE")
             if before is not None:
                 os.environ["LREXPLORE_CACHE"] = before
-    return pd.Series(found)
+    return pd.Series(costs)
 
 
 def _seconds(run) -> float:

@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for item in measures:
         print(item.line)
     if options.json:
-        found = {"load_before": before, "load_after": os.getloadavg(), "measures": [asdict(item) for item in measures]}
-        options.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
+        report = {"load_before": before, "load_after": os.getloadavg(), "measures": [asdict(item) for item in measures]}
+        options.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
     return 0
 
 

@@ -92,9 +92,9 @@ def layer_latency(page, name: str) -> float:
     page.evaluate(HOOKS)
     count = page.evaluate("window.lrx.titles.length")
     page.locator(f"tr[data-name='{name}']").first.click()
-    found = "([name, count]) => window.lrx.titles.slice(count).find(({text}) => text.startsWith(name + ' '))"
-    page.wait_for_function(found, arg=[name, count])
-    return page.evaluate(f"sought => ({found})(sought).time - window.lrx.click", [name, count])
+    drawn = "([name, count]) => window.lrx.titles.slice(count).find(({text}) => text.startsWith(name + ' '))"
+    page.wait_for_function(drawn, arg=[name, count])
+    return page.evaluate(f"sought => ({drawn})(sought).time - window.lrx.click", [name, count])
 
 
 def budget_latencies(page, *, num_steps: int = 100) -> list[float]:

@@ -103,12 +103,12 @@ def latencies_ms(
     """Milliseconds of one prediction, by batch size."""
     forward = torch.compile(model) if compiled else model
     model.eval()
-    found = {}
+    times = {}
     with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         for size in sizes:
             part = images[:size]
-            [found[size]] = paired_latency_ms([lambda part=part: forward(part)], images.device, **timing)
-    return found
+            [times[size]] = paired_latency_ms([lambda part=part: forward(part)], images.device, **timing)
+    return times
 
 
 def measure(name: str, variant: Variant, options: argparse.Namespace, device: torch.device) -> Row:

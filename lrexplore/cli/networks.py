@@ -94,7 +94,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="a folder of images, 'photographs' (scikit-learn's two) or 'none': Gaussian inputs (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--num-images", type=int, default=64, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--initializer", help="(default: whitened, or function without images)")
+    parser.add_argument(
+        "--initializer",
+        help="a name or package.module:function (default: whitened; function without images)",
+    )
 
 
 def _model(options):

@@ -81,10 +81,10 @@ def _download(train: bool) -> TensorImages:
 
     folder = Path(torch.hub.get_dir()).parent / "lrexplore"
     try:
-        found = torchvision.datasets.FashionMNIST(folder, train=train, download=True)
+        downloaded = torchvision.datasets.FashionMNIST(folder, train=train, download=True)
     except (OSError, RuntimeError) as error:
         raise ConnectionError(
             f"`fashion-mnist-full` must be downloaded once, got no connection ({error})."
             " Use `fashion-mnist` (6,000 images, embedded), or Debian's package dataset-fashion-mnist."
         ) from error
-    return TensorImages(found.data[:, None], found.targets)
+    return TensorImages(downloaded.data[:, None], downloaded.targets)

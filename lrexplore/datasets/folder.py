@@ -22,21 +22,21 @@ class FolderImages:
     def __init__(self, folder: str | Path, size: int, classes: Sequence[str] | None = None):
         self.size = size
         try:
-            found = torchvision.datasets.ImageFolder(str(folder))
+            listed = torchvision.datasets.ImageFolder(str(folder))
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"`data` must be a folder with images in one folder a class, got {folder}"
                 f" ({str(error).rstrip('.')}). Check the path; ImageNet has train/ and val/ there."
             ) from error
-        self.classes = list(classes or found.classes)
-        unknown = sorted(set(found.classes) - set(self.classes))
+        self.classes = list(classes or listed.classes)
+        unknown = sorted(set(listed.classes) - set(self.classes))
         if unknown:
             raise ValueError(
                 f"`{folder}` must have the classes of the training images, got {', '.join(unknown[:3])} besides."
                 " Give both splits the same class folders."
             )
         label = {name: number for number, name in enumerate(self.classes)}
-        self.samples = [(path, label[found.classes[number]]) for path, number in found.samples]
+        self.samples = [(path, label[listed.classes[number]]) for path, number in listed.samples]
 
     def __len__(self) -> int:
         return len(self.samples)

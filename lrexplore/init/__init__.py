@@ -1,13 +1,8 @@
 """Initializers: from a weight and a rank to balanced factors."""
 
-from lrexplore.init.error_curves import (
-    NESTED,
-    RankErrors,
-    each_rank,
-    error_curve,
-    nested_errors,
-    rank_grid,
-    single_errors,
-)
-from lrexplore.init.initialize import INITIALIZERS, REAL_INPUTS, find_initializer, initialize
+from lrexplore.init.error_curves import each_rank, error_curve, nested_errors, rank_grid
+from lrexplore.init.initialize import initialize, required_inputs
+from lrexplore.init.initializers import INITIALIZERS, NESTED, REAL_INPUTS, find_initializer, initializer
 from lrexplore.init.problem import Problem
+from lrexplore.init.rank_errors import RankErrors, single_errors
+from lrexplore.init.record import Initializer

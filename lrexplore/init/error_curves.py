@@ -1,29 +1,18 @@
 """Errors of one weight at many ranks: all ranks at once where the initializer is nested."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-from lrexplore.dual import BatchNorm, projected_energy
-from lrexplore.init.independent import draw_directions, entry_variance
-from lrexplore.init.initialize import REAL_INPUTS, find_initializer, required_inputs
+from lrexplore.dual import BatchNorm
+from lrexplore.init.initialize import required_inputs
+from lrexplore.init.initializers import find_initializer
 from lrexplore.init.problem import Problem
-from lrexplore.linalg import check_rank, compare_rows
+from lrexplore.init.rank_errors import RankErrors, single_errors, truncated_errors
+from lrexplore.init.record import Initializer
+from lrexplore.linalg import check_rank
 from lrexplore.linalg.inputs import LayerInputs
-
-NESTED = ("independent", "spectral", "rescaled")
-
-
-class RankErrors(NamedTuple):
-    """Both relative errors at some ranks, and what each neuron does there; arrays over ranks are last."""
-
-    ranks: Tensor  # (points,)
-    function_error: Tensor  # (points,) float64
-    frobenius_error: Tensor  # (points,) float64
-    rho: Tensor  # (neurons, points): cosine between a neuron and its replacement
-    loss: Tensor  # (neurons, points): what the neuron loses, as a share of the layer's output energy
 
 
 def rank_grid(max_rank: int, num_points: int) -> list[int]:
@@ -39,62 +28,45 @@ def rank_grid(max_rank: int, num_points: int) -> list[int]:
 
 
 def nested_errors(
-    problem: Problem, initializer: str, ranks: Iterable[int], generator: torch.Generator | None = None
+    problem: Problem,
+    initializer: str | Callable,
+    ranks: Iterable[int],
+    generator: torch.Generator | None = None,
+    **options,
 ) -> RankErrors:
-    """Errors of `independent`, `spectral` or `rescaled` at all the ranks at once, by cumulative sums."""
-    ranks = torch.as_tensor(list(ranks), device=problem.matrix.device)
-    norms = problem.norms[:, None]
-    if initializer == "independent":
-        inner, squares = _independent_products(problem, generator)
-        counts = torch.arange(1, problem.max_rank + 1, dtype=torch.float64, device=ranks.device)
-        factor = entry_variance(problem) / counts
-        inner, squares = (inner * factor.sqrt())[:, ranks - 1], (squares * factor)[:, ranks - 1]
-    else:
-        top = int(ranks.max())
-        coordinates = problem.decomposition(top).coordinates(top)
-        squares = projected_energy(coordinates, problem.rows)[:, ranks - 1]
-        inner = squares = torch.minimum(squares, norms**2)
-    product = squares.sqrt()
-    scale = norms * product
-    rho = torch.where(scale > 0, inner / scale.clamp_min(1e-300), 0).clamp(-1, 1)
-    if initializer == "rescaled":
-        best = torch.where(norms > 0, problem.response.best_norm(rho), 0)
-        product, inner = best, best * norms * rho
-    lost = (norms**2 + product**2 - 2 * inner).sum(0)
-    return _summarize(problem, ranks, rho, product, lost)
+    """Errors of a nested initializer at all the ranks at once, by cumulative sums.
 
-
-def _independent_products(problem: Problem, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """w.y and |y|^2 of every neuron for the unscaled draw at ranks 1..max_rank, each (neurons, max_rank)."""
+    Raises ValueError where a nested initializer of another person is found not to be.
+    """
+    record, ranks = find_initializer(initializer), list(ranks)
+    if record.all_ranks is not None:
+        return record.all_ranks(problem, ranks, generator)
     if generator is None:
         generator = torch.Generator(problem.matrix.device).manual_seed(0)
-    drawn = draw_directions(problem, generator)
-    inner = (problem.matrix @ drawn.right.mT) * drawn.left
-    gram = drawn.right @ drawn.right.mT
-    squares = drawn.left * (drawn.left @ (2 * gram.triu(1) + torch.diag(gram.diagonal())))
-    neurons = len(problem.norms)
-    return tuple(x.double().view(neurons, problem.rows, -1).sum(1).cumsum(1) for x in (inner, squares))
+    return truncated_errors(problem, _nested_factors(record, problem, generator, options), ranks)
 
 
-def single_errors(problem: Problem, factors, rank: int) -> RankErrors:
-    """Errors of given factors of the problem's matrix, as one point at `rank`."""
-    rows = compare_rows(problem.matrix, factors, problem.rows)
-    ranks = torch.tensor([rank], device=problem.matrix.device)
-    lost = rows.difference.square().sum()[None]
-    return _summarize(problem, ranks, rows.rho[:, None], rows.product[:, None], lost)
-
-
-def _summarize(problem: Problem, ranks: Tensor, rho: Tensor, product: Tensor, lost: Tensor) -> RankErrors:
-    norms, energy = problem.norms, problem.response.energy.sum()
-    total = norms.square().sum()
-    loss = problem.response.loss(rho, product)
-    tiny = torch.finfo(torch.float64).tiny
-    frobenius = torch.where(lost > 0, lost / total.clamp_min(tiny), 0)
-    return RankErrors(ranks, loss.sum(0) / energy.clamp_min(tiny), frobenius, rho, loss / energy.clamp_min(tiny))
+def _nested_factors(record: Initializer, problem: Problem, generator: torch.Generator, options: dict):
+    """The factors of full rank, whose truncations are those of lower ranks: looked at for one of these."""
+    began = generator.get_state()
+    full = record(problem, problem.max_rank, generator=generator, **options)
+    rank = max(1, problem.max_rank // 2)
+    ours = full.left[:, :rank] @ full.right[:rank]
+    theirs = record(problem, rank, generator=generator.set_state(began), **options).product()
+    if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max())):
+        raise ValueError(
+            f"`nested` must be said of initializers whose factors of rank r are the first r columns and rows of those "
+            f"of full rank, got {record.name}, whose product at rank {rank} differs. Register it with `nested=False`."
+        )
+    return full
 
 
 def each_rank(
-    problem: Problem, initializer: str, ranks: Iterable[int], generator: torch.Generator | None = None, **options
+    problem: Problem,
+    initializer: str | Callable,
+    ranks: Iterable[int],
+    generator: torch.Generator | None = None,
+    **options,
 ) -> Iterator[RankErrors]:
     """Errors rank by rank, for an initializer that has to be run anew at each; the order is that of `ranks`."""
     make = find_initializer(initializer)
@@ -109,7 +81,7 @@ def each_rank(
 def error_curve(
     weight: Tensor,
     *,
-    initializer: str = "function",
+    initializer: str | Callable = "function",
     ranks: Iterable[int] | None = None,
     scheme: str = "channel",
     activation: str = "relu",
@@ -127,16 +99,16 @@ def error_curve(
     """
     import pandas as pd
 
-    find_initializer(initializer)
-    if initializer in REAL_INPUTS:
-        options["calibration"] = required_inputs(calibration, initializer)
+    record = find_initializer(initializer)
+    if record.is_real:
+        options["calibration"] = required_inputs(calibration, record.name)
         calibration.check_shape(tuple(weight.shape))
     problem = Problem.of(weight, scheme, activation, batch_norm)
     shape = tuple(problem.matrix.shape)
-    nested = initializer in NESTED
-    if nested and options:
+    nested = record.nested
+    if record.all_ranks is not None and options:
         raise TypeError(
-            f"`{next(iter(options))}` must be an option of the initializer, got {initializer!r}, which has none. "
+            f"`{next(iter(options))}` must be an option of the initializer, got {record.name!r}, which has none. "
             "Leave it out."
         )
     if ranks is None:
@@ -145,9 +117,9 @@ def error_curve(
     if not ranks:
         raise ValueError("`ranks` must name at least one rank, got none. Leave it out for a grid over all ranks.")
     if nested:
-        points = [nested_errors(problem, initializer, ranks, generator)]
+        points = [nested_errors(problem, record, ranks, generator, **options)]
     else:
-        points = list(each_rank(problem, initializer, ranks, generator, **options))
+        points = list(each_rank(problem, record, ranks, generator, **options))
     return pd.DataFrame(
         {
             "rank": ranks,

@@ -57,9 +57,9 @@ def function(
     # What is gained must stand clear of rounding, or `rescaled` itself is the answer.
     clear = 30 * torch.finfo(problem.matrix.dtype).eps * float(problem.response.energy.sum())
     best, best_gain = None, base + clear
-    for found, gain in _climbs(problem, rank, num_starts, generator, max_steps, tolerance):
+    for subspace, gain in _climbs(problem, rank, num_starts, generator, max_steps, tolerance):
         if gain > best_gain:
-            best, best_gain = found, gain
+            best, best_gain = subspace, gain
     if best is None:
         return rescaled(problem, rank)
     right = best.right if best.right is not None else best.mixing.mT @ problem.matrix

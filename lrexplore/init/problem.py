@@ -46,11 +46,11 @@ class Problem:
 
     def decomposition(self, rank: int) -> Decomposition:
         """Singular directions of the matrix, good for at least `rank` of them."""
-        known = self.__dict__.get("_decomposition")
-        if known is None or known.good_rank < rank:
-            known = Decomposition(self.matrix, rank)
-            self.__dict__["_decomposition"] = known
-        return known
+        decomposition = self.__dict__.get("_decomposition")
+        if decomposition is None or decomposition.good_rank < rank:
+            decomposition = Decomposition(self.matrix, rank)
+            self.__dict__["_decomposition"] = decomposition
+        return decomposition
 
     def spread(self, values: Tensor) -> Tensor:
         """Values (neurons,) as a column (m, 1) in the dtype of the matrix: one for every row of a neuron."""

@@ -39,10 +39,10 @@ class LayerInputs:
             **dict.fromkeys(("shift", "output_mean", "output_variance", "active"), (neurons,)),
         }
         for name, shape in expected.items():
-            found = tuple(getattr(self, name).shape)
-            if found != shape:
+            there = tuple(getattr(self, name).shape)
+            if there != shape:
                 raise ValueError(
-                    f"`{name}` must have shape {shape} beside `mean` ({n},) and `scale` ({neurons},), got {found}. "
+                    f"`{name}` must have shape {shape} beside `mean` ({n},) and `scale` ({neurons},), got {there}. "
                     "Take all tensors from one layer's calibration."
                 )
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
-from lrexplore.init import INITIALIZERS, REAL_INPUTS
+from lrexplore.init import Initializer
 from lrexplore.linalg.matricization import SCHEMES
 from lrexplore.linalg.rank import check_rank, rank_from_scale
 from lrexplore.network.layers import Layer, batch_norm_of
@@ -39,22 +39,16 @@ def choose_rank(
     return rank
 
 
-def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, scheme, calibration=None) -> None:
+def check_choices(layers: list[Layer], rank_scale, ranks, initializer: Initializer, scheme, calibration=None) -> None:
     """Raises ValueError, with the nearest names, for anything `factorize` cannot do with these layers."""
     if (rank_scale is None) == (ranks is None):
         raise ValueError(
             f"One of `rank_scale` and `ranks` must be given, got {'neither' if ranks is None else 'both'}. "
             "Use `rank_scale=0.25` for all layers, or `ranks={layer: rank}` for some."
         )
-    known = INITIALIZERS | REAL_INPUTS
-    if initializer not in known:
+    if initializer.is_real and calibration is None:
         raise ValueError(
-            f"`initializer` must be one of {', '.join(known)}, got {initializer!r}. "
-            + _nearest(initializer, known, "Choose one of them.")
-        )
-    if initializer in REAL_INPUTS and calibration is None:
-        raise ValueError(
-            f"`calibration` must be given for the initializer {initializer!r}, got None. Pass "
+            f"`calibration` must be given for the initializer {initializer.name!r}, got None. Pass "
             "`lr.calibrate(model, loader)`, or use `function`, which needs no inputs."
         )
     by_name = {layer.name: layer for layer in layers}
@@ -76,7 +70,7 @@ def check_choices(layers: list[Layer], rank_scale, ranks, initializer: str, sche
     if rank_scale is not None:
         rank_from_scale((1, 1), rank_scale)
     for name, rank in (ranks or {}).items():
-        if initializer in REAL_INPUTS and not by_name[name].skip_reason and name not in calibration:
+        if initializer.is_real and not by_name[name].skip_reason and name not in calibration:
             raise ValueError(
                 f"`ranks` must name layers that the calibration has inputs of, got {name!r}. Calibrate that layer too, "
                 "or use `initializer='function'`."

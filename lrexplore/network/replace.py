@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.dual import BatchNorm
-from lrexplore.init import REAL_INPUTS, initialize
+from lrexplore.init import find_initializer, initialize
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.network.costs import factorized_parameters
 from lrexplore.network.layer_choices import check_choices, check_finite, choose_rank, scheme_for
@@ -40,7 +40,7 @@ def factorize(
     rank_scale: float | None = None,
     rank_multiple: int = 1,
     ranks: dict[str, int] | None = None,
-    initializer: str = "function",
+    initializer: str | Callable = "function",
     scheme: str | dict[str, str] = "channel",
     calibration=None,
     generator: torch.Generator | None = None,
@@ -61,11 +61,11 @@ def factorize(
     layers are not taken over. Raises ValueError, before anything is computed, for unknown names, ranks out of range, a
     model none of whose layers can be factorized, and NaN or inf weights.
     """
-    layers = find_layers(model)
+    layers, record = find_layers(model), find_initializer(initializer)
     check_multiple(rank_multiple)
-    check_choices(layers, rank_scale, ranks, initializer, scheme, calibration)
+    check_choices(layers, rank_scale, ranks, record, scheme, calibration)
     schemes = {layer.name: scheme_for(layer, scheme) for layer in layers}
-    inputs = calibration if initializer in REAL_INPUTS else None
+    inputs = calibration if record.is_real else None
     # A rank, or the reason why the layer stays as it is.
     choices = {
         layer.name: choose_rank(layer, schemes[layer.name], rank_scale, ranks, rank_multiple, inputs)
@@ -87,7 +87,7 @@ def factorize(
         if generator is None and device not in seeded:
             seeded[device] = torch.Generator(device).manual_seed(0)
         rank, chosen_scheme, draws = choices[layer.name], schemes[layer.name], generator or seeded[device]
-        factors = _initialized(model, layer, rank, initializer, chosen_scheme, entries.get(layer.name), draws)
+        factors = _initialized(model, layer, rank, record, chosen_scheme, entries.get(layer.name), draws)
         memo[id(old)] = _module(old, layer, factors, chosen_scheme)
         shifts[layer] = _correct_bias(model, layer, memo[id(old)], factors)
         notes[layer.name] = "; ".join(dict.fromkeys(filter(None, (getattr(x, "note", "") for x in factors))))
@@ -143,7 +143,7 @@ def report(model: nn.Module):
     return table.astype({"rank": "Int64"})
 
 
-def _initialized(model, layer: Layer, rank: int, initializer: str, scheme: str, entries, generator) -> list:
+def _initialized(model, layer: Layer, rank: int, initializer: Callable, scheme: str, entries, generator) -> list:
     """The factors of every group."""
     weights, batch_norm = weights_of(model, layer), batch_norm_of(model, layer)
     norms = [None] * layer.groups

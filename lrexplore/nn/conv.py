@@ -66,11 +66,11 @@ class FactorizedConv2d(nn.Module):
         padding = "same" if is_conv_same(layer) else layer.padding
         group_shape = (layer.out_channels // layer.groups, *layer.weight.shape[1:])
         expected = matrix_shape(group_shape, scheme)
-        found = sorted({(pair.shape, pair.rank) for pair in factors})
-        if len(factors) != layer.groups or [shape for shape, _ in found] != [expected]:
+        sizes = sorted({(pair.shape, pair.rank) for pair in factors})
+        if len(factors) != layer.groups or [shape for shape, _ in sizes] != [expected]:
             raise ValueError(
                 f"`factors` must be {layer.groups} of one rank (one a group) that multiply to {expected} "
-                f"under the {scheme} scheme, got {len(factors)} of shapes and ranks {found}. "
+                f"under the {scheme} scheme, got {len(factors)} of shapes and ranks {sizes}. "
                 "Pass the factors of each group's kernel."
             )
         new = cls(

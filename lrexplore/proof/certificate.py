@@ -117,18 +117,18 @@ def floor_curve(
     """
     deadline = _deadline(time_limit_s)
     frame = None
-    known: dict[int, float] = {}
+    floors: dict[int, float] = {}
     for rank in coarse_to_fine(sorted(set(ranks))):
-        if known and (cancelled() or monotonic() > deadline):
+        if floors and (cancelled() or monotonic() > deadline):
             return
         if _is_free(problem, rank):
-            known[rank] = 0.0
+            floors[rank] = 0.0
         else:
             frame = frame or Frame(problem)
             bound, _ = _tighten(frame, function(problem, rank, num_starts=_num_starts(rank)), deadline)
             # What no factorization of a larger rank can do, none of this rank can.
-            known[rank] = max([bound, *(value for other, value in known.items() if other > rank)])
-        yield rank, known[rank]
+            floors[rank] = max([bound, *(value for other, value in floors.items() if other > rank)])
+        yield rank, floors[rank]
 
 
 def coarse_to_fine(items: list) -> list:
@@ -173,8 +173,8 @@ def _tighten(frame: Frame, factors: Factors, deadline: float) -> tuple[float, in
         best, count = _relax(frame, factors.rank, point, kept, deadline)
     if searched and best > enough:
         line = torch.linalg.eigh(point).eigenvectors[:, -1]
-        found, nodes = SignSearch(frame.rows, frame.majorants.energy, frame.line_gain).bound(line, enough, deadline)
-        best, count = min(best, found), count + nodes
+        bound, nodes = SignSearch(frame.rows, frame.majorants.energy, frame.line_gain).bound(line, enough, deadline)
+        best, count = min(best, bound), count + nodes
     return max(1.0 - best, 0.0), count
 
 

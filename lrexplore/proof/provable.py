@@ -80,9 +80,9 @@ def provable(
             if progress is not None:
                 progress(seen, min(error, 1 - kept), max(bound, 1 - top - tail))
 
-        found = _search(problem, rows, rank, factors, right, max(eps - tail, eps / 2), deadline, report)
-        cells, bound = found.cells, max(bound, 1 - found.bound - tail)
-        better = _lift(problem, found.point, rank, right)
+        search = _search(problem, rows, rank, factors, right, max(eps - tail, eps / 2), deadline, report)
+        cells, bound = search.cells, max(bound, 1 - search.bound - tail)
+        better = _lift(problem, search.point, rank, right)
         better_error = function_error(problem.matrix, better)
         if better_error < error:
             factors, error = better, better_error

@@ -102,14 +102,14 @@ class SignSearch:
         points = torch.zeros(len(line), 1, self._num_columns, dtype=line.dtype, device=line.device)
         points[:, 0, 0] = line
         one, nothing = torch.ones_like(self._shares), torch.zeros_like(self._shares)
-        found = _Nodes(self._noise(points, _ROOT_NOISE), one[0], one, -one, one, nothing, nothing, nothing)
+        root = _Nodes(self._noise(points, _ROOT_NOISE), one[0], one, -one, one, nothing, nothing, nothing)
         best = before = float("inf")
         for _ in range(0, _MAX_ROOT_STEPS, _NUM_STEPS):
-            found = self._bounded(found)
-            before, best = best, min(best, float(found.bounds))
+            root = self._bounded(root)
+            before, best = best, min(best, float(root.bounds))
             if best <= enough or before - best < _STALLED * (best - enough) or monotonic() > deadline:
                 break
-        return found._replace(bounds=found.bounds.clamp_max(best))
+        return root._replace(bounds=root.bounds.clamp_max(best))
 
     def _first_sign(self, root: _Nodes) -> _Nodes:
         """The root with the sign of one neuron; V is reflected so that only its first column sees this neuron."""
@@ -127,13 +127,13 @@ class SignSearch:
         """Two children of each node: of the neuron that is most in doubt, the signs or the halves of its interval."""
         place = nodes.doubts.argmax(0), torch.arange(len(nodes.bounds), device=nodes.bounds.device)
         low, high = nodes.low[place], nodes.high[place]
-        known = low >= 0
+        is_signed = low >= 0
         margin = (high - low) / 4
         middle = torch.minimum(torch.maximum(nodes.cosines[place], low + margin), high - margin)
         signs, lows, highs = ([x.clone(), x.clone()] for x in (nodes.signs, nodes.low, nodes.high))
-        signs[1][place] = torch.where(known, nodes.signs[place], -nodes.signs[place])
-        lows[0][place], lows[1][place] = torch.where(known, low, 0), torch.where(known, middle, 0)
-        highs[0][place] = torch.where(known, middle, high)
+        signs[1][place] = torch.where(is_signed, nodes.signs[place], -nodes.signs[place])
+        lows[0][place], lows[1][place] = torch.where(is_signed, low, 0), torch.where(is_signed, middle, 0)
+        highs[0][place] = torch.where(is_signed, middle, high)
         children = nodes.join(nodes)
         return self._bounded(
             children._replace(

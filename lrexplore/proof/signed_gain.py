@@ -47,15 +47,15 @@ class SignedGain:
 
         `low` is -1 and `high` 1 where the sign is not known; elsewhere 0 <= low <= high - 2e-3.
         """
-        known = low >= 0
+        is_signed = low >= 0
         z = (high * c - t) / (high - c).clamp_min(_CLOSEST)
         z = torch.minimum(torch.maximum(z, low), high - ((high - low) / 4).clamp_min(_CLOSEST))
-        x = torch.where(known, z, t.clamp_min(0).sqrt().clamp(_SMALLEST, self._last_tangent))
+        x = torch.where(is_signed, z, t.clamp_min(0).sqrt().clamp(_SMALLEST, self._last_tangent))
         gain, slope = self.gain_and_slope(x)
         end, _ = self.gain_and_slope(high)
         bend = (end - gain - slope * (high - x)) / (high - x) ** 2
-        d = torch.where(known, bend, slope / (2 * x))
-        b = torch.where(known, slope - 2 * bend * x, 0)
+        d = torch.where(is_signed, bend, slope / (2 * x))
+        b = torch.where(is_signed, slope - 2 * bend * x, 0)
         # A line in t must be above f at 1 also by the last digit.
-        a = torch.where(known, gain - slope * x + bend * x**2, torch.maximum(gain - d * x**2, 1 - d))
+        a = torch.where(is_signed, gain - slope * x + bend * x**2, torch.maximum(gain - d * x**2, 1 - d))
         return a, b, d

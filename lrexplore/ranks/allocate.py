@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate, first_inputs
-from lrexplore.init import REAL_INPUTS, find_initializer
+from lrexplore.init import find_initializer
 from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.network import Layer, find_layers, weights_of
@@ -114,9 +114,10 @@ class Allocator:
         elif loader is not None:
             calibration = calibrate(model, loader)
         initializer = initializer or ("function" if calibration is None else "whitened")
-        if initializer in REAL_INPUTS and calibration is None:
+        record = find_initializer(initializer)
+        if record.is_real and calibration is None:
             raise ValueError(
-                f"`calibration` must be given for the initializer {initializer!r}, got None. Pass it or a `loader`, "
+                f"`calibration` must be given for the initializer {record.name!r}, got None. Pass it or a `loader`, "
                 "or use `function`, which needs no inputs."
             )
         schemes = SCHEMES if scheme == "best" else (scheme,)
@@ -231,7 +232,8 @@ class Allocator:
             )
             latency = self.network_ms, self.network_ms + change
         return RankPlan(
-            layers=layers, initializer=self.initializer, inputs=GAUSSIAN if self.calibration is None else YOURS,
-            method=method, budget=budget, error=sum(layer.weight * layer.error for layer in layers), gap=gap,
+            layers=layers, initializer=find_initializer(self.initializer).name,
+            inputs=GAUSSIAN if self.calibration is None else YOURS, method=method, budget=budget,
+            error=sum(layer.weight * layer.error for layer in layers), gap=gap,
             weights=self.weighting, parameters=(before, before - saved), flops=flops, latency_ms=latency,
         )  # fmt: skip

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate, first_inputs
-from lrexplore.init import REAL_INPUTS
+from lrexplore.init import find_initializer
 from lrexplore.network import factorize as factorize_layers
 from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.ranks.plan import RankPlan
@@ -58,10 +58,11 @@ def factorize(
     if initializer is None:
         initializer = plan.initializer if plan is not None else "whitened" if has_inputs else "function"
     batches, loader = first_inputs(loader, NUM_CORRECTING) if loader is not None else ([], None)
-    if initializer in REAL_INPUTS and calibration is None:
+    record = find_initializer(initializer)
+    if record.is_real and calibration is None:
         if loader is None:
             raise ValueError(
-                f"`loader` must be given for the initializer {initializer!r}, got None. Pass an iterable of inputs, "
+                f"`loader` must be given for the initializer {record.name!r}, got None. Pass an iterable of inputs, "
                 "or `initializer='function'`, which needs none."
             )
         calibration = calibrate(model, loader)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lrexplore.dual import BatchNorm
-from lrexplore.init import NESTED, REAL_INPUTS, Problem, each_rank, find_initializer, nested_errors, rank_grid
+from lrexplore.init import Initializer, Problem, each_rank, find_initializer, nested_errors, rank_grid
 from lrexplore.init.real.input_curves import input_errors
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.network import Layer, batch_norm_of, weights_of
@@ -59,7 +59,8 @@ def layer_curves(
     (`cache_folder`). `progress(done, total, name)` is called before each curve and once at the end, `on_curve(curve)`
     with each as it is found.
     """
-    find_initializer(initializer)
+    record = find_initializer(initializer)
+    use_cache &= record.is_ours  # another person's may change under its name
     wanted = [(layer, scheme) for layer in layers if layer.skip_reason is None for scheme in schemes]
     curves = {}
     for done, (layer, scheme) in enumerate(wanted):
@@ -68,7 +69,7 @@ def layer_curves(
         # With a kernel of one row both schemes are one matrix.
         if layer.kernel_size[0] == 1 and scheme == "spatial" and ("channel" in schemes):
             continue
-        curve = _curve(model, layer, scheme, initializer, calibration, use_cache)
+        curve = _curve(model, layer, scheme, record, calibration, use_cache)
         curves[layer.name, scheme] = curve
         if on_curve:
             on_curve(curve)
@@ -77,7 +78,7 @@ def layer_curves(
     return curves
 
 
-def _curve(model, layer: Layer, scheme: str, initializer: str, calibration, use_cache: bool) -> LayerCurve:
+def _curve(model, layer: Layer, scheme: str, record: Initializer, calibration, use_cache: bool) -> LayerCurve:
     entries = calibration.entries(layer.name) if calibration is not None else [None] * layer.groups
     weights, batch_norm = weights_of(model, layer), batch_norm_of(model, layer)
     norms = [None] * layer.groups
@@ -88,14 +89,14 @@ def _curve(model, layer: Layer, scheme: str, initializer: str, calibration, use_
     if use_cache:
         seen = [x for norm in norms if norm for x in norm]
         seen += [x for entry in entries if entry for x in fingerprint(entry)]
-        options = (_FORMAT, initializer, scheme, layer.follows.activation, sorted(_NUM_POINTS.items()))
+        options = (_FORMAT, record.name, scheme, layer.follows.activation, sorted(_NUM_POINTS.items()))
         key = digest(*options, *weights, *seen)
     kept = recall(key) if key else None
     if kept is None:
         points = None
         for weight, norm, entry in zip(weights, norms, entries, strict=True):
             problem = Problem.of(weight, scheme, layer.follows.activation, norm)
-            ranks, errors = _points(problem, initializer, entry)
+            ranks, errors = _points(problem, record, entry)
             points = errors if points is None else points + errors
         kept = {"ranks": np.array(ranks), "errors": points / layer.groups}
         if key:
@@ -112,18 +113,17 @@ def fingerprint(entry: LayerInputs) -> list:
     ]  # fmt: skip
 
 
-def _points(problem: Problem, initializer: str, entry: LayerInputs | None) -> tuple[list[int], np.ndarray]:
+def _points(problem: Problem, record: Initializer, entry: LayerInputs | None) -> tuple[list[int], np.ndarray]:
     if entry is None:
-        if initializer in NESTED:
+        if record.nested:
             ranks = list(range(1, problem.max_rank + 1))
-            return ranks, nested_errors(problem, initializer, ranks).function_error.cpu().numpy()
+            return ranks, nested_errors(problem, record, ranks).function_error.cpu().numpy()
         ranks = rank_grid(problem.max_rank, _NUM_POINTS["rerun"])
-        found = [point.function_error for point in each_rank(problem, initializer, ranks)]
+        found = [point.function_error for point in each_rank(problem, record, ranks)]
         return ranks, torch.cat(found).cpu().numpy()
-    nested = initializer in REAL_INPUTS and initializer not in ("refined", "whitened_function")
-    cheap = initializer == "spectral" or (nested and problem.rows == 1)
+    cheap = record.name == "spectral" or (record.whitening is not None and problem.rows == 1)
     ranks = rank_grid(problem.max_rank, _NUM_POINTS["nested" if cheap else "rerun"])
-    return ranks, input_errors(problem, initializer, ranks, entry).cpu().numpy()
+    return ranks, input_errors(problem, record, ranks, entry).cpu().numpy()
 
 
 def _every_rank(ranks: np.ndarray, errors: np.ndarray) -> np.ndarray:

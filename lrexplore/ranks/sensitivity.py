@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
 from lrexplore.calibration import run_model
+from lrexplore.init import find_initializer
 from lrexplore.linalg import rank_from_scale
 from lrexplore.network import Layer
 from lrexplore.network import factorize as factorize_layers
@@ -45,6 +46,8 @@ def sensitivities(
     first = {}
     for (name, _), curve in curves.items():
         first.setdefault(name, curve)
+    record = find_initializer(initializer)
+    use_cache &= record.is_ours  # another person's may change under its name
     layers, moved, errors = [layer for layer in layers if layer.name in first], {}, {}
     with evaluation(model):
         said = [_answer(run_model(model, batch)) for batch in batches]
@@ -53,7 +56,7 @@ def sensitivities(
         for done, layer in enumerate(layers):
             curve = first[layer.name]
             rank = rank_from_scale(layer.matrix_shape(curve.scheme), PROBE_SCALE)
-            key = digest(_FORMAT, seen, layer.name, rank, curve.scheme, initializer, *_entries(calibration, layer))
+            key = digest(_FORMAT, seen, layer.name, rank, curve.scheme, record.name, *_entries(calibration, layer))
             kept = recall(key) if use_cache else None
             if kept is None:
                 probe = factorize_layers(

@@ -31,15 +31,15 @@ def search_trace(weight: Tensor, *, eps: float, batch: int) -> list[Snapshot]:
     """
     search = Search.of(weight, 1)
     start = torch.linalg.svd(weight.double()).Vh[0]
-    found, done = [], []
+    snapshots, done = [], []
     for state in search.steps(torch.outer(start, start), eps, batch):
         done.append((state.dropped.low, state.dropped.high, state.dropped_bounds))
         parts = [(state.live.low, state.live.high, state.bounds), *done]
         low, high, bounds = (torch.cat(x).numpy() for x in zip(*parts, strict=True))
         direction = torch.linalg.eigh(state.point).eigenvectors[:, -1].numpy()
         live = np.arange(len(low)) < len(state.live)
-        found.append(Snapshot(state.seen, 1 - state.kept, 1 - state.bound, direction, low, high, 1 - bounds, live))
-    return found
+        snapshots.append(Snapshot(state.seen, 1 - state.kept, 1 - state.bound, direction, low, high, 1 - bounds, live))
+    return snapshots
 
 
 def angles(cells_low: np.ndarray, cells_high: np.ndarray) -> np.ndarray:

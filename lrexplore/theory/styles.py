@@ -1,15 +1,24 @@
-"""One color and marker a name, in every picture."""
+"""One color and marker an initializer, in every picture: those of its record."""
 
-STYLES = {
-    "independent": ("#7f7f7f", "x"),
-    "spectral": ("#0072B2", "square"),
-    "rescaled": ("#E69F00", "triangle-up"),
-    "function": ("#D55E00", "circle"),
-    "sampled": ("#CC79A7", "diamond"),
-    "whitened": ("#009E73", "star"),
-    "refined": ("#56B4E9", "cross"),
-    "whitened_function": ("#7F6BD6", "triangle-down"),
-    "whitened_centred": ("#44AA99", "pentagon"),
-    "whitened_plain": ("#999933", "hexagon"),
-}
+from collections.abc import Iterator, Mapping
+
+from lrexplore.init import INITIALIZERS, REAL_INPUTS
+
 REFERENCE = ("#222222", "circle-open")
+
+
+class _Styles(Mapping[str, tuple[str, str]]):
+    """Initializer -> (color, plotly symbol)."""
+
+    def __getitem__(self, name: str) -> tuple[str, str]:
+        record = INITIALIZERS[name] if name in INITIALIZERS else REAL_INPUTS[name]
+        return record.color, record.marker
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*INITIALIZERS, *REAL_INPUTS)
+
+    def __len__(self) -> int:
+        return len(INITIALIZERS) + len(REAL_INPUTS)
+
+
+STYLES = _Styles()

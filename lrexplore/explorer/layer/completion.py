@@ -12,7 +12,6 @@ from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.explorer.work.worker import Stopped, Token
 
 UPDATE_S = 0.12
-SLOW = ("sampled", "refined")  # one rank of these is long work already
 
 
 class Completion:
@@ -37,7 +36,7 @@ class Completion:
     def _complete(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
         with spare_cores():
             stopped = key_of(choice, initializer) == self._stopped
-            if not (stopped and initializer in SLOW):
+            if not (stopped and self._screen.study(choice).is_slow(initializer)):
                 try:
                     self._exact(choice, initializer, rank, token)
                 except Stopped:
@@ -59,7 +58,7 @@ class Completion:
         """The numbers of exactly this rank: the neurons at once, for they are what is waited for."""
         study = self._screen.study(choice)
         is_new = not study.num_known(initializer) and not study.nested
-        if initializer in SLOW and study.errors_at(initializer, rank) is None:
+        if study.is_slow(initializer) and study.errors_at(initializer, rank) is None:
             self._state.tell(f"{initializer}: rank {rank}", 0.0)
         for name in ("spectral", initializer):
             study.add(name, rank, token.cancelled)

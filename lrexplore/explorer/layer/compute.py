@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from threading import RLock
 
 import numpy as np
@@ -10,14 +9,13 @@ import torch
 
 from lrexplore.explorer.layer.floor import Floor
 from lrexplore.explorer.work.worker import Stopped
-from lrexplore.init import INITIALIZERS, NESTED, Problem, RankErrors, nested_errors, rank_grid, single_errors
+from lrexplore.init import INITIALIZERS, Initializer, Problem, RankErrors, nested_errors, rank_grid, single_errors
 from lrexplore.linalg import Factors, dematricize, effective_rank, energy, marchenko_pastur, stable_rank
 
 MAX_FILTERS = 36
 MAX_NEURONS = 500
 TABLE_RANKS = 64
 CURVE_RANKS = 128
-LOOKS = {"steps_per_epoch": 8, "num_epochs": 96}  # the same 768 steps of a sampled fit, interrupted more often
 
 
 @dataclass(frozen=True)
@@ -57,13 +55,16 @@ class Study:
     """
 
     inputs = "Gaussian inputs"
-    initializers = tuple(INITIALIZERS)
-    nested = NESTED
-    compared = (*NESTED, "function")
+    compared = ("independent", "spectral", "rescaled", "function")
     num_table_ranks = TABLE_RANKS
 
     def __init__(self, problem: Problem, kernel_shape: tuple[int, ...]):
         self.problem = problem
+        self._records = self._known_records()
+        self.initializers = tuple(self._records)
+        self.nested = self._nested()
+        own = [name for name, record in self._records.items() if not (record.is_ours or record.slow)]
+        self.compared = (*self.compared, *own)
         self.max_rank = problem.max_rank
         self.table_ranks = np.array(rank_grid(self.max_rank, self.num_table_ranks))
         self.curve_ranks = np.array(sorted({*rank_grid(self.max_rank, CURVE_RANKS), *self.table_ranks.tolist()}))
@@ -150,9 +151,19 @@ class Study:
     def factors(self, initializer: str, rank: int, stopped: Callable[[], bool] | None = None) -> Factors:
         """The factors of an initializer at a rank, from seed 0. Raises Stopped in a sampled fit once `stopped()`."""
         generator = torch.Generator(self.problem.matrix.device).manual_seed(0)
-        options = LOOKS | {"on_epoch": partial(_look, stopped)} if stopped and initializer == "sampled" else {}
+        record = self._records[initializer]
         with torch.inference_mode():
-            return INITIALIZERS[initializer](self.problem, rank, generator=generator, **options)
+            return record(self.problem, rank, generator=generator, **interruptible(record, stopped))
+
+    def is_slow(self, initializer: str) -> bool:
+        """Whether one rank of an initializer is long work already."""
+        return self._records[initializer].slow
+
+    def _known_records(self) -> dict[str, Initializer]:
+        return dict(INITIALIZERS)
+
+    def _nested(self) -> tuple[str, ...]:
+        return tuple(name for name, record in self._records.items() if record.nested)
 
     def missing(self, initializer: str, first: int) -> list[int]:
         """Ranks of the table that are not known, coarse to fine, `first` before all."""
@@ -171,7 +182,7 @@ class Study:
                 return
         with torch.inference_mode():
             if initializer in self.nested:
-                self._store(initializer, nested_errors(self.problem, initializer, [rank]))
+                self._store(initializer, nested_errors(self.problem, self._records[initializer], [rank]))
                 return
             factors = self.factors(initializer, rank, stopped)
             image = self._image(factors.product()) if self.has_pictures else None
@@ -225,7 +236,7 @@ class Study:
             if len(self._points.get(initializer, {})) >= len(self.curve_ranks):
                 return
         with torch.inference_mode():
-            self._store(initializer, nested_errors(self.problem, initializer, self.curve_ranks.tolist()))
+            self._store(initializer, nested_errors(self.problem, self._records[initializer], self.curve_ranks.tolist()))
 
     def _store(self, initializer: str, errors: RankErrors, image: np.ndarray | None = None) -> None:
         units = len(self.problem.norms)
@@ -245,9 +256,14 @@ class Study:
         return filter_sheet(kernel, float(self.problem.matrix.abs().max()) or 1.0)
 
 
-def _look(stopped: Callable[[], bool], epoch: int, factors: Factors) -> None:
-    if stopped():
-        raise Stopped
+def interruptible(record: Initializer, stopped: Callable[[], bool] | None) -> dict:
+    """Options with which a long fit raises Stopped once `stopped()`; none for those that end soon."""
+
+    def look(*_) -> None:
+        if stopped():
+            raise Stopped
+
+    return {**record.steps_often, record.on_step: look} if stopped and record.on_step else {}
 
 
 def filter_sheet(kernel: np.ndarray, reach: float) -> np.ndarray:

@@ -1,16 +1,13 @@
 """What the explorer shows of one layer on real inputs, as plain arrays; it knows no widget and no plot."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import torch
 
-from lrexplore.explorer.layer.compute import Study
-from lrexplore.explorer.work.worker import Stopped
-from lrexplore.init import INITIALIZERS, REAL_INPUTS, Problem, RankErrors
+from lrexplore.explorer.layer.compute import Study, interruptible
+from lrexplore.init import INITIALIZERS, REAL_INPUTS, Initializer, Problem, RankErrors
 from lrexplore.init.real import RealProblem
-from lrexplore.init.real.input_comparison import CLOSED, closed_form_comparisons, input_comparison
-from lrexplore.init.real.input_curves import WHITENINGS
+from lrexplore.init.real.input_comparison import closed_form_comparisons, input_comparison
 from lrexplore.init.real.whitened import Whitening, no_worse
 from lrexplore.linalg import Factors
 from lrexplore.linalg.inputs import LayerInputs
@@ -25,8 +22,6 @@ class RealStudy(Study):
     There is no floor: what is proved for Gaussian inputs says nothing of these.
     """
 
-    initializers = (*INITIALIZERS, *REAL_INPUTS)
-    nested = ()
     compared = ("spectral", "function", "whitened")
     num_table_ranks = TABLE_RANKS
 
@@ -41,28 +36,29 @@ class RealStudy(Study):
 
     def factors(self, initializer: str, rank: int, stopped: Callable[[], bool] | None = None) -> Factors:
         """The factors of an initializer at a rank, from seed 0; raises Stopped in a fit once `stopped()`."""
-        if initializer in INITIALIZERS:
+        record = self._records[initializer]
+        if not record.is_real:
             return super().factors(initializer, rank, stopped)
         dtype = self.problem.matrix.dtype
         with torch.inference_mode(False), torch.no_grad():  # `refined` has gradients of its own
-            if initializer in WHITENINGS:
+            if record.whitening is not None:
                 return no_worse(self.real, self._whitening(initializer).factors(rank), rank).to(dtype)
             generator = torch.Generator(self.problem.matrix.device).manual_seed(0)
-            options = {"on_round": partial(_look, stopped)} if stopped and initializer == "refined" else {}
-            make = REAL_INPUTS[initializer]
-            return make(self.problem, rank, calibration=self.real.inputs, generator=generator, **options).to(dtype)
+            options = interruptible(record, stopped)
+            return record(self.problem, rank, calibration=self.real.inputs, generator=generator, **options).to(dtype)
 
     def fill(self, initializer: str, first: int, stopped: Callable[[], bool]) -> Iterator[float]:
         """As that of any study; the closed forms under the channel scheme for all ranks in one go."""
         missing = sorted(self.missing(initializer, first))
-        if self.real.rows > 1 or initializer not in CLOSED or self.has_pictures:
+        whitened = self._records[initializer].whitening is not None
+        if self.real.rows > 1 or not (whitened or initializer == "spectral") or self.has_pictures:
             yield from super().fill(initializer, first, stopped)
             return
         if not missing:
             return
         with torch.inference_mode():
-            whitening = self._whitening(initializer) if initializer in WHITENINGS else None
-            points = closed_form_comparisons(self.real, initializer, missing, whitening)
+            whitening = self._whitening(initializer) if whitened else None
+            points = closed_form_comparisons(self.real, missing, whitening)
             for done, errors in enumerate(points, 1):
                 self._store(initializer, errors)
                 if stopped():
@@ -71,13 +67,14 @@ class RealStudy(Study):
 
     def _whitening(self, initializer: str) -> Whitening:
         if initializer not in self._whitenings:
-            self._whitenings[initializer] = Whitening(self.real, **WHITENINGS[initializer])
+            self._whitenings[initializer] = Whitening(self.real, **self._records[initializer].whitening)
         return self._whitenings[initializer]
 
     def _errors(self, factors: Factors, rank: int) -> RankErrors:
         return input_comparison(self.real, factors, rank)
 
+    def _known_records(self) -> dict[str, Initializer]:
+        return INITIALIZERS | REAL_INPUTS
 
-def _look(stopped: Callable[[], bool], number: int, error: float) -> None:
-    if stopped():
-        raise Stopped
+    def _nested(self) -> tuple[str, ...]:
+        return ()

@@ -22,7 +22,7 @@ class State(t.HasTraits):
 
     layer = t.Unicode()
     rank = t.Int()
-    initializer = t.Enum((*INITIALIZERS, *REAL_INPUTS), "function")
+    initializer = t.Unicode("function")
     scheme = t.Enum(SCHEMES, "channel")
     activation = t.Enum(tuple(ACTIVATIONS), "relu")
     batch_norm = t.Bool(False)
@@ -84,7 +84,9 @@ class State(t.HasTraits):
 
     @t.validate("initializer")
     def _check_initializer(self, proposal):
-        name = proposal["value"]
+        name, known = proposal["value"], (*INITIALIZERS, *REAL_INPUTS)
+        if name not in known:
+            raise t.TraitError(f"`initializer` must be one of {', '.join(known)}, got {name!r}. Choose one of them.")
         if name in REAL_INPUTS and self.choice.inputs != YOURS:
             raise t.TraitError(
                 f"`initializer` must be one for Gaussian inputs ({', '.join(INITIALIZERS)}) while these are on screen, "

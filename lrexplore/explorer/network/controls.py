@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import ipywidgets as w
 from traitlets import TraitError
 
-from lrexplore.explorer.network.state import BUDGETS, INITIALIZERS, NetworkState
+from lrexplore.explorer.network.state import BUDGETS, NetworkState, initializers_for
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, SENSITIVITY, WEIGHTS, YOURS
@@ -48,7 +48,7 @@ class NetworkControls:
         )  # fmt: skip
         inputs = [("Gaussian", GAUSSIAN), (f"yours: {source}", YOURS)]
         self.inputs = _picker("inputs", inputs, "What the errors are for; yours are calibrated on first", 320)
-        self.initializer = _picker("initializer", INITIALIZERS[state.inputs], "How the factors are made", 220)
+        self.initializer = _picker("initializer", initializers_for(state.inputs), "How the factors are made", 220)
         self.scheme = _picker("scheme", (*SCHEMES, "best"), "How kernels are made matrices; best: chosen by layer", 165)
         self.weights = _picker("layer weights", WEIGHTS, "What a layer's error counts in the total", 200)
         self.meaning = w.HTML(_small(MEANINGS[state.weights]))
@@ -121,7 +121,7 @@ class NetworkControls:
     def _follow(self, change) -> None:
         self._following = True
         if change["name"] == "initializer":
-            self.initializer.options = INITIALIZERS[self._state.inputs]
+            self.initializer.options = initializers_for(self._state.inputs)
         if change["name"] == "weights":
             self.meaning.value = _small(MEANINGS[change["new"]])
         self._bound[change["name"]].value = change["new"]

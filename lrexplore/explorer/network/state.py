@@ -7,15 +7,18 @@ import traitlets as t
 
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.explorer.subject import Subject
-from lrexplore.init import REAL_INPUTS
+from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, WEIGHTS, YOURS
 
 BUDGETS = {"parameter_ratio": "parameters", "flop_ratio": "multiply-adds", "latency_ratio": "latency"}
-INITIALIZERS = {
-    GAUSSIAN: ("function", "rescaled", "spectral"),
-    YOURS: (*REAL_INPUTS, "function", "rescaled", "spectral"),
-}
+
+
+def initializers_for(inputs: str) -> tuple[str, ...]:
+    """The initializers that a whole network can be factorized by on these inputs, the default first."""
+    own = [name for name, record in INITIALIZERS.items() if not (record.is_ours or record.slow)]
+    names = ("function", "rescaled", "spectral", *own)
+    return (*REAL_INPUTS, *names) if inputs == YOURS else names
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class NetworkState(t.HasTraits):
 
     @t.validate("initializer")
     def _check_initializer(self, proposal):
-        known = INITIALIZERS[self.inputs]
+        known = initializers_for(self.inputs)
         if proposal["value"] not in known:
             raise t.TraitError(
                 f"`initializer` must be one of {', '.join(known)} for {self.inputs}, got {proposal['value']!r}. "
@@ -99,7 +102,7 @@ class NetworkState(t.HasTraits):
 
     @t.observe("inputs")
     def _follow_inputs(self, change):
-        self.initializer = INITIALIZERS[change["new"]][0]
+        self.initializer = initializers_for(change["new"])[0]
 
     def pin(self, layer: str, rank: int | None) -> None:
         """Hold a layer at a rank, or as it is (None); the others are balanced anew."""

@@ -1,5 +1,6 @@
 """Which runs make one curve, what it is called, and how it is drawn. Plain values; no widget, no tensor."""
 
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,9 @@ GROUPINGS = {
 }
 """What a person chooses -> the choice that the runs of a curve share; None: every choice but the seed."""
 
-RUN_STYLES = {**STYLES, "spectral-matched": ("#77AADD", "square-open"), UNFACTORIZED: ("#AA3377", "circle-open")}
+RUN_STYLES = ChainMap(
+    {"spectral-matched": ("#77AADD", "square-open"), UNFACTORIZED: ("#AA3377", "circle-open")}, STYLES
+)
 BASELINE = ("currentColor", "dash")  # the panel draws it in the color of its text
 # Of Paul Tol's muted palette what is seen on white and on black, and is no initializer's color.
 COLORS = ("#6699CC", "#CC6677", "#997700", "#AA4499", "#88CCEE", "#DDCC77")

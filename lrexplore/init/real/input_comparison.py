@@ -5,13 +5,11 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from lrexplore.init.error_curves import RankErrors
-from lrexplore.init.real.input_curves import WHITENINGS, cumulative_outputs
+from lrexplore.init.rank_errors import RankErrors
+from lrexplore.init.real.input_curves import cumulative_outputs
 from lrexplore.init.real.problem import RealProblem
 from lrexplore.init.real.whitened import Whitening
 from lrexplore.linalg import Factors, compare_rows
-
-CLOSED = ("spectral", *WHITENINGS)
 
 
 def input_comparison(real: RealProblem, factors: Factors, rank: int) -> RankErrors:
@@ -25,18 +23,18 @@ def input_comparison(real: RealProblem, factors: Factors, rank: int) -> RankErro
 
 
 def closed_form_comparisons(
-    real: RealProblem, initializer: str, ranks: Iterable[int], whitening: Whitening | None = None
+    real: RealProblem, ranks: Iterable[int], whitening: Whitening | None = None
 ) -> Iterator[RankErrors]:
-    """`input_comparison` of `spectral` or a closed form of `whitened` at rising ranks, for little more than one.
+    """`input_comparison` of `spectral`, or with a `whitening` of its truncations, at rising ranks, for little more
+    than one.
 
-    Under the channel scheme only, where the factors of a rank are the first columns and rows of those of the largest.
-    `whitening` is that of the initializer, where it is not `spectral`; a rank at which `spectral` does better has
-    the numbers of `spectral`, which is what the initializer falls back on.
+    Under the channel scheme only, where the factors of a rank are the first columns and rows of those of the largest. A
+    rank at which `spectral` does better has the numbers of `spectral`, which is what the initializer falls back on.
     """
     ranks = sorted(set(ranks))
     plain = real.problem.decomposition(ranks[-1]).truncated(ranks[-1])
     fallback = _walk(real, plain.left.double(), plain.right.double(), ranks, None)
-    if initializer == "spectral":
+    if whitening is None:
         yield from fallback
         return
     right = whitening.right[: ranks[-1]]

@@ -1,27 +1,22 @@
 """Errors of one layer on its real inputs at many ranks; all ranks of a nested initializer share their products."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-from lrexplore.init.initialize import REAL_INPUTS, find_initializer
+from lrexplore.init.initializers import find_initializer
 from lrexplore.init.problem import Problem
 from lrexplore.init.real.corrected import CorrectedFactors
 from lrexplore.init.real.problem import RealProblem
 from lrexplore.init.real.whitened import Whitening
+from lrexplore.init.spectral import spectral
 from lrexplore.linalg.inputs import LayerInputs
-
-WHITENINGS = {
-    "whitened": {},
-    "whitened_centred": {"weighted": False},
-    "whitened_plain": {"centred": False, "weighted": False},
-}
 
 
 def input_errors(
     problem: Problem,
-    initializer: str,
+    initializer: str | Callable,
     ranks: Iterable[int],
     calibration: LayerInputs,
     generator: torch.Generator | None = None,
@@ -35,19 +30,19 @@ def input_errors(
     """
     ranks = list(ranks)
     real = RealProblem(problem, calibration)
-    if initializer == "spectral":
+    record = find_initializer(initializer)
+    if record.make is spectral:
         return _spectral_errors(real, ranks)
-    if initializer in WHITENINGS:
-        whitening = Whitening(real, **WHITENINGS[initializer])
+    if record.whitening is not None:
+        whitening = Whitening(real, **record.whitening)
         own = _nested_errors(real, whitening, ranks) if real.rows == 1 else _each(real, whitening, ranks)
         return torch.minimum(own, _spectral_errors(real, ranks))
-    make = find_initializer(initializer)
-    if initializer in REAL_INPUTS:
+    if record.is_real:
         options["calibration"] = calibration
     errors = []
     for rank in ranks:
         draws = generator or torch.Generator(problem.matrix.device).manual_seed(0)
-        errors.append(real.error(make(problem, rank, generator=draws, **options)))
+        errors.append(real.error(record(problem, rank, generator=draws, **options)))
     return torch.tensor(errors, dtype=torch.float64)
 
 
@@ -66,8 +61,8 @@ def _nested_errors(real: RealProblem, whitening: Whitening, ranks: list[int]) ->
 
 def _cumulative(real: RealProblem, left: Tensor, right: Tensor, ranks: list[int], mean: Tensor | None) -> Tensor:
     """Errors of the first r columns and rows of the factors, for each r; with `mean`, outputs keep their mean."""
-    found = {rank: real.relative_loss(z) for rank, z in cumulative_outputs(real, left, right, ranks, mean)}
-    return torch.tensor([found[rank] for rank in ranks], dtype=torch.float64)
+    errors = {rank: real.relative_loss(z) for rank, z in cumulative_outputs(real, left, right, ranks, mean)}
+    return torch.tensor([errors[rank] for rank in ranks], dtype=torch.float64)
 
 
 def cumulative_outputs(

@@ -136,8 +136,8 @@ class RealProblem:
     def fitting_error(self, factors: Factors) -> float:
         """Relative function error of the factors on the fitting samples."""
         wanted = self.function(self.pre_activation(self.exact(self.samples)))
-        found = self.function(self.pre_activation(self.outputs(factors, self.samples)))
-        return relative((found - wanted).square().sum(), wanted.square().sum())
+        outputs = self.function(self.pre_activation(self.outputs(factors, self.samples)))
+        return relative((outputs - wanted).square().sum(), wanted.square().sum())
 
     def error(self, factors: Factors) -> float:
         """Relative function error of the factors on the held-out vectors."""

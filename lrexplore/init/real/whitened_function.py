@@ -25,10 +25,10 @@ def whitened_function(
     real = RealProblem(problem, calibration)
     whitening = Whitening(real)
     plain = whitening.factors(rank)
-    found = _power_iteration(real, whitening, rank, generator)
-    if real.fitting_error(found) > real.fitting_error(plain):
-        found = replace(plain, note=", ".join(filter(None, ("the power iteration did no better", plain.note))))
-    return no_worse(real, found, rank)
+    climbed = _power_iteration(real, whitening, rank, generator)
+    if real.fitting_error(climbed) > real.fitting_error(plain):
+        climbed = replace(plain, note=", ".join(filter(None, ("the power iteration did no better", plain.note))))
+    return no_worse(real, climbed, rank)
 
 
 def _power_iteration(real: RealProblem, whitening: Whitening, rank: int, generator) -> CorrectedFactors:

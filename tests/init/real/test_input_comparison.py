@@ -4,12 +4,15 @@ import pytest
 import torch
 from init.real.test_whitened import _draw, _inputs, _skewed
 
-from lrexplore.init import Problem, initialize
+from lrexplore.init import REAL_INPUTS, Problem, initialize
 from lrexplore.init.real import RealProblem, input_error
-from lrexplore.init.real.input_comparison import CLOSED, closed_form_comparisons, input_comparison
-from lrexplore.init.real.input_curves import WHITENINGS
+from lrexplore.init.real.input_comparison import closed_form_comparisons, input_comparison
 from lrexplore.init.real.whitened import Whitening
 from lrexplore.linalg import frobenius_error
+
+CLOSED = {"spectral": None} | {
+    name: record.whitening for name, record in REAL_INPUTS.items() if record.whitening is not None
+}
 
 
 def layer(m=20, n=12):
@@ -22,8 +25,8 @@ def layer(m=20, n=12):
 @pytest.mark.parametrize("initializer", CLOSED)
 def test_all_ranks_at_once_are_each_rank_by_itself(initializer, shape):
     weight, entry, real = layer(*shape)
-    whitening = Whitening(real, **WHITENINGS[initializer]) if initializer in WHITENINGS else None
-    points = list(closed_form_comparisons(real, initializer, range(1, 13), whitening))
+    whitening = None if CLOSED[initializer] is None else Whitening(real, **CLOSED[initializer])
+    points = list(closed_form_comparisons(real, range(1, 13), whitening))
     assert [int(point.ranks) for point in points] == list(range(1, 13))
     for rank in (1, 5, 11, 12):
         options = {"calibration": entry} if whitening else {}
