@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.bench.init import pinned, processor
+from lrexplore.disk.whole_file import write_whole
 from lrexplore.init import Problem, initialize
 from lrexplore.linalg import rank_from_scale
 from lrexplore.proof.certificate import certificate, floor_curve, lower_bound
@@ -188,5 +189,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"load average (1 min) {os.getloadavg()[0]:.2f} after")
     if options.json:
         rows = [{**bar._asdict(), "verdict": bar.verdict} for bar in bars]
-        options.json.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+        write_whole(options.json, json.dumps(rows, indent=2), name="--json")
     return 0

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from lrexplore.bench.init import pinned, processor
+from lrexplore.disk.whole_file import write_whole
 from lrexplore.models import load_model
 from lrexplore.network import factorize
 from lrexplore.optim import FrobeniusDecay, add_frobenius_decay, parameter_groups
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{scheme:<10}{step_s:>10.4f}{decay_s:>10.4f}{share:>9.4f}{BAR:>7.2f}  {verdict}", flush=True)
     if options.json:
         about = {"model": options.model, "batch_size": batch, "where": where, "torch": torch.__version__}
-        options.json.write_text(json.dumps({**about, "rows": rows}, indent=1), encoding="utf-8")
+        write_whole(options.json, json.dumps({**about, "rows": rows}, indent=1), name="--json")
     return 0
 
 

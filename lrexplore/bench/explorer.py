@@ -20,6 +20,7 @@ from lrexplore.bench.repaints import (
     summary,
 )
 from lrexplore.cli import lab_environment
+from lrexplore.disk.whole_file import write_whole
 
 MODEL = "resnet50"
 LAYER = "layer3.2.conv2"
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"load average (1 min) {os.getloadavg()[0]:.2f} after")
     if options.json:
         report = {"load_before": before, "load_after": os.getloadavg(), "measures": [asdict(item) for item in measures]}
-        options.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_whole(options.json, json.dumps(report, indent=2), name="--json")
     return 0
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lrexplore.disk.whole_file import write_whole
 from lrexplore.dual import BatchNorm, function_error
 from lrexplore.init import initialize
 from lrexplore.linalg import matricize, rank_from_scale
@@ -241,5 +242,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     where["load_after"] = os.getloadavg()
     print(f"load average (1 min) {where['load_after'][0]:.2f} after")
     if options.json:
-        options.json.write_text(json.dumps({**where, "costs": measured, "checks": checked}, indent=2), encoding="utf-8")
+        write_whole(options.json, json.dumps({**where, "costs": measured, "checks": checked}, indent=2), name="--json")
     return 0

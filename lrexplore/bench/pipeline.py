@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 
 from lrexplore.bench.init import processor
 from lrexplore.datasets import FolderImages, Request
+from lrexplore.disk.whole_file import write_whole
 
 _WIDTH, _HEIGHT, _QUALITY = 500, 375, 90
 
@@ -120,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("CUDA decoder: not measured, there is no CUDA device")
     if options.json:
         about = {"cpu": processor(), "cores": cores, "device": where, "torch": torch.__version__, "kib": kib}
-        options.json.write_text(json.dumps({**about, "rows": rows}, indent=1), encoding="utf-8")
+        write_whole(options.json, json.dumps({**about, "rows": rows}, indent=1), name="--json")
     return 0
 
 

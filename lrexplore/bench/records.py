@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lrexplore.bench.explorer import Measure
+from lrexplore.disk.whole_file import write_whole
 from lrexplore.records import Reader, Writer
 
 LAYERS = [f"layer{stage}.{block}.conv{number}" for stage in (1, 2, 3) for block in (0, 1, 2) for number in (1, 2)]
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(item.line)
     if options.json:
         report = {"load_before": before, "load_after": os.getloadavg(), "measures": [asdict(item) for item in measures]}
-        options.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
+        write_whole(options.json, json.dumps(report, indent=2), name="--json")
     return 0
 
 

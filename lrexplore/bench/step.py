@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lrexplore.bench.init import pinned, processor
+from lrexplore.disk.whole_file import write_whole
 from lrexplore.models import load_model
 from lrexplore.network import choose_execution, factorize, find_layers
 from lrexplore.network.costs import factorized_flops
@@ -229,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(_line(row, references.setdefault(row.compiled, row)), flush=True)
                 if options.json:
                     text = json.dumps({**about, "rows": [asdict(row) for row in rows]}, indent=1)
-                    options.json.write_text(text, encoding="utf-8")
+                    write_whole(options.json, text, name="--json")
                 torch.compiler.reset()
     return 0
 

@@ -1,22 +1,36 @@
 """Our own safetensors files: tensors, and a JSON description that says what they are."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
-from lrexplore.disk.paths import input_path, output_path
+from lrexplore.disk.paths import input_path
+from lrexplore.disk.whole_file import whole_file
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mapping) -> None:
     """Writes tensors and a JSON description, whose "format" is what `read_tensors` looks for.
 
-    Raises FileNotFoundError where the file's folder is missing, ValueError for a folder in its place.
+    Raises FileNotFoundError where the file's folder is missing, ValueError for a folder in its place, OSError where
+    the disk is full.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    save_file(dict(tensors), output_path(path), metadata={"lrexplore": json.dumps(about)})
+    with whole_file(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, metadata={"lrexplore": json.dumps(about)})
+        except SafetensorError as error:  # its word for a disk that is full
+            raise _as_os_error(error) from error
+
+
+def _as_os_error(error: Exception) -> OSError:
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
 
 
 def read_tensors(path: str | Path, format: str, writer: str, way_out: str) -> tuple[dict[str, Tensor], dict]:

@@ -1,5 +1,6 @@
 """A factorized network in one file, and back in one line."""
 
+import io
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -9,12 +10,14 @@ from torch import Tensor, nn
 
 from lrexplore.disk.paths import output_path
 from lrexplore.disk.tensor_file import read_tensors, write_tensors
+from lrexplore.disk.whole_file import write_whole
 from lrexplore.linalg import Factors, matrix_shape
 from lrexplore.network.batches import evaluation
 from lrexplore.network.skeleton import skeleton
 from lrexplore.nn import FactorizedConv2d, FactorizedLinear, factorized_layers
 
 _FORMAT = "lrexplore network 1"
+_MOST_ONNX_MB = 2000
 
 
 def save(model: nn.Module, path: str | Path, *, architecture: str | None = None) -> None:
@@ -104,15 +107,30 @@ def export(model: nn.Module, path: str | Path, example_input: Tensor) -> None:
         example_input = torch.cat([example_input, example_input])  # a batch of one would be taken as fixed
     batch = {0: torch.export.Dim("batch")}
     with evaluation(model), torch.enable_grad():
-        if path.suffix == ".pt2":
-            torch.export.save(torch.export.export(model, (example_input,), dynamic_shapes=(batch,)), path)
-            return
-        try:
-            torch.onnx.export(model, (example_input,), path, dynamic_shapes=(batch,), dynamo=True, verbose=False)
-        except ImportError as error:
-            raise ModuleNotFoundError(
-                f"ONNX needs a package that is not installed ({error}). Install it: pip install onnx onnxscript"
-            ) from error
+        write = _as_pt2 if path.suffix == ".pt2" else _as_onnx
+        write_whole(path, write(model, (example_input,), dynamic_shapes=(batch,)))
+
+
+def _as_pt2(model: nn.Module, args: tuple, **options) -> memoryview:
+    buffer = io.BytesIO()  # given a path, torch's own writer ends the process on a full disk
+    torch.export.save(torch.export.export(model, args, **options), buffer)
+    return buffer.getbuffer()
+
+
+def _as_onnx(model: nn.Module, args: tuple, **options) -> bytes:
+    try:
+        program = torch.onnx.export(model, args, dynamo=True, verbose=False, **options)
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"ONNX needs a package that is not installed ({error}). Install it: pip install onnx onnxscript"
+        ) from error
+    size_mb = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) / 1e6
+    if size_mb > _MOST_ONNX_MB:
+        raise ValueError(
+            f"`path` must end in .pt2 for a network of more than {_MOST_ONNX_MB} MB, which an ONNX file does not hold, "
+            f"got .onnx for one of {size_mb:.0f} MB. Export it as .pt2."
+        )
+    return program.model_proto.SerializeToString()
 
 
 def export_path(path: str | Path) -> Path:

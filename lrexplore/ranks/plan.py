@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from lrexplore.disk.paths import input_path, output_path
+from lrexplore.disk.paths import input_path
+from lrexplore.disk.whole_file import write_whole
 
 _FORMAT = "lrexplore rank plan 1"
 
@@ -139,7 +140,7 @@ class RankPlan:
 
     def save(self, path: str | Path) -> None:
         """Writes the plan as json. Raises FileNotFoundError where the file's folder is missing."""
-        output_path(path).write_text(self.to_json(), encoding="utf-8")
+        write_whole(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> "RankPlan":

@@ -17,8 +17,9 @@ stream: rows after the first n before that line are void (the same steps follow 
 
 import json
 import math
-import os
 from pathlib import Path
+
+from lrexplore.disk.whole_file import write_whole
 
 VERSION = 1
 STREAMS = ("steps", "epochs", "layers", "norms", "events")
@@ -38,22 +39,7 @@ def read_json(path: Path) -> dict:
 
 def write_json(path: Path, content: dict) -> None:
     """Replaces a small file whole: a reader sees the old one or the new one."""
-    write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
-
-
-def write_atomically(path: Path, write, sync: bool = False) -> None:
-    """Calls `write` with a temporary file beside `path` and renames it; on an error `path` stays as it was."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_whole(path, json.dumps(content, indent=1), durable=False)
 
 
 def finite(value):

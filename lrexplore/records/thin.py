@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from lrexplore.disk.whole_file import write_whole
 from lrexplore.records.layout import read_json, write_json
 from lrexplore.records.table import run_folders, table_of
 
@@ -56,7 +57,7 @@ def _measurement(rows) -> dict:
 def _write(path: Path, rows: list[dict]) -> None:
     known = [{key: value for key, value in row.items() if not _is_missing(value)} for row in rows]
     lines = [json.dumps(_rounded(row), separators=(",", ":"), default=int) for row in known]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def _is_missing(value) -> bool:

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+from lrexplore.disk.whole_file import whole_file
 from lrexplore.records.layout import STREAMS, VERSION, check_version, finite, read_json, write_json
 from lrexplore.records.reader import Reader
 
@@ -81,10 +82,8 @@ class Writer:
         reader.poll()
         for stream in STREAMS:
             table = reader.table(stream)
-            path = self.folder / f"{stream}.parquet"
-            temporary = path.with_suffix(".parquet.new")
-            table.to_parquet(temporary, index=False)
-            os.replace(temporary, path)
+            with whole_file(self.folder / f"{stream}.parquet") as temporary:
+                table.to_parquet(temporary, index=False)
 
     def sync(self) -> None:
         """Returns when the lines written so far are on the disk, not only with the operating system."""

@@ -1,6 +1,7 @@
 """`python -m lrexplore.training`, which torchrun starts too: one run, with the exit status that scripts rely on."""
 
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -63,8 +64,8 @@ def _about_the_disk(error: Exception, config: Config) -> Exception | str:
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return error
     return (
-        f"`runs` must be on a disk with room, got {error.strerror} in {config.runs}. Make room and add `--resume`:"
-        " the records and the last checkpoint are whole."
+        f"`runs` must be on a disk with room, got {os.strerror(error.errno)} in {config.runs}. Make room and add"
+        " `--resume`: the records and the last checkpoint are whole."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lrexplore.records.layout import write_atomically
+from lrexplore.disk.whole_file import write_whole
 
 NAME = "checkpoint.pt"
 _VERSION = 1
@@ -17,7 +17,7 @@ def save_checkpoint(folder: Path, content: dict[str, Any]) -> None:
     """Writes a checkpoint and returns when it is on the disk; a crash at any moment leaves the earlier one."""
     buffer = io.BytesIO()  # torch.save's own writer hides the reason when a disk is full
     torch.save({"version": _VERSION, **content}, buffer)
-    write_atomically(folder / NAME, lambda file: file.write(buffer.getbuffer()), sync=True)
+    write_whole(folder / NAME, buffer.getbuffer())
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from torch import nn

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from lrexplore.disk.paths import output_path
+from lrexplore.disk.whole_file import write_whole
 from lrexplore.explorer.panel.arrays import is_packed
 from lrexplore.explorer.panel.frames import pack_arrays
 from lrexplore.explorer.panel.panel import STATIC, packed_script
@@ -74,7 +76,7 @@ def to_html(panel_state: Mapping, path, title: str, *, frames: Mapping[str, Mapp
     defaults = {"rank": 1, "value": 0.0, "patch": {}, "busy": False, "progress": 0.0, "status": "", "error": ""}
     state = defaults | {name: panel_state[name] for name in STATE if name in panel_state}
     state |= {"table": {**table, "rows": kept}, "frames": frames, "frame": panel_state["frame"]}
-    path = Path(path)
+    path = output_path(path)
     page = PAGE.format(
         title=html.escape(title),
         css=(STATIC / "panel.css").read_text(encoding="utf-8"),
@@ -82,7 +84,7 @@ def to_html(panel_state: Mapping, path, title: str, *, frames: Mapping[str, Mapp
         source=_inline(packed_script()),
         shim=SHIM,
     )
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page)
     return path
 
 
