@@ -1,6 +1,6 @@
 """One pass over a loader that records what every factorizable layer is given."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from functools import partial
 
 import torch
@@ -28,22 +28,30 @@ def calibrate(
     num_samples: int = 2048,
     num_held_out: int = 1024,
     generator: torch.Generator | None = None,
-    progress: Callable[[int, str], None] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Calibration:
     """The `Calibration` of every factorizable layer of `model` from one pass over `loader`.
 
-    `loader` is any iterable of inputs or (input, label) pairs; every fourth input is held out for judging. Of an
-    image at most `positions` output pixels (tokens) are looked at, drawn anew for each batch; None takes all.
+    `loader` is any iterable of inputs or (input, label) pairs (`lrexplore.network.batches`); every fourth input is
+    held out for judging. Of an image at most `positions` output pixels (tokens) are looked at, drawn anew for each
+    batch; None takes all.
     `layers` limits it to these names. The model runs in evaluation mode and is left as it was.
-    `progress(inputs_done, "inputs")` is called after each batch. Moments are summed in float64.
+    `progress(done, total, "inputs")` is called after each batch; `total` is 0 where the loader does not tell. Moments
+    are summed in float64.
 
     Raises ValueError for an empty loader, a batch that the model refuses, inputs of a layer that are NaN or
     infinite, and layers that the model never calls.
+
+    >>> import lrexplore as lr, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
+    >>> lr.calibrate(model, [torch.randn(16, 8), torch.randn(16, 8)])
+    Calibration(2 layers, 32 inputs)
     """
     generator = generator or torch.Generator().manual_seed(0)
-    [first, *_], batches = first_inputs(loader, 1)
+    total = _num_inputs(loader)
+    [first, *_], batches = first_inputs(loader, 1, model)
     found = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
-    chosen = found if layers is None else {name: _chosen(found, name) for name in layers}
+    chosen = found if layers is None else {name: _chosen(found, name) for name in _names(layers)}
     recorders = {
         name: _Recorder(model, layer, positions, num_samples, num_held_out, generator) for name, layer in chosen.items()
     }
@@ -60,7 +68,7 @@ def calibrate(
                 run_model(model, batch)
                 done += size
                 if progress:
-                    progress(done, "inputs")
+                    progress(done, total, "inputs")
     finally:
         for hook in hooks:
             hook.remove()
@@ -68,8 +76,22 @@ def calibrate(
     return Calibration({name: recorders.pop(name).entries() for name in chosen}, done)
 
 
+def _num_inputs(loader) -> int:
+    """How many inputs a loader will give; 0 where it does not tell."""
+    if isinstance(loader, (list, tuple)):
+        return sum(batch_size(item) for item in loader)
+    data = getattr(loader, "dataset", None)
+    return len(data) if isinstance(data, Sized) else 0
+
+
+def _names(layers) -> list[str]:
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
+        raise TypeError(f"`layers` must be names of layers, got {layers!r}. Pass a list of them: `[name]`.")
+    return list(layers)
+
+
 def _chosen(found: dict[str, Layer], name: str) -> Layer:
-    if name not in found:
+    if not isinstance(name, str) or name not in found:
         raise ValueError(
             f"`layers` must name layers that can be factorized, got {name!r}. See `lr.layers(model)` for them."
         )

@@ -81,7 +81,7 @@ def factorize(arguments: Sequence[str]) -> int:
     print(f"Saved as {options.out}")
     if options.export:
         example = next(iter(loader)) if loader is not None else _example(options)
-        export(small, options.export, example[:2])
+        export(small, options.export, example)
         print(f"Exported as {options.export}")
     return 0
 

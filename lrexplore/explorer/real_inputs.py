@@ -40,9 +40,9 @@ class RealInputs:
         photographs = samples.source == PHOTOGRAPHS
         source = f"{total} {samples.source}" if photographs else f"{samples.source} ({total} inputs)"
 
-        def tell(done: int, unit: str) -> None:
+        def tell(done: int, _: int, unit: str) -> None:
             progress(done, total, f"calibrating on {source}: {done} of {total}")
 
-        tell(0, "inputs")
+        tell(0, total, "inputs")
         self.calibration = self._origin.calibrated(self._model, tell)
         self.source = source

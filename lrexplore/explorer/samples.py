@@ -78,13 +78,13 @@ class Origin:
         Raises ValueError where there are none that the model takes, ModuleNotFoundError without scikit-learn.
         """
         if self._samples is None:
-            found = self._photographs() if self.loader is None else _loaded(self.loader)
+            found = self._photographs() if self.loader is None else _loaded(self.loader, model)
             with torch.no_grad():
                 self._check(model, found)
             self._samples = found
         return self._samples
 
-    def calibrated(self, model: nn.Module, progress: Callable[[int, str], None]) -> Calibration:
+    def calibrated(self, model: nn.Module, progress: Callable[[int, int, str], None]) -> Calibration:
         """The calibration of this model on `samples(model).fit`, made once; `progress` as `lr.calibrate` calls it."""
         if self._calibration is None:
             self._calibration = calibrate(model, self.samples(model).fit, progress=progress)
@@ -117,10 +117,10 @@ class Origin:
             ) from None
 
 
-def _loaded(loader: Iterable) -> Samples:
+def _loaded(loader: Iterable, model: nn.Module) -> Samples:
     """One in four of the first inputs is for judging, the others for calibration; all that follow are for judging."""
     most = NUM_LOADED + NUMS_JUDGED[-1] - NUM_LOADED // 4
-    batches, _ = first_inputs(loader, most)
+    batches, _ = first_inputs(loader, most, model)
     shapes = {tuple(batch.shape[1:]) if isinstance(batch, Tensor) else type(batch).__name__ for batch in batches}
     if len(shapes) > 1 or not all(isinstance(batch, Tensor) for batch in batches):
         raise ValueError(

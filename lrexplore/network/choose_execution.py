@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lrexplore.network.batches import evaluation
+from lrexplore.network.batches import call, evaluation, example_inputs
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.nn.execution import EXECUTIONS, set_execution
 from lrexplore.nn.kinds import factorized_layers
@@ -16,11 +16,11 @@ _CALLS_ON_GPU = 10
 def choose_execution(model: nn.Module, example_input, *, training: bool = True, num_rounds: int = 7):
     """Measures both ways in every factorized layer, sets the faster one, and returns the times as a DataFrame.
 
-    `example_input` is a batch as the model will see it (size, dtype, device, memory format), or a tuple of the
-    forward's arguments. `training` counts forward and backward pass, else the forward pass alone. Call it under the
-    autocast that the model will run under. Each layer is measured by itself, on random inputs of the size it sees;
-    times are medians of `num_rounds` in turns, so layers where both are equally fast may come out either way. For
-    prediction alone compare with `lr.collapse`, which forms the products once.
+    `example_input` is a batch as the model will see it (size, dtype, device, memory format), a tuple or a dict of the
+    forward's arguments, or an item of a loader. `training` counts forward and backward pass, else the forward pass
+    alone. Call it under the autocast that the model will run under. Each layer is measured by itself, on random inputs
+    of the size it sees; times are medians of `num_rounds` in turns, so layers where both are equally fast may come out
+    either way. For prediction alone compare with `lr.collapse`, which forms the products once.
 
     Columns: `name`, `factors_ms`, `product_ms` (one call, all positions of the batch), `execution`. Layers that the
     forward pass does not reach are left out and left alone. Neither weights nor running statistics change.
@@ -52,11 +52,11 @@ def _inputs(model: nn.Module, layers: dict[str, nn.Module], example_input) -> di
 
         return hook
 
-    args = example_input if isinstance(example_input, (tuple, list)) else (example_input,)
+    inputs = example_inputs(example_input, model)
     hooks = [module.register_forward_pre_hook(record(name), with_kwargs=True) for name, module in layers.items()]
     try:
         with evaluation(model):  # so that running statistics stay
-            model(*args)
+            call(model, inputs)
     finally:
         for hook in hooks:
             hook.remove()

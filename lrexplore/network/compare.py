@@ -7,37 +7,56 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrexplore.network.batches import as_example, call, device_of, evaluation, run_model, to_device
+from lrexplore.network.answers import Choice, agreements, class_numbers, divergences, logits_of
+from lrexplore.network.batches import (
+    as_example,
+    call,
+    device_of,
+    evaluation,
+    input_batches,
+    read_items,
+    run_model,
+    to_device,
+)
 from lrexplore.network.costs import factorized_flops
 from lrexplore.network.layers import find_layers
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.nn.kinds import FACTORIZED, factorized_layers
 
 
-def compare(model: nn.Module, factorized: nn.Module, loader: Iterable, *, latency_rounds: int = 7):
+def compare(
+    model: nn.Module, factorized: nn.Module, loader: Iterable, *, latency_rounds: int = 7, logits: Choice = None
+):
     """DataFrame of both models on the same inputs: one row a quantity, columns `original`, `factorized`, `compared`.
 
     `compared` is one number on both: the share of inputs with the same most likely class ("top-1 agreement"), the
     share whose five most likely classes of the original hold the factorized model's first ("top-5 agreement"), the mean
     KL divergence of the factorized model's probabilities from the original's, nats, the mean cosine of the logits;
     for parameters, MFLOP (million multiply-adds of one input) and latency (ms of the first batch on this device, the
-    models in turns) the ratio. Where the items are (input, label) pairs, top-1 accuracy is there too.
-    `latency_rounds=0` leaves the latency out. `loader` is any iterable of inputs or (input, label) pairs; an input that
-    is a dict gives the forward's arguments by name.
-    Raises ValueError for an empty loader, or models whose outputs are not (inputs, classes) of one shape.
+    models in turns) the ratio. Where the items have labels (class numbers or one-hot), top-1 accuracy is there too.
+    `latency_rounds=0` leaves the latency out. `loader` is any iterable of inputs or of (input, label) pairs
+    (`lrexplore.network.batches`). `logits` says where they are in an answer of several parts: a name, a place or a
+    function of the answer; without it, they are what is called logits, else the first tensor.
+    Raises ValueError for an empty loader, labels that are none, or models whose logits are not (inputs, classes) of one
+    shape.
+
+    >>> import lrexplore as lr, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
+    >>> small = lr.factorize(model, rank_scale=0.25)
+    >>> table = lr.compare(model, small, [torch.randn(16, 8)], latency_rounds=0)
+    >>> bool(table.loc["parameters", "compared"] < 1)
+    True
     """
     import pandas as pd  # slow to import, and only tables need it
 
     agreement, first = _Agreement(), None
     device = device_of(factorized)
     with evaluation(model), evaluation(factorized):
-        for item in loader:
-            batch, labels = item if isinstance(item, (tuple, list)) else (item, None)
-            batch = to_device(batch, device)
+        for item in read_items(loader, model):
+            batch = to_device(item.inputs, device)
             first = batch if first is None else first
-            agreement.add(_logits(model, batch), _logits(factorized, batch), labels)
-        if first is None:
-            raise ValueError("`loader` must give at least one batch, got none. Check that it is not used up.")
+            own, other = (logits_of(run_model(net, batch), logits) for net in (model, factorized))
+            agreement.add(own, other, item.labels)
         rows = agreement.rows()
         rows["parameters"] = [sum(p.numel() for p in net.parameters()) for net in (model, factorized)]
         flops = network_flops(model, factorized, as_example(first))
@@ -76,8 +95,7 @@ def layer_drift(model: nn.Module, factorized: nn.Module, loader: Iterable):
             for name in names:
                 hooks.append(model.get_submodule(name).register_forward_hook(partial(remember, name)))
                 hooks.append(factorized.get_submodule(name).register_forward_hook(partial(judge, name)))
-            for item in loader:
-                batch = item[0] if isinstance(item, (tuple, list)) else item
+            for batch in input_batches(loader, model):
                 run_model(model, batch)
                 run_model(factorized, batch)
         finally:
@@ -107,16 +125,6 @@ def _square(x: Tensor) -> Tensor:
     return x.double().square().sum().cpu()
 
 
-def _logits(model: nn.Module, batch) -> Tensor:
-    logits = run_model(model, batch)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(
-            f"`model` must answer with logits (inputs, classes), got {found}. Wrap it in a module that does."
-        )
-    return logits.double()
-
-
 class _Agreement:
     def __init__(self):
         self._sums, self._count, self._labelled = torch.zeros(6, dtype=torch.float64), 0, 0
@@ -127,13 +135,11 @@ class _Agreement:
                 f"`factorized` must answer like `model`, got logits {tuple(other.shape)} beside {tuple(own.shape)}. "
                 "Pass what `lr.factorize(model, ...)` returned."
             )
-        said, now = own.argmax(1), other.argmax(1)
-        top = own.topk(min(5, own.shape[1])).indices
-        divergence = F.kl_div(other.log_softmax(1), own.log_softmax(1), log_target=True, reduction="none").sum(1)
-        parts = [now == said, (top == now[:, None]).any(1), divergence, F.cosine_similarity(own, other)]
+        similar = F.cosine_similarity(own, other)
+        parts = [agreements(own, other), agreements(own, other, 5), divergences(own, other), similar]
         if labels is not None:
-            labels = torch.as_tensor(labels, device=own.device)
-            parts += [said == labels, now == labels]
+            labels = class_numbers(labels, *own.shape).to(own.device)
+            parts += [own.argmax(1) == labels, other.argmax(1) == labels]
             self._labelled += len(own)
         self._sums[: len(parts)] += torch.stack([part.double().sum() for part in parts]).cpu()
         self._count += len(own)

@@ -1,7 +1,7 @@
 """A factorized network in one file, and back in one line."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.disk.paths import output_path
-from lrexplore.disk.tensor_file import read_tensors, write_tensors
+from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.disk.whole_file import write_whole
-from lrexplore.linalg import Factors, matrix_shape
-from lrexplore.network.batches import evaluation
+from lrexplore.linalg import SCHEMES, Factors, matrix_shape
+from lrexplore.network.batches import as_example, batch_size, device_of, evaluation, example_inputs, to_device
 from lrexplore.network.skeleton import skeleton
 from lrexplore.nn import FactorizedConv2d, FactorizedLinear, factorized_layers
 
@@ -25,32 +25,26 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
 
     `architecture` is its name in `lr.load_model`; without it the name is recognized by the tensors. A network of no
     known architecture is saved too; `load` then needs the unfactorized module.
-    Raises ValueError for an architecture whose tensors are others, FileNotFoundError where the folder is missing.
-    """
-    from lrexplore.models.architectures import known
-    from lrexplore.models.checkpoint import compare, recognize
+    Raises ValueError for an architecture whose tensors are others, FileNotFoundError where the folder is missing,
+    OSError where the disk is full.
 
+    >>> import lrexplore as lr, tempfile, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
+    >>> path = f"{tempfile.mkdtemp()}/small.safetensors"
+    >>> lr.save(lr.factorize(model, rank_scale=0.25), path)
+    >>> lr.load(path, model)[0].rank
+    2
+    """
     output_path(path)
-    if architecture is not None and architecture not in known():
-        raise ValueError(
-            f"`architecture` must be a name that `lr.load_model` knows, got {architecture!r}. Leave it out: it is "
-            "recognized by the tensors."
-        )
     factorized = factorized_layers(model)
     state = model.state_dict()
     shapes = _unfactorized_state(model, factorized)
-    match = compare(shapes, architecture) if architecture else recognize(shapes)
-    if architecture and match.differences:
-        raise ValueError(
-            f"`architecture` must be that of the model, got {architecture!r}: {'; '.join(match.differences[:3])}. "
-            "Leave it out for a network of your own."
-        )
-    known = not match.differences
+    match = _match(shapes, architecture)
     plan = getattr(model, "rank_plan", None)
     about = {
         "format": _FORMAT,
-        "architecture": match.name if known else None,
-        "num_classes": match.num_classes if known else None,
+        "architecture": match.name if match else None,
+        "num_classes": match.num_classes if match else None,
         "class": type(model).__name__,
         "layers": {
             name: {
@@ -73,6 +67,8 @@ def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, s
     See `lr.load`, which also makes the plan of the text.
     """
     tensors, about = read_tensors(path, _FORMAT, "lr.save", "Use `lr.load_model` for others.")
+    with fitting(path, "lr.save"):
+        _check_description(about, tensors)
     if model is None:
         model = _build(about, path)
     network = skeleton(model, to_fill=True)
@@ -95,20 +91,42 @@ def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, s
     return network.eval(), about["plan"]
 
 
-def export(model: nn.Module, path: str | Path, example_input: Tensor) -> None:
+def export(model: nn.Module, path: str | Path, example_input) -> None:
     """Writes the network as a program that runs without lrexplore: `.pt2` (torch.export) or `.onnx`.
 
-    Exported in evaluation mode; the model's own mode stays. The batch size stays free. ONNX needs the packages onnx and
-    onnxscript. Raises ValueError for another suffix, FileNotFoundError where the folder is missing,
-    ModuleNotFoundError where a package is.
+    `example_input` is a batch, the forward's arguments as a tuple or a dict, or an item of a loader; the program takes
+    the same arguments. Exported in evaluation mode; the model's own mode stays. The batch size stays free. ONNX needs
+    the packages onnx and onnxscript. Raises ValueError for another suffix, FileNotFoundError where the folder is
+    missing, ModuleNotFoundError where a package is, OSError where the disk is full.
+
+    >>> import lrexplore as lr, tempfile, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
+    >>> path = f"{tempfile.mkdtemp()}/small.pt2"
+    >>> lr.export(lr.factorize(model, rank_scale=0.25), path, torch.zeros(2, 8))
+    >>> torch.export.load(path).module()(torch.zeros(5, 8)).shape
+    torch.Size([5, 4])
     """
     path = export_path(path)
-    if len(example_input) < 2:
-        example_input = torch.cat([example_input, example_input])  # a batch of one would be taken as fixed
-    batch = {0: torch.export.Dim("batch")}
+    inputs = to_device(example_inputs(example_input, model), device_of(model))
+    size = batch_size(inputs)
+    if size < 2:  # a batch of one would be taken as fixed
+        inputs = _changed(inputs, lambda x: torch.cat([x, x]) if len(x) == size else x, otherwise=lambda x: x)
+        size = 2
+    batch, arguments = torch.export.Dim("batch"), as_example(inputs)
+    shapes = _changed(arguments, lambda x: {0: batch} if len(x) == size else None, otherwise=lambda x: None)
+    args, options = ((), arguments) if isinstance(arguments, Mapping) else (arguments, {})
     with evaluation(model), torch.enable_grad():
         write = _as_pt2 if path.suffix == ".pt2" else _as_onnx
-        write_whole(path, write(model, (example_input,), dynamic_shapes=(batch,)))
+        write_whole(path, write(model, args, kwargs=options, dynamic_shapes=shapes))
+
+
+def _changed(batch, change: Callable[[Tensor], object], *, otherwise: Callable[[object], object]):
+    """The batch with every tensor that has an axis changed, and everything else in another way."""
+    if isinstance(batch, Mapping):
+        return {name: _changed(part, change, otherwise=otherwise) for name, part in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(_changed(part, change, otherwise=otherwise) for part in batch)
+    return change(batch) if isinstance(batch, Tensor) and batch.ndim else otherwise(batch)
 
 
 def _as_pt2(model: nn.Module, args: tuple, **options) -> memoryview:
@@ -131,6 +149,34 @@ def _as_onnx(model: nn.Module, args: tuple, **options) -> bytes:
             f"got .onnx for one of {size_mb:.0f} MB. Export it as .pt2."
         )
     return program.model_proto.SerializeToString()
+
+
+def _match(shapes: Mapping[str, Tensor], architecture: str | None):
+    """How the tensors compare with the named architecture, or with the one that they are recognized as, or None.
+
+    torchvision is imported only where there is a reason to.
+    """
+    from lrexplore.models.fingerprints import candidates
+
+    if architecture is None and not candidates(shapes):
+        return None
+    from lrexplore.models.architectures import known
+    from lrexplore.models.checkpoint import compare, recognize_exactly
+
+    if architecture is None:
+        return recognize_exactly(shapes)
+    if architecture not in known():
+        raise ValueError(
+            f"`architecture` must be a name that `lr.load_model` knows, got {architecture!r}. Leave it out: it is "
+            "recognized by the tensors."
+        )
+    match = compare(shapes, architecture)
+    if match.differences:
+        raise ValueError(
+            f"`architecture` must be that of the model, got {architecture!r}: {'; '.join(match.differences[:3])}. "
+            "Leave it out for a network of your own."
+        )
+    return match
 
 
 def export_path(path: str | Path) -> Path:
@@ -158,13 +204,39 @@ def _unfactorized_state(model: nn.Module, factorized: Mapping[str, nn.Module]) -
     return {name: value for name, value in state.items() if name not in added}
 
 
+def _check_description(about: dict, tensors: Mapping[str, Tensor]) -> None:
+    """Raises an error of some kind where a description does not fit its tensors."""
+    for name, options in about["layers"].items():
+        left, right = (tensors[f"{name}.{side}" if name else side] for side in ("left", "right"))
+        rank = options["rank"]
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1 or min(left.ndim, right.ndim) < 2:
+            raise ValueError(f"rank {rank!r} of `{name}`")
+        if options["scheme"] not in SCHEMES or not isinstance(options["bias_added"], bool):
+            raise ValueError(f"scheme {options['scheme']!r} or bias of `{name}`")
+        if options["bias"] is not ((f"{name}.bias" if name else "bias") in tensors):
+            raise ValueError(f"bias of `{name}`")
+    if not isinstance(about["class"], str) or not isinstance(about["architecture"], str | None):
+        raise ValueError(f"{about['architecture']!r} of class {about['class']!r}")
+    if not isinstance(about["plan"], str | None):
+        raise ValueError("its plan is no text")
+    classes = about["num_classes"]
+    # A number that no tensor has would have a head built of any size.
+    if classes is not None and (isinstance(classes, bool) or not any(classes in x.shape for x in tensors.values())):
+        raise ValueError(f"{classes!r} classes")
+
+
 def _build(about: dict, path) -> nn.Module:
-    from lrexplore.models.architectures import build
+    from lrexplore.models.architectures import build, known
 
     if about["architecture"] is None:
         raise ValueError(
             f"`model` must be given for {path}, got None: it holds a {about['class']} of no known architecture. "
             "Pass that module, unfactorized: `lr.load(path, model)`."
+        )
+    if about["architecture"] not in known():
+        raise ValueError(
+            f"`path` must hold a network that this version knows, got a {about['architecture']!r} in {path}. Update "
+            "lrexplore, or pass that module, unfactorized: `lr.load(path, model)`."
         )
     return build(about["architecture"], num_classes=about["num_classes"] or 1000)
 

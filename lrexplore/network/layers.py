@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lrexplore.dual import BatchNorm
 from lrexplore.linalg.matricization import matrix_shape
 from lrexplore.linalg.rank import break_even_rank
+from lrexplore.network.batches import as_example, example_inputs
 from lrexplore.network.follows import Follows, find_follows
 from lrexplore.network.sizes import Call, measure
 from lrexplore.network.skeleton import drop_shared_hooks, skeleton, why
@@ -93,6 +94,8 @@ def find_layers(model: nn.Module, example_input=None) -> list[Layer]:
         raise TypeError(
             f"`model` must be an nn.Module, got {type(model).__name__}. Load one with `lr.load_model(name)`."
         )
+    if example_input is not None:
+        example_input = as_example(example_inputs(example_input, model))
     modules = {name: module for name, module in model.named_modules() if isinstance(module, _LISTED)}
     for name, module in modules.items():
         if nn.parameter.is_lazy(module.weight):
@@ -162,6 +165,14 @@ def batch_norm_of(model: nn.Module, layer: Layer) -> BatchNorm | None:
     gamma = like.new_ones(len(like)) if module.weight is None else module.weight.detach()
     beta = like.new_zeros(len(like)) if module.bias is None else module.bias.detach()
     return BatchNorm(gamma, beta)
+
+
+def batch_norms_of(model: nn.Module, layer: Layer) -> list[BatchNorm | None]:
+    """The parts of the batch norm that follows the layer, one a group; None for each where none follows."""
+    whole = batch_norm_of(model, layer)
+    if whole is None:
+        return [None] * layer.groups
+    return [BatchNorm(*part) for part in zip(*(both.chunk(layer.groups) for both in whole), strict=True)]
 
 
 def layers_table(model: nn.Module, example_input=None):

@@ -12,6 +12,7 @@ from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.network import Layer, find_layers, weights_of
 from lrexplore.network.batches import as_example
+from lrexplore.network.replace import nothing_to_factorize
 from lrexplore.ranks.budget_choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
@@ -39,6 +40,7 @@ def allocate(
     method: str = "optimal",
     rank_multiple: int = 1,
     example_input=None,
+    logits=None,
     use_cache: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> RankPlan:
@@ -55,6 +57,7 @@ def allocate(
     `rank_multiple`: only ranks that are multiples of it (8: what tensor cores take at once); pins are not rounded.
     No layer is factorized where that costs more in the budget's unit. Sizes, on which flops and latency depend, are
     those on `example_input` (a batch, or the forward's arguments), else on the first batch of `loader`, else guessed.
+    `logits` says where they are in the model's answer, as for `lr.compare`.
 
     Raises ValueError for a budget that no plan meets (with the smallest reachable), unknown names, impossible pins.
     """
@@ -69,7 +72,8 @@ def allocate(
     check_budget(budget, ratio, method)
     chosen = Allocator.of(
         model, initializer=initializer, scheme=scheme, loader=loader, calibration=calibration, weights=weights,
-        pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, use_cache=use_cache, progress=progress,
+        pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, logits=logits, use_cache=use_cache,
+        progress=progress,
     )  # fmt: skip
     return chosen.plan(budget, ratio, method=method)
 
@@ -94,7 +98,7 @@ class Allocator:
     @classmethod
     def of(
         cls, model, *, initializer=None, scheme="channel", loader=None, calibration=None, weights=None, pinned=None,
-        rank_multiple=1, example_input=None, use_cache=True, progress=None, on_curve=None,
+        rank_multiple=1, example_input=None, logits=None, use_cache=True, progress=None, on_curve=None,
     ) -> "Allocator":  # fmt: skip
         """The network with its curves, on the inputs of `loader` or `calibration` if given; see `allocate`.
 
@@ -104,15 +108,17 @@ class Allocator:
         check_multiple(rank_multiple)
         if initializer is not None:
             find_initializer(initializer)
-        batches, loader = first_inputs(loader, NUM_PROBES) if loader is not None else ([], None)
+        batches, loader = first_inputs(loader, NUM_PROBES, model) if loader is not None else ([], None)
         layers = find_layers(model, as_example(batches[0]) if batches and example_input is None else example_input)
         check_pins(layers, scheme, pinned or {})
+        if all(layer.skip_reason for layer in layers):
+            raise nothing_to_factorize(model, layers)
         if isinstance(weights, Mapping):
             check_weights(layers, weights)
         if calibration is not None:
             Calibration.require(calibration, model)
         elif loader is not None:
-            calibration = calibrate(model, loader)
+            calibration = calibrate(model, loader, progress=progress)
         initializer = initializer or ("function" if calibration is None else "whitened")
         record = find_initializer(initializer)
         if record.is_real and calibration is None:
@@ -130,14 +136,14 @@ class Allocator:
         if isinstance(weights, Mapping):
             found = found.with_weights(weights, "given")
         elif weights != PLAIN and batches:
-            found = found.weighed(batches, use_cache=use_cache, progress=progress)
+            found = found.weighed(batches, logits=logits, use_cache=use_cache, progress=progress)
         return found.with_pins(pinned or {})
 
-    def weighed(self, batches: list, *, use_cache: bool = True, progress=None) -> "Allocator":
+    def weighed(self, batches: list, *, logits=None, use_cache: bool = True, progress=None) -> "Allocator":
         """The same network with its layers weighed by `sensitivities` on `batches`."""
         found = sensitivities(
             self.model, self.layers, self.curves, batches, initializer=self.initializer,
-            calibration=self.calibration, use_cache=use_cache, progress=progress,
+            calibration=self.calibration, use_cache=use_cache, logits=logits, progress=progress,
         )  # fmt: skip
         return self.with_weights(found, SENSITIVITY)
 

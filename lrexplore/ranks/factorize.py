@@ -39,6 +39,12 @@ def factorize(
     `lrexplore.network.replace`, whose record the copy carries too; `plan` is kept on it as `rank_plan`.
 
     Raises ValueError, before anything is computed, for a plan or a calibration of another network.
+
+    >>> import lrexplore as lr, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
+    >>> small = lr.factorize(model, rank_scale=0.25)
+    >>> small[0].left.shape, small[0].right.shape
+    (torch.Size([32, 2]), torch.Size([2, 8]))
     """
     if plan is not None:
         if rank_scale is not None or ranks is not None:
@@ -57,15 +63,15 @@ def factorize(
     has_inputs = calibration is not None or loader is not None
     if initializer is None:
         initializer = plan.initializer if plan is not None else "whitened" if has_inputs else "function"
-    batches, loader = first_inputs(loader, NUM_CORRECTING) if loader is not None else ([], None)
     record = find_initializer(initializer)
+    batches, loader = first_inputs(loader, NUM_CORRECTING, model) if loader is not None else ([], None)
     if record.is_real and calibration is None:
         if loader is None:
             raise ValueError(
                 f"`loader` must be given for the initializer {record.name!r}, got None. Pass an iterable of inputs, "
                 "or `initializer='function'`, which needs none."
             )
-        calibration = calibrate(model, loader)
+        calibration = calibrate(model, loader, progress=progress)
     factorized = factorize_layers(
         model, rank_scale=rank_scale, rank_multiple=rank_multiple, ranks=ranks, initializer=initializer,
         scheme=scheme, calibration=calibration, generator=generator, progress=progress,

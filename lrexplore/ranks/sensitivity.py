@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils._pytree import tree_leaves
 
 from lrexplore.calibration import run_model
 from lrexplore.init import find_initializer
 from lrexplore.linalg import rank_from_scale
 from lrexplore.network import Layer
 from lrexplore.network import factorize as factorize_layers
-from lrexplore.network.batches import evaluation
+from lrexplore.network.answers import Choice, answer_of, divergences
+from lrexplore.network.batches import evaluation, tensors_of
 from lrexplore.ranks.cache import digest, keep, recall
 from lrexplore.ranks.network_curves import LayerCurve, fingerprint
 
@@ -30,6 +29,7 @@ def sensitivities(
     initializer: str,
     calibration=None,
     use_cache: bool = True,
+    logits: Choice = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, float]:
     """Layer name -> movement of the network's output per unit of the layer's error, that layer alone factorized.
@@ -39,9 +39,9 @@ def sensitivities(
     relative squared change of the output; that too where no layer moves the probabilities by more than rounding, as in
     a random draw with tiny logits. `model` is left alone. Movements are kept on disk one by one, under a hash
     of all that they depend on: what was interrupted goes on where it stopped. `progress(done, total, name)` is called
-    before each batch, and once at the end with an empty name.
+    before each batch, and once at the end with an empty name. `logits` as for `lr.compare`.
 
-    Raises ValueError for a model that answers with anything but one tensor.
+    Raises ValueError for a model whose answer holds no tensor.
     """
     first = {}
     for (name, _), curve in curves.items():
@@ -50,8 +50,8 @@ def sensitivities(
     use_cache &= record.is_ours  # another person's may change under its name
     layers, moved, errors = [layer for layer in layers if layer.name in first], {}, {}
     with evaluation(model):
-        said = [_answer(run_model(model, batch)) for batch in batches]
-        seen = digest(*said, *(leaf for leaf in tree_leaves(batches) if isinstance(leaf, Tensor)))
+        said = [answer_of(run_model(model, batch), logits).double() for batch in batches]
+        seen = digest(*said, *tensors_of(batches))
         seen = digest(seen, *model.state_dict().values()) if use_cache else ""
         for done, layer in enumerate(layers):
             curve = first[layer.name]
@@ -67,7 +67,7 @@ def sensitivities(
                 for batch, before in zip(batches, said, strict=True):
                     if progress:
                         progress(done, len(layers), layer.name)
-                    parts.append(_movement(before, _answer(run_model(probe, batch))))
+                    parts.append(_movement(before, answer_of(run_model(probe, batch), logits).double()))
                 kept = {"movement": torch.cat(parts, 1).mean(1).cpu().numpy()}
                 if use_cache:
                     keep(key, kept)
@@ -83,20 +83,10 @@ def _entries(calibration, layer: Layer) -> list:
     return [x for entry in entries if entry for x in fingerprint(entry)]
 
 
-def _answer(output) -> Tensor:
-    if not isinstance(output, Tensor):
-        raise ValueError(
-            f"`model` must answer with one tensor to measure sensitivities, got {type(output).__name__}. "
-            "Pass `weights='plain'`, or wrap the model."
-        )
-    return output.double()
-
-
 def _movement(old: Tensor, new: Tensor) -> Tensor:
     """(2, inputs): KL divergence and relative squared change of every output."""
     change = (new - old).flatten(1).square().sum(1) / old.flatten(1).square().sum(1).clamp_min(1e-30)
     divergence = torch.zeros_like(change)
     if old.ndim == 2 and old.shape[1] > 1:
-        terms = F.kl_div(new.log_softmax(1), old.log_softmax(1), log_target=True, reduction="none")
-        divergence = terms.sum(1).clamp_min(0)  # rounding takes it below
+        divergence = divergences(old, new)
     return torch.stack([divergence, change])

@@ -169,7 +169,7 @@ class Allocation:
         samples = self.samples
         total = sum(len(batch) for batch in samples.fit)
         return self.origin.calibrated(
-            self.model, lambda done, unit: progress(done, total, f"calibrating on {samples.source}")
+            self.model, lambda done, _, unit: progress(done, total, f"calibrating on {samples.source}")
         )
 
     def _time_layers(self, allocator: Allocator, progress: Progress) -> None:

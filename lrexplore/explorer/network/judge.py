@@ -6,17 +6,16 @@ from itertools import islice
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrexplore.calibration import run_model
 from lrexplore.explorer.network.compute import Allocation, Progress, ratio_of
 from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.samples import BATCH_SIZE, NUMS_JUDGED
+from lrexplore.network.answers import agreements, divergences, logits_of
 from lrexplore.ranks import RankPlan
 
 MAX_PLANS, NUM_HALVINGS = 64, 7
-Z_95 = 1.959964
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,26 +138,20 @@ class Judge:
 def ask(model: nn.Module, batch: Tensor) -> Tensor:
     """Logits (inputs, classes) of a model on a batch, float64 on the CPU. Raises ValueError where it has none."""
     with torch.no_grad():
-        logits = run_model(model, batch)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise ValueError(
-            f"`model` must answer with logits (inputs, classes) to be judged, got "
-            f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}. "
-            "Wrap it in a module that does; plans need no answers."
-        )
-    return logits.double().cpu()
+        logits = logits_of(run_model(model, batch))
+    return logits.cpu()
 
 
 def compare_logits(own: Tensor, other: Tensor) -> Verdict:
     """The verdict on one network's logits beside the original's."""
     (before_share, before), (after_share, after) = (logits.softmax(1).max(1) for logits in (own, other))
-    divergence = F.kl_div(other.log_softmax(1), own.log_softmax(1), log_target=True, reduction="batchmean")
     arrays = [part.numpy() for part in (before, before_share, after, after_share)]
-    return Verdict(*arrays, float((before == after).double().mean()), float(divergence))
+    return Verdict(*arrays, float(agreements(own, other).double().mean()), float(divergences(own, other).mean()))
 
 
-def wilson(share: float, num: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's interval of a share seen in `num` independent trials (Wilson 1927); 95 % by default."""
-    scale, middle = 1 + z**2 / num, share + z**2 / (2 * num)
-    reach = z * np.sqrt(share * (1 - share) / num + z**2 / (4 * num**2))
-    return max(0.0, float(middle - reach) / scale), min(1.0, float(middle + reach) / scale)
+def wilson(share: float, num: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share seen in `num` independent trials (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    found = binomtest(round(share * num), num).proportion_ci(level, "wilson")
+    return float(found.low), float(found.high)

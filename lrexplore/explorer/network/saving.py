@@ -36,7 +36,7 @@ def save_both(
 ) -> str:
     """Writes the factorized network and its plan; a sentence that says what was written.
 
-    Without its `architecture`, the name it has in `lr.load_model`, that is looked for, which takes seconds.
+    Without its `architecture`, the name it has in `lr.load_model`, that is looked for.
     """
     save(model, network_path, architecture=architecture)
     plan.save(plan_path)
