@@ -15,8 +15,16 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     no more. For one of your own give its unfactorized `model` (any weights); it is not changed. The plan it was saved
     with is its `rank_plan`.
     Raises ValueError for a file of another kind or a `model` that does not fit.
+
+    >>> import lrexplore as lr, tempfile, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
+    >>> path = f"{tempfile.mkdtemp()}/small.safetensors"
+    >>> lr.save(lr.factorize(model, rank_scale=0.25), path)
+    >>> lr.load(path, model)(torch.zeros(2, 8)).shape
+    torch.Size([2, 4])
     """
-    if Path(path).is_dir():
+    path = Path(path).expanduser()
+    if path.is_dir():
         from lrexplore.training.model import trained_network
 
         return trained_network(path)

@@ -17,7 +17,7 @@ FLOORS = {
     "linalg": set(),
     "records": set(),
     "datasets": set(),
-    "models": set(),
+    "models": {"linalg"},  # whether weights are finite is asked in one place
     "recipes": set(),
     "dual": {"linalg"},
     "init": {"linalg", "dual"},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from lrexplore.disk.tensor_file import read_tensors, write_tensors
+from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.linalg.inputs import LayerInputs
 
 _FORMAT = "lrexplore calibration 1"
@@ -81,13 +81,26 @@ class Calibration(Mapping):
     def load(cls, path: str | Path) -> "Calibration":
         """The calibration in a file that `save` wrote. Raises ValueError for any other file."""
         tensors, about = read_tensors(path, _FORMAT, "Calibration.save", "Give the path of one.")
-        grouped = {}
-        for key, tensor in tensors.items():
-            entry, _, field = key.rpartition("|")
-            grouped.setdefault(entry, dict(about["entries"][entry]))[field] = tensor
-        entries = {}
-        for key in about["entries"]:
-            values = grouped[key]
-            values["kernel_size"] = tuple(values["kernel_size"])
-            entries.setdefault(key.rpartition("|")[0], []).append(LayerInputs(**values))
-        return cls({name: tuple(parts) for name, parts in entries.items()}, about["num_inputs"])
+        with fitting(path, "Calibration.save"):
+            grouped = {}
+            for key, tensor in tensors.items():
+                entry, _, field = key.rpartition("|")
+                grouped.setdefault(entry, dict(about["entries"][entry]))[field] = tensor
+            entries = {}
+            for key in about["entries"]:
+                values = grouped[key]
+                values["kernel_size"] = tuple(_whole(size, 1) for size in values["kernel_size"])
+                _whole(values["num_vectors"], 1)
+                float(values["sampling_variance"] + 0)
+                name, _, group = key.rpartition("|")
+                parts = entries.setdefault(name, [])
+                if int(group) != len(parts):
+                    raise ValueError(f"group {group} of {name} comes after {len(parts)} groups")
+                parts.append(LayerInputs(**values))
+            return cls({name: tuple(parts) for name, parts in entries.items()}, _whole(about["num_inputs"], 1))
+
+
+def _whole(number, least: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise ValueError(f"{number!r} is no whole number from {least} on")
+    return number

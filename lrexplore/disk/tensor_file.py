@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -28,6 +29,26 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mappin
             raise _as_os_error(error) from error
 
 
+@contextmanager
+def fitting(path: str | Path, writer: str) -> Iterator[None]:
+    """Says of whatever goes wrong in reading a file's description that it does not fit what `writer` writes."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(
+            f"`path` must be a file written by `{writer}`, got {path} with a description that does not fit "
+            f"({type(error).__name__}: {error}). Save it again."
+        ) from error
+
+
+def _described(text: str) -> dict:
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
 def _as_os_error(error: Exception) -> OSError:
     number = re.search(r"os error (\d+)", str(error))
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
@@ -44,7 +65,7 @@ def read_tensors(path: str | Path, format: str, writer: str, way_out: str) -> tu
     path = input_path(path)
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("lrexplore", "{}"))
+            about = _described((file.metadata() or {}).get("lrexplore", "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"`path` must be a safetensors file, got {path}: {error}. Save it again.") from None

@@ -67,7 +67,7 @@ ACTIVATIONS = {
 
 def find_activation(name: str) -> Activation:
     """The activation of that name. Raises ValueError with the names there are."""
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise ValueError(f"`activation` must be one of {', '.join(ACTIVATIONS)}, got {name!r}. Choose one of them.")
     return ACTIVATIONS[name]
 

@@ -9,10 +9,10 @@ from torch import nn
 from lrexplore.dual import BatchNorm
 from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
 from lrexplore.init import Problem
-from lrexplore.linalg import SCHEMES, check_finite, rank_from_scale, spectral_norm
+from lrexplore.linalg import SCHEMES, check_finite, quick_singular_values, rank_from_scale, stable_rank
 from lrexplore.network import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
+from lrexplore.network.replace import nothing_to_factorize
 from lrexplore.network.skeleton import why
-from lrexplore.nn import FACTORIZED
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,7 @@ class Subject:
         rank_from_scale((1, 1), self.rank_scale)
         self.layers = {layer.name: layer for layer in find_layers(self.model)}
         if not self.names:
-            skipped = "; ".join(f"{layer.name}: {layer.skip_reason}" for layer in self.layers.values())
-            way_out = "Pass a model that has one."
-            if any(isinstance(module, FACTORIZED) for module in self.model.modules()):
-                way_out = "Its layers are factorized already: pass `lr.collapse(model)`."
-            raise ValueError(
-                f"`model` must have a layer that can be factorized (linear or conv, more than one row and column), "
-                f"got {self.name} with none{f' ({skipped})' if skipped else ''}. {way_out}"
-            )
+            raise nothing_to_factorize(self.model, list(self.layers.values()), self.name)
         for name in self.names:
             try:
                 check_finite(self.model.get_submodule(name).weight)
@@ -179,9 +172,7 @@ class Subject:
         return bool(missing)
 
     def _stable_rank(self, layer: Layer) -> float:
-        matrix = weights_of(self.model, layer)[0].flatten(1)
-        top = spectral_norm(matrix)
-        return float(matrix.double().square().sum()) / top**2 if top > 0 else 0.0
+        return stable_rank(quick_singular_values(weights_of(self.model, layer)[0].flatten(1)))
 
 
 def _short(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from lrexplore.linalg.decomposition import Decomposition, balance_orthonormal, truncate
 from lrexplore.linalg.factors import Factors, fit_squares, upcast
+from lrexplore.linalg.finite import check_finite, check_values
 from lrexplore.linalg.matricization import (
     SCHEMES,
     dematricize,
@@ -26,11 +27,12 @@ from lrexplore.linalg.norms import (
 )
 from lrexplore.linalg.rank import break_even_rank, check_rank, num_factor_parameters, parameter_ratio, rank_from_scale
 from lrexplore.linalg.spectrum import (
-    check_finite,
     effective_rank,
     energy,
     marchenko_pastur,
     marchenko_pastur_density,
+    noise_threshold,
+    quick_singular_values,
     singular_values,
     spectrum,
     stable_rank,

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from lrexplore.linalg.factors import Factors, upcast
+from lrexplore.linalg.finite import check_finite
 from lrexplore.linalg.matricization import matricize, rows_per_neuron, scheme_of
-from lrexplore.linalg.spectrum import check_finite
+from lrexplore.linalg.spectrum import quick_singular_values
 
 
 class RowComparison(NamedTuple):
@@ -81,6 +82,4 @@ def product_norm(factors: Factors) -> float:
 
 def spectral_norm(matrix: Tensor) -> float:
     """The largest singular value, from the smaller Gram matrix."""
-    matrix = upcast(matrix)
-    gram = matrix @ matrix.mT if matrix.shape[0] < matrix.shape[1] else matrix.mT @ matrix
-    return float(torch.linalg.eigvalsh(gram)[-1].clamp_min(0).sqrt())
+    return float(quick_singular_values(matrix)[0])

@@ -9,9 +9,9 @@ def rank_from_scale(shape: tuple[int, int], rank_scale: float, multiple: int = 1
 
     With a `multiple` the nearest one of it instead, at least one time it and at most min(m, n).
     """
-    if not 0 < rank_scale <= 1:
+    if not isinstance(rank_scale, Real) or isinstance(rank_scale, bool) or not 0 < rank_scale <= 1:
         raise ValueError(
-            f"`rank_scale` must lie in (0, 1], got {rank_scale}. Use an explicit rank for anything larger."
+            f"`rank_scale` must lie in (0, 1], got {rank_scale!r}. Use an explicit rank for anything larger."
         )
     check_multiple(multiple)
     return min(max(1, floor(rank_scale * min(shape) / multiple + 0.5)) * multiple, min(shape))

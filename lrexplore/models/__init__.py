@@ -1,17 +1,24 @@
 """Networks to explore: by name, from a checkpoint, with published weights."""
 
-from lrexplore.models.architectures import names
-from lrexplore.models.checkpoint import load_checkpoint, read_state_dict, recognize
-from lrexplore.models.pretrained import available_weights, categories, preprocess
-from lrexplore.models.zoo import load_model
+from importlib import import_module
 
-__all__ = [
-    "available_weights",
-    "categories",
-    "load_checkpoint",
-    "load_model",
-    "names",
-    "preprocess",
-    "read_state_dict",
-    "recognize",
-]
+_HOMES = {
+    "available_weights": "pretrained",
+    "categories": "pretrained",
+    "load_checkpoint": "checkpoint",
+    "load_model": "zoo",
+    "names": "architectures",
+    "preprocess": "pretrained",
+    "read_state_dict": "checkpoint",
+    "recognize": "checkpoint",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name):
+    """The public name, imported on first use: torchvision takes seconds, and not everything here needs it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lrexplore.models' has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

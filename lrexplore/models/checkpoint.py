@@ -11,30 +11,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from lrexplore import linalg
 from lrexplore.models.architectures import build, by_popularity, signature
+from lrexplore.models.fingerprints import candidates, is_listed, renamed
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".safetensors")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
-_AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
-# torchvision's DenseNet files are older than its DenseNet code, which renames these keys while it downloads.
-_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 def check_values(tensors: Iterable[tuple[str, Tensor]], owner: str) -> None:
     """Raises ValueError for the first tensor without values (meta, lazy) or with NaN or infinity in it."""
     for key, tensor in tensors:
-        if is_lazy(tensor) or tensor.is_meta:
+        if is_lazy(tensor):
             raise ValueError(
-                f"`{key}` of {owner} must hold values, got an uninitialized tensor."
-                " Run one forward pass or load weights first."
+                f"`{key}` of {owner} must hold values, got an uninitialized tensor. Run one forward pass first."
             )
-        finite = torch.isfinite(tensor) if tensor.is_floating_point() else torch.ones(())
-        if not finite.all():
-            raise ValueError(
-                f"`{key}` of {owner} must be finite, got {int((~finite).sum())} NaN or infinite"
-                f" of {tensor.numel()} values. Use a checkpoint from before training diverged."
-            )
+        linalg.check_values(
+            tensor, key, "Load weights first.", "Use a checkpoint from before training diverged.", owner=owner
+        )
 
 
 def _read_safetensors(path: Path) -> object:
@@ -135,9 +130,7 @@ class Match:
 
 
 def _named_for(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    if name.startswith("densenet"):
-        state = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
-    return {key: value for key, value in state.items() if not key.startswith(_AUXILIARY.get(name, ()))}
+    return {key: state[old] for key, old in renamed(name, state).items()}
 
 
 def compare(state: Mapping[str, Tensor], name: str) -> Match:
@@ -167,13 +160,22 @@ def compare(state: Mapping[str, Tensor], name: str) -> Match:
     return Match(name, tuple(differences), num_matching, num_classes)
 
 
+def recognize_exactly(state: Mapping[str, Tensor]) -> Match | None:
+    """The architecture with the names and shapes of `state`; None where there is none, which is known at once."""
+    maybe = candidates(state)
+    for name in by_popularity():
+        if name in maybe or not is_listed(name):
+            match = compare(state, name)
+            if not match.differences:
+                return match
+    return None
+
+
 def recognize(state: Mapping[str, Tensor]) -> Match:
     """The architecture with the names and shapes of `state`, else the nearest one with its differences."""
-    matches = []
-    for name in by_popularity():
-        matches.append(compare(state, name))
-        if not matches[-1].differences:
-            return matches[-1]
+    if match := recognize_exactly(state):
+        return match
+    matches = [compare(state, name) for name in by_popularity()]
     return max(matches, key=lambda match: (match.num_matching, -len(match.differences)))
 
 
@@ -184,6 +186,12 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> nn.Module:
     where they are those of no known architecture (the nearest is named), or not those of `name`.
     """
     state = read_state_dict(path)
+    for key, tensor in state.items():
+        if tensor.is_complex():
+            raise ValueError(
+                f"`{key}` of `{Path(path).name}` must be real, got {tensor.dtype}: no known architecture has complex "
+                "weights. Load it into your own nn.Module."
+            )
     match = recognize(state) if name is None else compare(state, name)
     if match.differences:
         raise ValueError(_mismatch(Path(path).name, state, match, asked=name))

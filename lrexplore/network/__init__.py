@@ -3,7 +3,7 @@
 from lrexplore.network.choose_execution import choose_execution
 from lrexplore.network.costs import factorized_flops, factorized_parameters
 from lrexplore.network.follows import Follows
-from lrexplore.network.layers import Layer, batch_norm_of, find_layers, layers_table, weights_of
+from lrexplore.network.layers import Layer, batch_norm_of, batch_norms_of, find_layers, layers_table, weights_of
 from lrexplore.network.replace import Replacement, collapse, factorize, report
 from lrexplore.network.sizes import Call
 

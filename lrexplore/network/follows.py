@@ -119,7 +119,7 @@ def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_rea
         if isinstance(target, MIXING):
             return answer()
         if isinstance(target, nn.Module) and is_batch_norm(target):
-            if batch_norm or len(target.running_mean if target.weight is None else target.weight) != layer_width(layer):
+            if batch_norm or _norm_width(target) != layer_width(layer):
                 return answer(text="batch norm")
             batch_norm = f"{prefix}.{node.target}".lstrip(".")
             fused = getattr(target, "act", None)
@@ -132,6 +132,11 @@ def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_rea
         name = operation(target)
         if name not in TRANSPARENT:
             return answer(text=STOPS.get(name, name))
+
+
+def _norm_width(module: nn.Module) -> int:
+    """The number of channels of a batch norm, which may have neither a scale nor statistics."""
+    return module.num_features if hasattr(module, "num_features") else len(module.weight)
 
 
 def layer_width(layer: nn.Module) -> int:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
+from lrexplore import linalg
 from lrexplore.init import Initializer
 from lrexplore.linalg.matricization import SCHEMES
 from lrexplore.linalg.rank import check_rank, rank_from_scale
@@ -52,6 +53,11 @@ def check_choices(layers: list[Layer], rank_scale, ranks, initializer: Initializ
             "`lr.calibrate(model, loader)`, or use `function`, which needs no inputs."
         )
     by_name = {layer.name: layer for layer in layers}
+    if not isinstance(scheme, (str, Mapping)):
+        raise ValueError(
+            f"`scheme` must be one of {', '.join(SCHEMES)}, or a dict of layer name -> one, got {scheme!r}. Leave it "
+            "out for channel."
+        )
     if not isinstance(ranks, Mapping | None):
         raise TypeError(
             f"`ranks` must be a dict of layer name -> rank, got a {type(ranks).__name__}. Use `rank_scale` for one "
@@ -95,16 +101,7 @@ def _nearest(name, known, otherwise: str) -> str:
 
 
 def check_finite(model: nn.Module, layer: Layer) -> None:
-    """Raises ValueError, with the layer's name, for NaN or inf in its weight or in its batch norm's scale."""
-    tensors = {layer.name: model.get_submodule(layer.name).weight}
+    """Raises ValueError, with its name, for a weight or a batch norm's scale that cannot be computed with."""
+    linalg.check_finite(model.get_submodule(layer.name).weight, layer.name)
     if batch_norm := batch_norm_of(model, layer):
-        tensors[layer.follows.batch_norm] = torch.stack(batch_norm)
-    for name, tensor in tensors.items():
-        if tensor.is_meta:
-            raise ValueError(f"`{name}` must hold values, got a tensor on the meta device. Load the weights first.")
-        bad = int((~torch.isfinite(tensor)).sum())
-        if bad:
-            raise ValueError(
-                f"`{name}` must hold finite weights, got {bad} that are NaN or inf. "
-                "Load the weights again, or from an earlier checkpoint."
-            )
+        linalg.check_finite(torch.stack(batch_norm), layer.follows.batch_norm)

@@ -7,12 +7,11 @@ from dataclasses import astuple, dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from lrexplore.dual import BatchNorm
 from lrexplore.init import find_initializer, initialize
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.network.costs import factorized_parameters
 from lrexplore.network.layer_choices import check_choices, check_finite, choose_rank, scheme_for
-from lrexplore.network.layers import Layer, batch_norm_of, find_layers, weights_of
+from lrexplore.network.layers import Layer, batch_norms_of, find_layers, weights_of
 from lrexplore.network.skeleton import why
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.kinds import FACTORIZED
@@ -72,7 +71,7 @@ def factorize(
         for layer in layers
     }
     if ranks is None and all(layer.skip_reason for layer in layers):
-        raise ValueError(_nothing_to_factorize(model, layers))
+        raise nothing_to_factorize(model, layers)
     chosen = [layer for layer in layers if isinstance(choices[layer.name], int)]
     for layer in chosen:
         check_finite(model, layer)
@@ -110,19 +109,26 @@ def factorize(
     return factorized
 
 
-def _nothing_to_factorize(model: nn.Module, layers: list[Layer]) -> str:
+def nothing_to_factorize(model: nn.Module, layers: list[Layer], name: str | None = None) -> ValueError:
+    """The error for a model none of whose layers can be factorized, with its `name` and the first three reasons."""
     reasons = "; ".join(f"`{layer.name}`: {layer.skip_reason}" for layer in layers[:3])
     way_out = "Pass a model that has one."
     if any(isinstance(module, FACTORIZED) for module in model.modules()):
         way_out = "Its layers are factorized already: pass `lr.collapse(model)`."
-    return (
-        f"`model` must have a layer that can be factorized, got a {type(model).__name__} with none"
+    return ValueError(
+        f"`model` must have a layer that can be factorized, got {name or f'a {type(model).__name__}'} with none"
         f"{f' ({reasons})' if reasons else ''}. {way_out}"
     )
 
 
 def collapse(model: nn.Module) -> nn.Module:
-    """A copy of `model` with every factorized layer replaced by the ordinary layer of equal outputs."""
+    """A copy of `model` with every factorized layer replaced by the ordinary layer of equal outputs.
+
+    >>> import lrexplore as lr, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
+    >>> lr.collapse(lr.factorize(model, rank_scale=0.25))[0]
+    Linear(in_features=8, out_features=32, bias=True)
+    """
     memo = {id(module): module.collapse() for module in model.modules() if isinstance(module, FACTORIZED)}
     collapsed = deepcopy(model, memo)
     collapsed.__dict__.pop("factorization", None)
@@ -130,7 +136,15 @@ def collapse(model: nn.Module) -> nn.Module:
 
 
 def report(model: nn.Module):
-    """What `factorize` did as a pandas DataFrame, one row a layer; the columns are those of `Replacement`."""
+    """What `factorize` did as a pandas DataFrame, one row a layer; the columns are those of `Replacement`.
+
+    >>> import lrexplore as lr, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
+    >>> lr.report(lr.factorize(model, rank_scale=0.25))[["name", "rank", "parameters_before", "parameters_after"]]
+      name  rank  parameters_before  parameters_after
+    0    0     2                288               112
+    1    2     1                132                40
+    """
     import pandas as pd  # slow to import, and only tables need it
 
     if not hasattr(model, "factorization"):
@@ -145,11 +159,7 @@ def report(model: nn.Module):
 
 def _initialized(model, layer: Layer, rank: int, initializer: Callable, scheme: str, entries, generator) -> list:
     """The factors of every group."""
-    weights, batch_norm = weights_of(model, layer), batch_norm_of(model, layer)
-    norms = [None] * layer.groups
-    if batch_norm:
-        parts = zip(batch_norm.gamma.chunk(layer.groups), batch_norm.beta.chunk(layer.groups), strict=True)
-        norms = [BatchNorm(gamma, beta) for gamma, beta in parts]
+    weights, norms = weights_of(model, layer), batch_norms_of(model, layer)
     options = {"initializer": initializer, "scheme": scheme, "activation": layer.follows.activation}
     return [
         initialize(weight, rank, batch_norm=norm, calibration=entry, generator=generator, **options)

@@ -80,7 +80,7 @@ def lower_bound(
     first bound. Raises ValueError as `initialize` does.
     """
     problem = Problem.of(weight, scheme, activation, batch_norm)
-    check_rank(rank, tuple(problem.matrix.shape))
+    rank = check_rank(rank, tuple(problem.matrix.shape))
     return next(floor_curve(problem, [rank], time_limit_s))[1]
 
 

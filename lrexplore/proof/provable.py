@@ -17,6 +17,7 @@ Two proofs, and the better one counts.
 """
 
 from collections.abc import Callable
+from numbers import Real
 from time import monotonic
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from lrexplore.dual import function_error
 from lrexplore.init.function_space import function
 from lrexplore.init.problem import Problem
 from lrexplore.init.rescaled import rescale
-from lrexplore.linalg import Factors, check_rank
+from lrexplore.linalg import Factors, check_finite, check_rank
 from lrexplore.proof.branch_and_bound import Search, SearchResult
 from lrexplore.proof.certificate import certificate
 from lrexplore.proof.grassmann_cells import Cells
@@ -62,11 +63,11 @@ def provable(
     is not positive.
     """
     for name, value in (("eps", eps), ("time_limit_s", time_limit_s)):
-        if not value > 0:
-            raise ValueError(f"`{name}` must be positive, got {value}. Use a small positive number.")
+        if not isinstance(value, Real) or not value > 0:
+            raise ValueError(f"`{name}` must be positive, got {value!r}. Use a small positive number.")
     deadline = monotonic() + time_limit_s
-    problem = Problem.of(weight.cpu(), "channel", "relu", None)
-    check_rank(rank, tuple(problem.matrix.shape))
+    problem = Problem.of(check_finite(weight).cpu(), "channel", "relu", None)
+    rank = check_rank(rank, tuple(problem.matrix.shape))
     factors = function(problem, rank, num_starts=8)
     reduced = _reduce(problem, rank)
     # Where the search can close the gap, the certificate only gets to show whether it is needed.

@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from lrexplore.dual import BatchNorm
 from lrexplore.init import Initializer, Problem, each_rank, find_initializer, nested_errors, rank_grid
 from lrexplore.init.real.input_curves import input_errors
 from lrexplore.linalg.inputs import LayerInputs
-from lrexplore.network import Layer, batch_norm_of, weights_of
+from lrexplore.network import Layer, batch_norms_of, weights_of
 from lrexplore.ranks.cache import digest, keep, recall
 
 GAUSSIAN, YOURS = "Gaussian inputs", "your inputs"
@@ -80,11 +79,7 @@ def layer_curves(
 
 def _curve(model, layer: Layer, scheme: str, record: Initializer, calibration, use_cache: bool) -> LayerCurve:
     entries = calibration.entries(layer.name) if calibration is not None else [None] * layer.groups
-    weights, batch_norm = weights_of(model, layer), batch_norm_of(model, layer)
-    norms = [None] * layer.groups
-    if batch_norm is not None:
-        parts = zip(batch_norm.gamma.chunk(layer.groups), batch_norm.beta.chunk(layer.groups), strict=True)
-        norms = [BatchNorm(*part) for part in parts]
+    weights, norms = weights_of(model, layer), batch_norms_of(model, layer)
     key = None
     if use_cache:
         seen = [x for norm in norms if norm for x in norm]

@@ -1,11 +1,15 @@
 """Ranks for the layers of one network, with what they cost and what they are predicted to lose."""
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
+from math import isfinite, prod
+from numbers import Real
 from pathlib import Path
 
 from torch import nn
 
+from lrexplore import linalg
 from lrexplore.disk.paths import input_path
 from lrexplore.disk.whole_file import write_whole
 
@@ -79,6 +83,10 @@ class RankPlan:
     def check(self, model: nn.Module) -> None:
         """Raises ValueError, with the first difference, unless this is a plan for `model`."""
         modules = dict(model.named_modules())
+        if repeated := [name for name, count in Counter(layer.name for layer in self.layers).items() if count > 1]:
+            raise ValueError(
+                f"`plan` must have every layer once, got `{repeated[0]}` several times. Take the others out."
+            )
         for layer in self.layers:
             found = getattr(modules.get(layer.name), "weight", None)
             shape = None if found is None else tuple(found.shape)
@@ -132,8 +140,10 @@ class RankPlan:
             pairs = {name: values[name] and tuple(values[name]) for name in ("parameters", "flops", "latency_ms")}
             if "weights" not in values:  # written before plans recorded it
                 values["weights"] = "plain" if all(layer.weight == 1 for layer in layers) else "given"
-            return cls(layers=tuple(layers), **{**values, **pairs})
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            plan = cls(layers=tuple(layers), **{**values, **pairs})
+            _check(plan)
+            return plan
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"`plan` must be json written by `RankPlan.save`, got something else ({error}). Save the plan again."
             ) from None
@@ -154,3 +164,50 @@ class RankPlan:
             + (f", {self.flop_ratio:.3f} of the multiply-adds" if self.flops else "")
             + f"; predicted error {self.error:.4g} ({self.inputs}, {self.method}, {self.weights} weights)"
         )
+
+
+def _check(plan: RankPlan) -> None:
+    """Raises ValueError or TypeError, with the first thing that cannot be, for a plan that was read."""
+    if not plan.layers or len({layer.name for layer in plan.layers}) < len(plan.layers):
+        raise ValueError("no layer, or a layer several times")
+    words = [plan.initializer, plan.inputs, plan.method, plan.budget, plan.weights]
+    numbers = [plan.error, *([] if plan.gap is None else [plan.gap])]
+    for layer in plan.layers:
+        words += [layer.name, layer.reason]
+        numbers += [layer.error, layer.weight]
+        whole = [*layer.weight_shape, layer.parameters_before, layer.parameters_after]
+        if layer.rank is not None:
+            _number(layer.rank, whole=True)
+            linalg.check_rank(layer.rank, linalg.matrix_shape(layer.weight_shape, layer.scheme))
+        elif layer.parameters_after != layer.parameters_before:
+            raise ValueError(f"`{layer.name}` stays as it is and has other parameters")
+        if layer.parameters_before < prod(_number(size, whole=True) for size in layer.weight_shape):
+            raise ValueError(f"`{layer.name}` has fewer parameters than entries")
+        if layer.scheme not in linalg.SCHEMES or not isinstance(layer.pinned, bool):
+            raise ValueError(f"scheme {layer.scheme!r} or pin of `{layer.name}`")
+        for number in (*whole, *(x for x in (layer.flops_before, layer.flops_after) if x is not None)):
+            _number(number, whole=True)
+    for number in numbers:
+        _number(number)
+    if not all(isinstance(word, str) for word in words):
+        raise TypeError("a word that is none")
+    saved = sum(layer.parameters_before - layer.parameters_after for layer in plan.layers)
+    for pair, whole in ((plan.parameters, True), (plan.flops, True), (plan.latency_ms, False)):
+        if pair is not None and (
+            len(pair) != 2 or not _number(pair[0], whole=whole) or _number(pair[1], whole=whole) < 0
+        ):
+            raise ValueError(f"{pair} is no before and after")
+    if plan.parameters is None or plan.parameters[0] - plan.parameters[1] != saved:
+        raise ValueError(f"{plan.parameters} parameters, and layers that save {saved}")
+
+
+def _number(value, *, whole: bool = False):
+    """The value, when it is a finite number >= 0, or a whole one."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else Real)
+        or not 0 <= value
+        or not isfinite(value)
+    ):
+        raise ValueError(f"{value!r} is no {'whole ' if whole else ''}number >= 0")
+    return value

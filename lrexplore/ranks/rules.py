@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
+from lrexplore import linalg
 from lrexplore.ranks.options import Options
 
 Rule = Callable[[np.ndarray, tuple[int, int], float], int]
@@ -17,25 +19,21 @@ def uniform(values: np.ndarray, shape: tuple[int, int], knob: float) -> int:
 
 def energy(values: np.ndarray, shape: tuple[int, int], knob: float) -> int:
     """The least rank that keeps this share of the squared Frobenius norm."""
-    squares = np.cumsum(values.astype(float) ** 2)
-    return int(np.searchsorted(squares, knob * squares[-1] * (1 - 1e-12))) + 1
+    kept = linalg.energy(torch.as_tensor(values)).numpy()
+    return int(np.searchsorted(kept, knob * (1 - 1e-12))) + 1
 
 
 def stable_rank(values: np.ndarray, shape: tuple[int, int], knob: float) -> int:
     """A multiple, 0 to 16, of |W|_F^2 / |W|_2^2 (as in Cuttlefish: Wang et al. 2023, arXiv:2305.02538)."""
-    top = max(float(values[0]), 1e-300)
-    return max(1, round(16 * knob * float((values / top) @ (values / top))))
+    return max(1, round(16 * knob * linalg.stable_rank(torch.as_tensor(values))))
 
 
 def marchenko_pastur(values: np.ndarray, shape: tuple[int, int], knob: float) -> int:
     """Singular values above a multiple of the optimal hard threshold for unknown noise (Gavish & Donoho 2014).
 
-    The threshold is omega(beta) times the median singular value, beta = min / max of the shape, where the noise
-    level is read off the Marchenko-Pastur median. Knob 0.5 is the rule itself; the multiple is 1 / knob - 1.
+    Knob 0.5 is the rule itself; the multiple is 1 / knob - 1.
     """
-    beta = min(shape) / max(shape)
-    omega = 0.56 * beta**3 - 0.95 * beta**2 + 1.82 * beta + 1.43
-    threshold = (1 / max(knob, 1e-9) - 1) * omega * float(np.median(values))
+    threshold = (1 / max(knob, 1e-9) - 1) * linalg.noise_threshold(torch.as_tensor(values), shape)
     return max(1, int((values > threshold).sum()))
 
 

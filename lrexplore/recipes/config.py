@@ -1,5 +1,6 @@
 """What a run is: every choice that its numbers depend on, and a few that they do not."""
 
+import os
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -97,6 +98,9 @@ class Config:
     resume: bool = False
 
     def __post_init__(self):
+        for field in ("runs", "plan", "norms_from"):
+            if isinstance(getattr(self, field), str):
+                object.__setattr__(self, field, os.path.expanduser(getattr(self, field)))
         for field, allowed in CHOICES.items():
             if getattr(self, field) not in allowed:
                 _refuse(field, f"one of {', '.join(allowed)}", repr(getattr(self, field)), "Choose one of them")

@@ -25,7 +25,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, process: subprocess.Popen | None = None):
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         self._process = process
         self._reader = Reader(self.folder)
 
@@ -123,7 +123,7 @@ def start(folder: str | Path, arguments: Sequence[str], environment: dict[str, s
 
     `arguments` must name `folder` as their `--runs` and `--name`. What it prints goes to log.txt there.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "ab") as log:
         process = subprocess.Popen(

@@ -17,7 +17,7 @@ class Reader:
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         self._streams = {stream: _Stream(self.folder / f"{stream}.jsonl") for stream in STREAMS}
         self._description: dict | None = None
 

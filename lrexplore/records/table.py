@@ -10,7 +10,7 @@ from lrexplore.records.reader import Reader
 
 def run_folders(path: str | Path) -> list[Path]:
     """The folders of runs in `path`, or `path` itself where it is one; sorted by name."""
-    path = Path(path)
+    path = Path(path).expanduser()
     if (path / "run.json").is_file():
         return [path]
     if not path.is_dir():

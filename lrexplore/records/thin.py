@@ -22,6 +22,7 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     run.json says `thinned`. Raises ValueError for a run that is not done, FileExistsError for a `target` that is
     there.
     """
+    source, target = Path(source).expanduser(), Path(target).expanduser()
     status, described = read_json(source / "status.json"), read_json(source / "run.json")
     if status["state"] != "done":
         raise ValueError(f"`source` must be a run that is done, got {source.name}, {status['state']}. Finish it first.")

@@ -25,7 +25,7 @@ class Writer:
     """
 
     def __init__(self, folder: str | Path, description: dict, *, tensorboard: bool = False):
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 - held as long as the writer
         try:

@@ -76,7 +76,7 @@ def trained_network(folder: str | Path) -> nn.Module:
     Of a run with `ema` the averaged weights, which its evaluations used. `factorization` says what was replaced.
     Raises FileNotFoundError for a folder that holds no run, or a run without weights (such as a thinned record).
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not (folder / "run.json").is_file():
         raise FileNotFoundError(
             f"`path` must be the folder of a run, got {folder} without a run.json. `lr.runs` lists those of a folder."

@@ -132,7 +132,7 @@ def test_the_summary_counts_the_whole_model(network):
 
 
 def test_a_model_without_factorizable_layers_is_refused_with_their_reasons():
-    with pytest.raises(ValueError, match=r"`model` must have a layer.* got thin with none \(0: .*\)\. Pass a model"):
+    with pytest.raises(ValueError, match=r"`model` must have a layer.* got thin with none \(`0`: .*\)\. Pass a model"):
         Subject(nn.Sequential(nn.Linear(1, 5)), "thin")
 
 

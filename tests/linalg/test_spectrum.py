@@ -101,7 +101,7 @@ def test_a_random_draw_follows_the_marchenko_pastur_law(shape):
 
 @pytest.mark.parametrize("scheme", ["channel", "spatial"])
 def test_the_spectrum_table_holds_one_row_a_singular_value(scheme):
-    table = spectrum(torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(0)), scheme)
+    table = spectrum(torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(0)), scheme=scheme)
     assert list(table.columns) == ["rank", "singular_value", "energy", "marchenko_pastur"]
     assert list(table["rank"]) == list(range(1, {"channel": 6, "spatial": 15}[scheme] + 1))
     assert table["energy"].iloc[-1] == pytest.approx(1)

@@ -159,7 +159,7 @@ def test_a_pickle_that_is_no_state_dict_is_refused(content, tmp_path):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_tensor_that_is_not_finite_is_named(value, state, tmp_path):
     torch.save({**state, "fc.bias": torch.tensor([0.0, value, 0, 0, 0, 0, value])}, tmp_path / "w.pt")
-    with pytest.raises(ValueError, match="`fc.bias` of `w.pt` must be finite, got 2 NaN or infinite of 7 values"):
+    with pytest.raises(ValueError, match="`fc.bias` of `w.pt` must be finite, got 2 NaN or infinite of 7 entries"):
         load_checkpoint(tmp_path / "w.pt")
 
 
@@ -186,3 +186,9 @@ def test_a_checkpoint_of_a_factorized_network_is_told_what_opens_it(tmp_path):
     torch.save(small.state_dict(), tmp_path / "small.pt")
     with pytest.raises(ValueError, match="nearest is `resnet20`.*Its layers are factorized: .*`load_state_dict`"):
         load_model(tmp_path / "small.pt")
+
+
+def test_complex_weights_are_refused_instead_of_losing_a_part(state, tmp_path):
+    torch.save({**state, "fc.bias": state["fc.bias"].to(torch.complex64)}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="`fc.bias` of `w.pt` must be real, got torch.complex64"):
+        load_checkpoint(tmp_path / "w.pt")

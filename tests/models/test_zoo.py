@@ -59,7 +59,7 @@ def test_weights_beside_what_already_has_weights_are_refused(model):
 def test_a_module_with_a_weight_that_is_not_finite_is_refused(value):
     module = nn.Linear(3, 2)
     module.weight.data[1, 1] = value
-    with pytest.raises(ValueError, match="`weight` of the Linear must be finite, got 1 NaN or infinite of 6 values"):
+    with pytest.raises(ValueError, match="`weight` of the Linear must be finite, got 1 NaN or infinite of 6 entries"):
         load_model(module)
 
 

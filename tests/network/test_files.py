@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -179,3 +184,45 @@ def test_the_exported_onnx_graph_gives_the_same_outputs(tmp_path):
         x = torch.randn(count, 3, 8, 8)
         (found,) = graph.run(None, {graph.input_names[0]: x.numpy()})
         torch.testing.assert_close(torch.from_numpy(found), small(x).detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_network_of_ones_own_is_saved_without_a_look_at_any_architecture(tmp_path):
+    code = (
+        "import sys, torch, lrexplore as lr\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(30, 30))\n"
+        "lr.save(lr.factorize(model, rank_scale=0.2, initializer='spectral'), sys.argv[1])\n"
+        "assert 'torchvision' not in sys.modules\n"
+    )
+    path = tmp_path / "small.safetensors"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=Path(__file__).parents[2])
+    assert load(path, nn.Sequential(nn.Linear(30, 30)))[0].rank == 6
+
+
+def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(tmp_path, monkeypatch):
+    import lrexplore as lr
+    from lrexplore.explorer.panel.export import to_html
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model, images = _own(), [torch.randn(4, 3, 8, 8)]
+    plan = allocate(model, parameter_ratio=0.5)
+    plan.save("~/plan.json")
+    assert RankPlan.load("~/plan.json") == plan
+    save(factorize(model, rank_scale=0.3, initializer="spectral"), "~/small.safetensors")
+    assert load("~/small.safetensors", model)
+    calibrate(model, images).save("~/inputs.safetensors")
+    assert Calibration.load("~/inputs.safetensors")
+    export(model, "~/small.pt2", images[0])
+    to_html({"frame": {"board": True}, "layer": "", "rank": 1}, "~/page.html", "title")
+    torch.save(load_model("resnet20").state_dict(), tmp_path / "resnet20.pt")
+    assert load_model("~/resnet20.pt")
+    assert load_model("resnet20", weights="~/resnet20.pt")
+    assert lr.Run("~/run").folder == tmp_path / "run"
+    (tmp_path / "runs").mkdir()
+    assert lr.runs("~/runs").empty
+    assert set(os.listdir(tmp_path)) >= {
+        "plan.json",
+        "small.safetensors",
+        "inputs.safetensors",
+        "small.pt2",
+        "page.html",
+    }

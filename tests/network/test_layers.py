@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from lrexplore.network import batch_norm_of, find_layers, layers, weights_of
+from lrexplore.network import batch_norm_of, batch_norms_of, find_layers, layers, weights_of
 
 
 def torchvision_model(name):
@@ -204,3 +204,22 @@ def test_anything_but_a_module_is_refused():
 def test_a_lazy_layer_is_named():
     with pytest.raises(ValueError, match="`0` is lazy and has none yet. Run the model once first"):
         find_layers(nn.Sequential(nn.LazyLinear(4)))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_batch_norm_with_neither_scale_nor_statistics_is_one_all_the_same(groups):
+    import lrexplore as lr
+
+    norm = nn.BatchNorm2d(16, affine=False, track_running_stats=False)
+    net = nn.Sequential(nn.Conv2d(8, 16, 3, groups=groups, bias=False), norm, nn.ReLU(), nn.Conv2d(16, 16, 3)).eval()
+    layer = find_layers(net)[0]
+    assert (layer.follows.text, layer.follows.batch_norm) == ("BN, ReLU", "1")
+    assert torch.equal(batch_norm_of(net, layer).gamma, torch.ones(16))
+    assert torch.equal(batch_norm_of(net, layer).beta, torch.zeros(16))
+    assert [len(part.gamma) for part in batch_norms_of(net, layer)] == [16 // groups] * groups
+    loader = [torch.randn(6, 8, 9, 9)]
+    plan = lr.allocate(net, parameter_ratio=0.6, loader=loader, use_cache=False)
+    small = lr.factorize(net, plan=plan, loader=loader)
+    assert small(loader[0]).shape == net(loader[0]).shape
+    assert list(lr.layers(net)["follows"]) == ["BN, ReLU", "nothing"]
+    assert lr.explore(net).state is not None

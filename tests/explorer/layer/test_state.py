@@ -70,7 +70,7 @@ def test_a_rank_set_before_comes_back_with_its_layer(state, network):
         ("rank", -1, ["`rank`", "1..27", "got -1"]),
         ("rank", 28, ["`rank`", "1..27", "got 28"]),
         ("rank", 2.5, ["'rank'", "2.5"]),
-        ("initializer", "svd", ["'initializer'", "spectral", "svd"]),
+        ("initializer", "svd", ["`initializer`", "spectral", "svd"]),
         ("scheme", "depth", ["'scheme'", "spatial", "depth"]),
         ("activation", "Relu", ["'activation'", "relu", "Relu"]),
         ("batch_norm", "yes", ["'batch_norm'", "yes"]),
