@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,21 +47,26 @@ WRITERS = {
 }
 
 
-@pytest.fixture
+@contextmanager
 def a_full_disk():
-    """No file may grow past 100 bytes: a write beyond that fails as on a full disk, with another number."""
+    """No file may grow past 100 bytes: a write beyond that fails as on a full disk, with another number.
+
+    The test's own output may be a file, so it ends before anything is said.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_full_disk_is_an_error_in_words_and_leaves_the_earlier_file_alone(name, tmp_path, request):
+def test_a_full_disk_is_an_error_in_words_and_leaves_the_earlier_file_alone(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(b"earlier")
-    request.getfixturevalue("a_full_disk")
-    with pytest.raises(OSError, match="`path` must be a place that can be written, got .*: File too large. Make room"):
+    said = "`path` must be a place that can be written, got .*: File too large. Make room"
+    with pytest.raises(OSError, match=said), a_full_disk():
         WRITERS[name](path)
     assert path.read_bytes() == b"earlier"
     assert os.listdir(tmp_path) == [name]
@@ -75,8 +81,8 @@ def test_a_file_written_over_an_earlier_one_is_the_only_one_left(name, tmp_path)
     assert os.listdir(tmp_path) == [name]
 
 
-def test_a_full_disk_keeps_its_number_for_whoever_looks_at_it(tmp_path, a_full_disk):
-    with pytest.raises(OSError) as caught:
+def test_a_full_disk_keeps_its_number_for_whoever_looks_at_it(tmp_path):
+    with pytest.raises(OSError) as caught, a_full_disk():
         write_whole(tmp_path / "file", b"x" * KILOBYTES)
     assert os.strerror(caught.value.errno) == "File too large"
 

@@ -87,7 +87,7 @@ def test_one_for_real_inputs_gets_the_calibration_of_its_layer():
     small = lr.factorize(model, ranks={"0": 4}, initializer="first", calibration=calibration)
     kept = small[0].right.abs().sum(0).nonzero().flatten().tolist()
     assert kept == [16, 17, 18, 19]
-    with pytest.raises(ValueError, match="`calibration` must be given for the initializer 'first', got None"):
+    with pytest.raises(ValueError, match="`loader` must be given for the initializer 'first', got None"):
         lr.factorize(model, ranks={"0": 4}, initializer="first")
 
 
