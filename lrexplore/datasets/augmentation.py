@@ -1,9 +1,19 @@
 """ImageNet's augmentation and evaluation, as the recipes of the published work have them."""
 
+import os
+import stat
+
 import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
+
+
+def open_image(path: str) -> Image.Image:
+    """The image in a file, to be decoded. Raises OSError for a pipe or a device, which would keep us waiting."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"{path} is no file")
+    return Image.open(path)
 
 
 def prepare(image: Image.Image, size: int, seed: int | None) -> Tensor:

@@ -18,8 +18,9 @@ class Request(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Images (b, c, h, w) uint8 with 1 or 3 channels, labels (b,) int64, names of files that could not be read.
+    """Images (b, c, h, w), labels (b,) int64, names of files that could not be read.
 
+    Images are uint8 with 1 or 3 channels, or floating ones as the network gets them.
     An unreadable image is missing from the other two.
     """
 
@@ -31,8 +32,11 @@ class Batch(NamedTuple):
 def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Images (b, 3, h, w) float32 with mean 0 and variance 1 over the data set, from uint8 ones; gray is repeated.
 
-    On the device of `images`: a byte a pixel is a quarter of what would travel otherwise.
+    On the device of `images`: a byte a pixel is a quarter of what would travel otherwise. Images that are floating
+    already come back as they are, as float32.
     """
+    if images.is_floating_point():
+        return images.float()
     shift = torch.tensor(mean, device=images.device)[:, None, None] * 255
     scale = torch.tensor(std, device=images.device)[:, None, None] * 255
     return ((images.float() - shift) / scale).expand(-1, 3, -1, -1)

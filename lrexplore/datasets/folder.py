@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 import torchvision
-from PIL import Image
 
-from lrexplore.datasets.augmentation import prepare
+from lrexplore.datasets.augmentation import open_image, prepare
 from lrexplore.datasets.batch import Batch, Request
 from lrexplore.datasets.split import mix
+from lrexplore.disk.paths import printable
 
 
 class FolderImages:
@@ -53,11 +53,13 @@ class FolderImages:
         for position, index in enumerate(request.indices):
             path, label = self.samples[index]
             try:
-                with Image.open(path) as image:
+                with open_image(path) as image:
                     seed = None if request.seed is None else mix(request.seed, position)
                     images.append(prepare(image, self.size, seed))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                corrupt.append(path)  # Pillow raises any of these for broken files
+            except MemoryError:
+                raise
+            except Exception:  # what Pillow raises for a broken file depends on where it is broken
+                corrupt.append(printable(path))
             else:
                 labels.append(label)
         stacked = torch.stack(images) if images else torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lrexplore.disk.paths import printable
+
 PARTS = ("calibration", "held_out")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _TILE, _SMALLEST = 106, 70
@@ -70,7 +72,7 @@ def image_folder(path: str | Path) -> Iterator[Image.Image]:
     Raises ValueError for a folder without images, and for a file that cannot be read as one.
     """
     path = Path(path).expanduser()
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
         raise ValueError(
             f"`path` must be a folder with images ({', '.join(SUFFIXES)}), got none in {path}. Check the path."
@@ -78,6 +80,7 @@ def image_folder(path: str | Path) -> Iterator[Image.Image]:
     for file in files:
         try:
             with Image.open(file) as image:
-                yield image.convert("RGB")
-        except OSError as error:
-            raise ValueError(f"`{file}` must be an image, but: {error}. Remove or replace it.") from None
+                picture = image.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise ValueError(f"`{printable(file)}` must be an image, but: {error}. Remove or replace it.") from None
+        yield picture

@@ -8,28 +8,30 @@
      "test": {"shards": "val-{00..06}.tar", "images": 50000}}
 
 A sample is an image (jpg, jpeg, png or webp) and its label (cls), as WebDataset names them. Needs the extra
-`webdataset`.
+`webdataset`. The names are files beside this one, also where it lies at an address; they are never commands.
 """
 
 import io
 import itertools
 import json
 import random
-import urllib.request
+import tarfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from PIL import Image
 from torch.utils.data import IterableDataset, get_worker_info
 
+from lrexplore.datasets.addresses import beside, load_webdataset, open_shard, read_address
 from lrexplore.datasets.augmentation import prepare
 from lrexplore.datasets.batch import Batch
 from lrexplore.datasets.split import mix
+from lrexplore.disk.paths import printable
 
 MANIFEST = "shards.json"
 _SUFFIXES = ("jpg", "jpeg", "png", "webp")
 _SHUFFLED = 2000
+_MOST_CLASSES, _MOST_IMAGES = 1_000_000, 10**12
 
 
 class Shards:
@@ -72,14 +74,16 @@ class ShardStream(IterableDataset):
     def _batch(self, rows: list[dict]) -> Batch:
         images, labels, corrupt = [], [], []
         for row in rows:
-            name = f"{row['__url__']}:{row['__key__']}"
+            name = printable(f"{row['__url__']}:{row['__key__']}")
             data = next((row[suffix] for suffix in _SUFFIXES if suffix in row), b"")
             seed = None if self.seed is None else mix(self.seed, *name.encode())
             try:
                 with Image.open(io.BytesIO(data)) as image:
                     images.append(prepare(image, self.shards.size, seed))
                 labels.append(int(row["cls"]))
-            except (OSError, ValueError, SyntaxError, KeyError, Image.DecompressionBombError):
+            except MemoryError:
+                raise
+            except Exception:  # what Pillow raises for a broken image depends on where it is broken
                 images = images[: len(labels)]
                 corrupt.append(name)
         size = self.shards.size
@@ -89,50 +93,60 @@ class ShardStream(IterableDataset):
 
 def open_shards(address: str, size: int) -> dict:
     """Keyword arguments of `Data` for a manifest on a disk or at an address: the three splits, and `num_classes`."""
+    load_webdataset()
     try:
-        if "://" in address:
-            with urllib.request.urlopen(address, timeout=30) as answer:
-                manifest = json.load(answer)
-        else:
-            manifest = json.loads(Path(address).read_text(encoding="utf-8"))
-        base = address.rpartition("/")[0]
-        splits = {
-            split: Shards([f"{base}/{name}" for name in _expand(part["shards"])], int(part["images"]), size)
-            for split, part in ((split, manifest[split]) for split in ("train", "held_out", "test"))
-        }
-        return {**splits, "num_classes": int(manifest["num_classes"])}
-    except (ValueError, TypeError, KeyError) as error:
+        text = read_address(address)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"`data` must be the address of a {MANIFEST} that can be read, got {address} ({error}). Check it."
+        ) from error
+    try:
+        manifest = json.loads(text)
+        splits = {}
+        for split, part in ((split, manifest[split]) for split in ("train", "held_out", "test")):
+            patterns = [part["shards"]] if isinstance(part["shards"], str) else part["shards"]
+            addresses = [found for pattern in patterns for found in beside(address, pattern)]
+            splits[split] = Shards(addresses, _whole(part, "images", _MOST_IMAGES), size)
+        return {**splits, "num_classes": _whole(manifest, "num_classes", _MOST_CLASSES)}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"`{address}` must give `num_classes`, and `shards` and `images` of train, held_out and test, got"
             f" {type(error).__name__}: {error}. See `lrexplore.datasets.shards` for an example."
         ) from error
 
 
-def _expand(pattern: str | list[str]) -> list[str]:
-    patterns = [pattern] if isinstance(pattern, str) else pattern
-    return [name for entry in patterns for name in _webdataset().shardlists.expand_urls(entry)]
-
-
-def _webdataset():
-    try:
-        import webdataset
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "`shards` need webdataset, got an environment without it. Install the extra: pip install -e '.[webdataset]'"
-        ) from error
-    return webdataset
+def _whole(found: dict, key: str, most: int) -> int:
+    value = found[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise ValueError(f"`{key}` must be a whole number in 1..{most:,}, got {str(value)[:40]}")
+    return value
 
 
 def _samples(addresses: list[str]) -> Iterator[dict]:
-    if not addresses:
-        return iter(())
-    webdataset = _webdataset()
-    return iter(webdataset.DataPipeline(webdataset.SimpleShardList(addresses), webdataset.tarfile_to_samples()))
+    """The samples of some shards, one after the other. Raises ValueError for a shard that is missing or torn."""
+    tariterators = load_webdataset().tariterators
+    for address in addresses:
+        try:
+            with open_shard(address) as stream:
+                files = tariterators.tar_file_expander([{"url": address, "stream": stream}])
+                yield from tariterators.group_by_keys(files)
+        except (OSError, ValueError, EOFError, tarfile.TarError) as error:
+            reason = str(error.args[0] if error.args else error).partition(" @ ")[0]
+            raise ValueError(
+                f"`data` must have shards that are whole, got {printable(address)} ({reason}). Write it again."
+            ) from error
 
 
 def _endless(addresses: list[str], seed: int) -> Iterator[dict]:
     """Samples without end: shards in a new order every time, then mixed within a window."""
     for epoch in itertools.count():
-        draws = random.Random(mix(seed, epoch))
+        draws, found = random.Random(mix(seed, epoch)), False
         shuffled = draws.sample(addresses, len(addresses))
-        yield from _webdataset().shuffle(_SHUFFLED, rng=draws)(_samples(shuffled))
+        for sample in load_webdataset().shuffle(_SHUFFLED, rng=draws)(_samples(shuffled)):
+            found = True
+            yield sample
+        if not found:
+            raise ValueError(
+                f"`data` must have samples in its shards, got none in {', '.join(map(printable, addresses[:3]))}."
+                " Write them again, or name fewer."
+            )

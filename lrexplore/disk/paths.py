@@ -1,5 +1,6 @@
 """Paths of files to write and to read, checked before any work is done for them."""
 
+import os
 from pathlib import Path
 
 
@@ -22,3 +23,8 @@ def input_path(path: str | Path, name: str = "path") -> Path:
         kind = "a folder" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"`{name}` must be a file, got {kind}: {path}. Check the path.")
     return path
+
+
+def printable(path: str | Path) -> str:
+    """A path as text that can be shown and written: bytes that are not UTF-8 as \\xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -6,6 +6,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from lrexplore.nn import FACTORIZED
 
 DECAYS = ("frobenius", "weight", "none")
+_BIASES = (nn.MultiheadAttention, nn.RNNBase)  # whose biases have names such as in_proj_bias
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -29,7 +30,11 @@ def parameter_groups(
                 continue
             if isinstance(module, FACTORIZED) and attribute in ("left", "right"):
                 factors.append(parameter)
-            elif isinstance(module, _NORMS) or attribute == "bias":
+            elif (
+                isinstance(module, _NORMS)
+                or attribute == "bias"
+                or (isinstance(module, _BIASES) and "bias" in attribute)
+            ):
                 small.append(parameter)
             else:
                 weights.append(parameter)

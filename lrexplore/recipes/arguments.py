@@ -1,15 +1,14 @@
 """The command line of a run, one option a choice, and back from choices to a command line."""
 
 import argparse
-import types
-import typing
-from dataclasses import fields
 
-from lrexplore.recipes.config import CHOICES, Config
+from lrexplore.recipes.config import CHOICES, Config, kinds
 from lrexplore.recipes.published import RECIPES, configure
 
 _HELP = {
-    "data": "DIR with train/ and val/, or with shards.json; fashion-mnist (embedded), fashion-mnist-full, synthetic",
+    "data": "DIR with train/ and val/, or with shards.json, or the address of one; fashion-mnist (embedded),"
+    " fashion-mnist-full, synthetic; package.module:function for sets of your own. Only here may an address be a"
+    " command, 'pipe:curl -s https://host/shards.json': a shell runs it for that file and for each shard beside it",
     "rank_scale": "rank of every layer as a fraction of the smaller side of its matrix",
     "rank_multiple": "round the ranks of a scale to multiples of this, such as 8 for tensor cores",
     "rank_ratio": "instead: the fraction of all parameters to keep",
@@ -32,7 +31,8 @@ def parser(program: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         program, description="Train a network, low-rank or not, and record how it goes.", allow_abbrev=False
     )
-    made.add_argument("model", help="a network's name, such as resnet20 (for 28 to 32 pixels) or resnet50")
+    made.add_argument("model", help="a network's name, such as resnet20 (for 28 to 32 pixels) or resnet50,"
+                      " or package.module:function for one of your own")  # fmt: skip
     made.add_argument("--recipe", choices=list(RECIPES), help="defaults of published work; any option wins over it")
     for name, kind in kinds().items():
         if name in ("model", "recipe"):
@@ -45,18 +45,6 @@ def parser(program: str) -> argparse.ArgumentParser:
         else:
             made.add_argument(option, type=kind, choices=CHOICES.get(name), help=_HELP.get(name))
     return made
-
-
-def kinds() -> dict[str, type]:
-    """The type of every choice."""
-    hints = typing.get_type_hints(Config)
-    found = {}
-    for field in fields(Config):
-        kind = hints[field.name]
-        if isinstance(kind, types.UnionType):
-            kind = next(option for option in typing.get_args(kind) if option is not type(None))
-        found[field.name] = kind
-    return found
 
 
 def parse(program: str, arguments: list[str] | None = None) -> Config:

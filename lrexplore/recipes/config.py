@@ -1,10 +1,17 @@
 """What a run is: every choice that its numbers depend on, and a few that they do not."""
 
 import os
+import types
+import typing
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from numbers import Integral, Real
 from typing import Any
 
-INITIALIZER_NAMES = ("independent", "spectral", "rescaled", "function", "sampled", "spectral-matched")
+from lrexplore.recipes.references import reference_of
+
+INITIALIZER_NAMES = ("function", "spectral", "rescaled", "independent", "sampled", "spectral-matched")
 DECAY_NAMES = ("frobenius", "weight", "none", "normalized")
 CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": INITIALIZER_NAMES,
@@ -21,13 +28,25 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("32", "bf16", "16"),
     "corrupt": ("skip", "fail"),
 }
+# The range of every number: what is checked, and what a message says.
+RANGES = {
+    "held_out": "[0, 1)", "rank_scale": "(0, 1]", "rank_ratio": "(0, 1]", "decay_strength": "[0, 1e6]",
+    "lr": "(0, 1e6]", "momentum": "[0, 1)", "clip_norm": "(0, inf)", "label_smoothing": "[0, 1]", "ema": "(0, 1]",
+    "warmup_epochs": "[0, 1e6]", "step_factor": "(0, 1]", "epochs": "(0, 1e6]",
+}  # fmt: skip
+SMALLEST = {
+    "num_images": 1, "image_size": 1, "rank_multiple": 1, "steps": 1, "batch_size": 1, "micro_batch_size": 1, "seed": 0,
+    "workers": 0, "checkpoint_steps": 1, "norms_steps": 1,
+}  # fmt: skip
+_BELOW = 2**63
 # What a resumed run may change without its numbers changing.
 FREE = ("runs", "name", "resume", "device", "workers", "checkpoint_steps", "tensorboard", "corrupt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One run. Without `rank_scale`, `rank_ratio` and `plan` the network stays unfactorized.
+    """One run. `model` and `data` are names, or functions of your own as "package.module:function". Without
+    `rank_scale`, `rank_ratio` and `plan` the network stays unfactorized.
 
     `layers`: "inner" factorizes all but the first convolution and the last linear layer, "convolutions" every
     convolution, "all" everything that saves parameters. `rank_ratio` asks for the rank scale that keeps this
@@ -98,34 +117,22 @@ class Config:
     resume: bool = False
 
     def __post_init__(self):
+        for name in kinds():
+            object.__setattr__(self, name, _checked(name, getattr(self, name)))
         for field in ("runs", "plan", "norms_from"):
             if isinstance(getattr(self, field), str):
                 object.__setattr__(self, field, os.path.expanduser(getattr(self, field)))
-        for field, allowed in CHOICES.items():
-            if getattr(self, field) not in allowed:
-                _refuse(field, f"one of {', '.join(allowed)}", repr(getattr(self, field)), "Choose one of them")
         if sum(value is not None for value in (self.rank_scale, self.rank_ratio, self.plan)) > 1:
             _refuse("rank_scale", "the only one of `rank_scale`, `rank_ratio` and `plan`", "several", "Give one")
         if (self.epochs is None) == (self.steps is None):
             _refuse("epochs", "given, or `steps`", "both or neither", "Give one of them")
-        for field, low, high in (
-            *(("rank_scale", 0, 1), ("rank_ratio", 0, 1), ("decay_strength", -1e-300, 1e6), ("lr", 0, 1e6)),
-            *(("epochs", 0, 1e6), ("clip_norm", 0, float("inf")), ("label_smoothing", -1e-300, 1), ("ema", 0, 1)),
-        ):
-            value = getattr(self, field)
-            if value is not None and not low < value <= high:
-                _refuse(field, f"a number in ({max(low, 0):g}, {high:g}]", value, "Choose one in that range")
-        for field in ("steps", "batch_size", "micro_batch_size", "checkpoint_steps", "norms_steps", "rank_multiple"):
-            value = getattr(self, field)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                _refuse(field, "a whole number >= 1", repr(value), "Choose one")
         if self.rank_multiple > 1 and (self.rank_scale is None or self.rank_rule != "smaller-side"):
             _refuse("rank_multiple", "1 but with a `rank_scale` by the rule smaller-side", self.rank_multiple,
                     "Leave it out")  # fmt: skip
         if (self.decay == "normalized") != (self.norms_from is not None):
             _refuse("norms_from", 'the folder of a run for `decay="normalized"`, and for nothing else',
                     repr(self.norms_from), "Give both or neither")  # fmt: skip
-        if self.name is not None and (not self.name or "/" in self.name or self.name.startswith(".")):
+        if self.name is not None and (self.name.startswith(".") or not {"/", "\\"}.isdisjoint(self.name)):
             _refuse("name", "the name of a folder", repr(self.name), "Put the place into `runs`")
 
     @property
@@ -146,9 +153,74 @@ class Config:
                         repr(mine[field.name]), "Use the choices it was started with, or another name")  # fmt: skip
         return self
 
+    @classmethod
+    def of_record(cls, recorded: Mapping[str, Any]) -> "Config":
+        """The configuration in a run.json, also in one of an older or a newer version of lrexplore."""
+        return cls(**{name: value for name, value in recorded.items() if name in kinds()})
+
     def with_name(self, name: str) -> "Config":
         """The same run by another name."""
         return replace(self, name=name)
+
+
+@cache
+def kinds() -> dict[str, type]:
+    """The type of every choice, without the None of those that need not be made."""
+    hints = typing.get_type_hints(Config)
+    found = {}
+    for field in fields(Config):
+        kind = hints[field.name]
+        if isinstance(kind, types.UnionType):
+            kind = next(option for option in typing.get_args(kind) if option is not type(None))
+        found[field.name] = kind
+    return found
+
+
+@cache
+def _optional() -> set[str]:
+    return {field.name for field in fields(Config) if field.default is None or field.name in ("epochs", "steps")}
+
+
+def _checked(name: str, value):
+    """A choice in plain types. ValueError where it is none that the field can have."""
+    kind = kinds()[name]
+    if value is None and name in _optional():
+        return None
+    if name in ("model", "data") and callable(value):
+        value = reference_of(value, name)
+    if name in CHOICES:
+        if not isinstance(value, str) or value not in CHOICES[name]:
+            _refuse(name, f"one of {', '.join(CHOICES[name])}", repr(value), "Choose one of them")
+    elif kind is bool:
+        if not isinstance(value, bool):
+            _refuse(name, "True or False", repr(value), "Choose one of them")
+    elif kind is int:
+        low = SMALLEST[name]
+        if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value < _BELOW:
+            _refuse(name, f"a whole number in {low}..2^63-1", repr(value), "Choose one in that range")
+        return int(value)
+    elif kind is float:
+        if not _lies_in(value, RANGES[name]):
+            _refuse(name, f"a number in {RANGES[name]}", repr(value), "Choose one in that range")
+        return value if isinstance(value, int) else float(value)
+    elif name == "milestones":
+        if not isinstance(value, tuple | list) or not value or not all(_lies_in(one, "[0, 1]") for one in value):
+            _refuse(name, "fractions of the run, each a number in [0, 1]", repr(value), "Give such as (0.5, 0.75)")
+        return tuple(map(float, value))
+    else:
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            _refuse(name, "a text that is not empty", repr(value), "Write one, or leave it out")
+    return value
+
+
+def _lies_in(value, interval: str) -> bool:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    low, high = map(float, interval[1:-1].split(","))
+    return (low <= value if interval[0] == "[" else low < value) and (
+        value <= high if interval[-1] == "]" else value < high
+    )
 
 
 def _refuse(field: str, rule: str, got, way_out: str) -> None:

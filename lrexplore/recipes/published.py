@@ -40,7 +40,7 @@ def configure(recipe: str = "short", **choices) -> Config:
 
     `steps` replaces the recipe's `epochs`, and the other way round. Raises ValueError for an unknown recipe.
     """
-    if recipe not in RECIPES:
+    if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ValueError(f"`recipe` must be one of {', '.join(RECIPES)}, got {recipe!r}. Choose one of them.")
     given = {key: value for key, value in choices.items() if value is not None}
     unknown = set(given) - set(Config.__dataclass_fields__)

@@ -9,8 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrexplore.records.layout import read_json
+from lrexplore.disk.paths import printable
+from lrexplore.records.process import process_of
 from lrexplore.records.reader import Reader
+from lrexplore.records.schema import UNREADABLE, read_status
 
 # A live run touches its status every 5 s; network file systems show that up to a minute late.
 _SILENT_S, _SILENT_HERE_S = 90.0, 30.0
@@ -20,8 +22,16 @@ ENDED = ("done", "stopped", "failed", "interrupted")
 class Run:
     """A handle on one run's folder, whoever started the run.
 
-    `status` is a dict with `state` (`starting`, `running`, `done`, `stopped`, `failed`, `interrupted`) and,
-    once the run has begun, its step, latest metrics and `message`. `records` reads what it wrote.
+    `status` is a dict with `state` (`starting`, `running`, `done`, `stopped`, `failed`, `interrupted`, `unreadable`)
+    and, once the run has begun, its step, latest metrics and `message`. `records` reads what it wrote.
+
+    >>> import lrexplore as lr
+    >>> run = lr.Run("runs/first")
+    >>> run.status["state"], run.status["step"]
+    ('done', 2)
+    >>> run.records.table("steps")["step"].tolist()
+    [1, 2]
+    >>> run.stop()  # nothing, for it has ended
     """
 
     def __init__(self, folder: str | Path, process: subprocess.Popen | None = None):
@@ -37,7 +47,7 @@ class Run:
     @property
     def name(self) -> str:
         """The name of the run: that of its folder."""
-        return self.folder.name
+        return printable(self.folder.name)
 
     @property
     def status(self) -> dict:
@@ -45,9 +55,11 @@ class Run:
         process, path = self._process, self.folder / "status.json"
         code = process.poll() if process else None
         try:
-            status, silent_s = read_json(path), time.time() - path.stat().st_mtime
+            status, silent_s = read_status(self.folder), time.time() - path.stat().st_mtime
         except FileNotFoundError:
             status, silent_s = {}, 0.0
+        except ValueError as error:
+            return {"state": UNREADABLE, "message": str(error)}
         if process and status.get("pid") != process.pid:  # it has not said a word: this is an earlier one's status
             if code is None:
                 return {"state": "starting"}
@@ -68,13 +80,16 @@ class Run:
         self._reader.poll()
         return self._reader
 
-    def wait(self, timeout: float | None = None) -> str:
-        """The state in which the run ended. Raises TimeoutError after `timeout` seconds; the run goes on."""
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+    def wait(self, time_limit_s: float | None = None) -> str:
+        """The state in which the run ended, or `unreadable`. Raises TimeoutError after `time_limit_s` seconds; the run
+        goes on."""
+        deadline = float("inf") if time_limit_s is None else time.monotonic() + time_limit_s
         while (state := self.status["state"]) not in ENDED:
+            if state == UNREADABLE and (self._process is None or self._process.poll() is not None):
+                return state
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"`timeout` of {timeout} s must suffice for the run, got one that is {state}."
+                    f"`time_limit_s` of {time_limit_s} s must suffice for the run, got one that is {state}."
                     " Wait longer, or call `stop()`."
                 )
             self._pause()
@@ -85,7 +100,8 @@ class Run:
     def stop(self) -> None:
         """Asks the run to write a checkpoint and end; `wait()` returns when it did. Nothing if it has ended.
 
-        Raises ProcessLookupError for a run on another machine.
+        It ends within 5 s: what takes longer, such as a long step, is given up, and the run goes on from its last
+        checkpoint. Raises ProcessLookupError for a run on another machine.
         """
         if self._process is not None:
             if self._process.poll() is None:
@@ -94,12 +110,13 @@ class Run:
         status = self.status
         if status["state"] != "running":
             return
-        if status["host"] != socket.gethostname():
+        if status.get("host") != socket.gethostname():
             raise ProcessLookupError(
-                f"`{self.name}` must run on this machine to be stopped from it, got a run on {status['host']}."
-                f" Stop process {status['pid']} there."
+                f"`{self.name}` must run on this machine to be stopped from it, got a run on {status.get('host')}."
+                f" Stop process {status.get('pid')} there."
             )
-        os.kill(status["pid"], signal.SIGTERM)
+        if process := process_of(status):
+            process.terminate()
 
     def _pause(self) -> None:
         if self._process is None:
@@ -135,14 +152,6 @@ def start(folder: str | Path, arguments: Sequence[str], environment: dict[str, s
 
 
 def _is_alive(status: dict, silent_s: float) -> bool:
-    if status["host"] != socket.gethostname():
+    if status.get("host") != socket.gethostname():
         return silent_s < _SILENT_S
-    if silent_s > _SILENT_HERE_S:
-        return False
-    try:
-        os.kill(status["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is somebody else's, and alive
-    return True
+    return silent_s <= _SILENT_HERE_S and process_of(status) is not None

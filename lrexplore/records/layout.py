@@ -17,24 +17,60 @@ stream: rows after the first n before that line are void (the same steps follow 
 
 import json
 import math
+import os
+import stat
 from pathlib import Path
+from typing import Any, BinaryIO
 
+from lrexplore.disk.paths import printable
 from lrexplore.disk.whole_file import write_whole
 
 VERSION = 1
 STREAMS = ("steps", "epochs", "layers", "norms", "events")
+_MOST_BYTES = 100_000_000
 
 
-def read_json(path: Path) -> dict:
-    """The object in a small file; FileNotFoundError, or ValueError for a file that is no JSON object."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a small file; FileNotFoundError, or ValueError with the reason where there is none."""
+    with open_file(path) as file:
+        text = file.read(_MOST_BYTES)
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"`{path.name}` must be a JSON object, got text that is none ({error}) in {path.parent}."
+            f"`{path.name}` must be a JSON object, got text that is none ({error}) in {printable(path.parent)}."
             " Remove the folder or restore the file."
         ) from error
+    if not isinstance(content, dict):
+        got = f"{type(content).__name__} {str(content)[:40]!r}"
+        raise ValueError(
+            f"`{path.name}` must be a JSON object, got the {got} in {printable(path.parent)}."
+            " Remove the folder or restore the file."
+        )
     return content
+
+
+def open_file(path: Path) -> BinaryIO:
+    """The file, open to be read. Nothing else in its place keeps a reader waiting.
+
+    FileNotFoundError without it; ValueError for a folder, a pipe and what may not be read.
+    """
+    reason = None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return open(descriptor, "rb")
+        os.close(descriptor)
+        reason = "a folder" if path.is_dir() else "a pipe or a device"
+    raise ValueError(
+        f"`{path.name}` must be a file that can be read, got {reason} in {printable(path.parent)}."
+        " Mend its permissions, or remove the folder."
+    )
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -51,11 +87,5 @@ def finite(value):
     return value
 
 
-def check_version(run: dict, folder: Path) -> None:
-    """Raises ValueError where the run was written by a later version of lrexplore."""
-    version = run.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise ValueError(
-            f"`{folder}` must hold records of version {VERSION} or older, got version {version}."
-            " Update lrexplore to read them."
-        )
+def _refuse_constant(name: str):
+    raise ValueError(f"{name} is no JSON")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lrexplore.records.choices import FACTORS, UNFACTORIZED, choices, differing
-from lrexplore.records.layout import read_json
+from lrexplore.records.schema import read_description
 from lrexplore.records.table import read, run_folders
 
 CHOICES = ("model", "data", "initializer", "rank_scale", "scheme", "decay", "decay_strength")
@@ -32,7 +32,7 @@ def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"
         )
     last = rows.dropna(subset=[metric]).groupby("run")[metric].last()
     folders = [folder for path in paths for folder in run_folders(path) if folder.name in last.index]
-    made = [choices(read_json(folder / "run.json")) for folder in folders]
+    made = [choices(read_description(folder)) for folder in folders]
     known = [name for name in CHOICES if any(name in found for found in made)]
     more = [name for name in differing(made) if name not in FACTORS]
     more += differing([found for found in made if found.get("initializer") != UNFACTORIZED])

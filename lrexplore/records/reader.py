@@ -6,36 +6,44 @@ from pathlib import Path
 
 import numpy as np
 
-from lrexplore.records.layout import STREAMS, check_version, read_json
+from lrexplore.records.layout import STREAMS, open_file
+from lrexplore.records.schema import read_description
+
+_MOST = 1e300
 
 
 class Reader:
     """Follows one run's folder. `poll()` reads the new lines; `columns` and `table` give what is there by then.
 
     A torn last line is left for the next poll, and rows that a resumed run voided are gone. Costs a few
-    microseconds a new line, whatever the number of old ones. The folder need not exist yet.
+    microseconds a new line, whatever the number of old ones. The folder need not exist yet; one that was removed and
+    made anew is read anew. Raises ValueError where something else lies in the place of a file.
     """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder).expanduser()
         self._streams = {stream: _Stream(self.folder / f"{stream}.jsonl") for stream in STREAMS}
         self._description: dict | None = None
+        self._seen: tuple = ()
 
     @property
     def description(self) -> dict:
         """What run.json says: name, configuration, environment, layers. Empty before the run has written it."""
         if self._description is None:
             try:
-                described = read_json(self.folder / "run.json")
+                self._description = read_description(self.folder)
             except FileNotFoundError:
                 return {}
-            check_version(described, self.folder)
-            self._description = described
         return self._description
 
     def poll(self) -> dict[str, int]:
-        """New rows of each stream; -1 where a resumed run voided rows, so that a plot must be drawn anew."""
-        return {name: stream.poll() for name, stream in self._streams.items()}
+        """New rows of each stream; -1 where earlier ones are void, so that a plot must be drawn anew."""
+        anew = self._is_another()
+        if anew:
+            self._description = None
+            self._streams = {name: _Stream(stream.path) for name, stream in self._streams.items()}
+        news = {name: stream.poll() for name, stream in self._streams.items()}
+        return dict.fromkeys(news, -1) if anew else news
 
     def columns(self, stream: str) -> dict[str, np.ndarray]:
         """The numbers of a stream, one float64 array a column, NaN where a row lacks it; copies."""
@@ -49,10 +57,9 @@ class Reader:
         """The columns that hold one number a layer, from row number `row` on: float64 (rows, layers)."""
         found = {}
         for name, values in self._streams[stream].others.items():
-            new = values[row:]
-            if new and all(isinstance(value, list) for value in new):
-                found[name] = np.array(new, dtype=float)
-        return found
+            if any(isinstance(value, list) for value in values):
+                found[name] = self._shaped(values[row:])
+        return {name: values for name, values in found.items() if len(values)}
 
     def table(self, stream: str):
         """A pandas DataFrame of a stream; `layers` and `norms` have one row a measurement and layer."""
@@ -60,14 +67,38 @@ class Reader:
 
         rows = self._streams[stream]
         table = pd.DataFrame({**self.columns(stream), **{k: list(v) for k, v in rows.others.items()}})
-        for column in {"step", "epoch"} & set(table.columns):
-            table[column] = table[column].astype("Int64")
+        for column in {"step", "epoch"} & set(self._streams[stream].numbers):
+            table[column] = table[column].round().astype("Int64")
         if stream not in ("layers", "norms") or table.empty:
             return table
         lists = [column for column in rows.others if any(isinstance(v, list) for v in rows.others[column])]
-        names = self.description.get("layers", [])
+        for column in lists:
+            table[column] = self._shaped(rows.others[column]).tolist()
+        names = self.description.get("layers") or [str(k) for k in range(len(table[lists[0]][0]) if lists else 0)]
         table["layer"] = [names] * len(table)
         return table.explode([*lists, "layer"], ignore_index=True).astype(dict.fromkeys(lists, float))
+
+    def _is_another(self) -> bool:
+        """Whether another run lies in the folder by now: run.json is written once, before everything else."""
+        try:
+            found = (self.folder / "run.json").stat()
+        except OSError:
+            return False
+        before, self._seen = self._seen, (found.st_ino, found.st_mtime_ns)
+        return before not in ((), self._seen)
+
+    def _shaped(self, values: list) -> np.ndarray:
+        """(rows, layers); NaN in a row with another number of layers, which no writer of ours wrote."""
+        names = self.description.get("layers")
+        length = len(names) if names else len(next(value for value in values if isinstance(value, list)))
+        try:
+            found = np.array(values, dtype=float)
+        except (ValueError, TypeError, OverflowError):
+            found = np.zeros(0)
+        if found.shape == (len(values), length):
+            return found
+        missing = [float("nan")] * length
+        return np.array([_numbers(value) if _is_row(value, length) else missing for value in values])
 
 
 class _Stream:
@@ -81,7 +112,7 @@ class _Stream:
 
     def poll(self) -> int:
         try:
-            with open(self.path, "rb") as file:
+            with open_file(self.path) as file:
                 file.seek(self.offset)
                 new = file.read()
         except FileNotFoundError:
@@ -90,18 +121,22 @@ class _Stream:
         self.offset += whole
         before, voided = self.length, False
         for row in _rows(new[:whole].splitlines()):
-            if "resume" in row and "step" not in row:
-                voided |= self._void(row["resume"])
-            else:
+            if "step" in row:
                 self._add(row)
+            else:
+                voided |= self._void(row["resume"])
         return -1 if voided else self.length - before
 
     def _add(self, row: dict) -> None:
         for name, value in row.items():
-            if name in self.others or isinstance(value, str | list | dict | bool):
+            number = type(value) in (int, float)
+            if name in self.numbers or (number and name not in self.others):
+                known = number and -_MOST < value < _MOST
+                self._column(self.numbers, name, float("nan")).append(value if known else float("nan"))
+            elif value is not None or name in self.others:
                 self._column(self.others, name, None).append(value)
             else:
-                self._column(self.numbers, name, float("nan")).append(float("nan") if value is None else value)
+                self._column(self.numbers, name, float("nan")).append(float("nan"))
         self.length += 1
         for columns, missing in ((self.numbers, float("nan")), (self.others, None)):
             for values in columns.values():
@@ -124,16 +159,28 @@ class _Stream:
 
 
 def _rows(lines: list[bytes]) -> list[dict]:
-    """The rows of some lines, without those that are no object (another program or a broken disk left them)."""
+    """The rows of some lines, without what is none (another program or a broken disk left it)."""
     try:
         rows = json.loads(b"[" + b",".join(lines) + b"]")  # a third of the time of one call a line
-    except ValueError:
+    except (ValueError, RecursionError):
         rows = [row for line in lines for row in _parsed(line)]
-    return [row for row in rows if isinstance(row, dict)]
+    return [row for row in rows if isinstance(row, dict) and _is_whole(row.get("step", row.get("resume")))]
+
+
+def _is_whole(value) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _is_row(value, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length
+
+
+def _numbers(values: list) -> list[float]:
+    return [value if type(value) in (int, float) and -_MOST < value < _MOST else float("nan") for value in values]
 
 
 def _parsed(line: bytes) -> list:
     try:
         return [json.loads(line)]
-    except ValueError:
+    except (ValueError, RecursionError):
         return []

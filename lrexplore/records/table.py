@@ -1,23 +1,32 @@
 """Many runs as pandas tables."""
 
+import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from lrexplore.disk.paths import printable
 from lrexplore.records.handle import Run
-from lrexplore.records.layout import STREAMS, check_version, read_json
+from lrexplore.records.layout import STREAMS
 from lrexplore.records.reader import Reader
+from lrexplore.records.schema import UNREADABLE, read_description
 
 
 def run_folders(path: str | Path) -> list[Path]:
-    """The folders of runs in `path`, or `path` itself where it is one; sorted by name."""
+    """The folders of runs in `path`, or `path` itself where it is one; sorted by name.
+
+    Also those whose run.json cannot be read: whoever reads it says why.
+    """
     path = Path(path).expanduser()
-    if (path / "run.json").is_file():
+    if _holds_a_run(path):
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(
             f"`path` must be a folder of runs, got {path}, which is none. Pass the `--runs` of a training."
         )
-    return sorted(described.parent for described in path.glob("*/run.json"))
+    with os.scandir(path) as entries:
+        folders = [Path(entry.path) for entry in entries if entry.is_dir()]
+    return sorted(folder for folder in folders if _holds_a_run(folder))
 
 
 def runs(path: str | Path = "runs"):
@@ -25,22 +34,28 @@ def runs(path: str | Path = "runs"):
 
     Reads two small files a run, so it may be called again and again while they train. Runs whose records
     cannot be read have the state `unreadable` and a `message`. Raises FileNotFoundError without the folder.
+
+    >>> import lrexplore as lr
+    >>> table = lr.runs("runs")
+    >>> table[["run", "state", "initializer", "seed"]].to_dict("records")
+    [{'run': 'first', 'state': 'done', 'initializer': 'function', 'seed': 0}]
     """
     import pandas as pd
 
     rows = []
     for folder in run_folders(path):
+        name = {"run": printable(folder.name)}
         try:
-            described = read_json(folder / "run.json")
-            check_version(described, folder)
-            status = Run(folder).status
-        except (ValueError, KeyError) as error:
-            rows.append({"run": folder.name, "state": "unreadable", "message": str(error), "folder": str(folder)})
-            continue
-        state = {"run": folder.name, "state": status.pop("state")}
-        known = {**described.get("config", {}), **status, **described.get("environment", {})}
-        started = pd.Timestamp(described["started"], unit="s")
-        rows.append({**state, **known, "started": started, "folder": str(folder)})
+            described, status = read_description(folder), Run(folder).status
+        except (ValueError, OSError) as error:
+            described, status = {}, {"state": UNREADABLE, "message": str(error)}
+        state = {**name, "state": status.pop("state")}
+        if described and state["state"] != UNREADABLE:
+            state |= {**described["config"], **status, **described["environment"]}
+            state["started"] = pd.Timestamp(described["started"], unit="s")
+        else:
+            state["message"] = status["message"]
+        rows.append({**state, **name, "folder": printable(folder)})
     columns = None if rows else ["run", "state", "folder"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -48,7 +63,8 @@ def runs(path: str | Path = "runs"):
 def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs"):
     """A pandas DataFrame with the rows of one stream of many runs, with `run` and its choices as columns.
 
-    `paths`: a folder of runs, a run, or several of them. Finished runs are read from Parquet.
+    `paths`: a folder of runs, a run, or several of them. Finished runs are read from Parquet. A run that cannot be read
+    is left out with a warning that says why; `attrs["unreadable"]` has the reasons by name.
     Raises ValueError for a stream that is none.
     """
     import pandas as pd
@@ -56,28 +72,53 @@ def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs"):
     if stream not in STREAMS:
         raise ValueError(f"`stream` must be one of {', '.join(STREAMS)}, got {stream!r}. Choose one of them.")
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    tables = []
+    tables, unreadable = [], {}
     for folder in (folder for path in paths for folder in run_folders(path)):
-        described = read_json(folder / "run.json")
-        check_version(described, folder)
-        table = table_of(folder, stream)
-        table.insert(0, "run", folder.name)
-        config = described.get("config", {})
+        name = printable(folder.name)
+        try:
+            config, table = read_description(folder)["config"], table_of(folder, stream)
+        except (ValueError, OSError) as error:
+            unreadable[name] = str(error)
+            warnings.warn(f"the run {name} is unreadable and left out: {error}", stacklevel=2)
+            continue
+        table.insert(0, "run", name)
         for key in ("model", "initializer", "rank_scale", "scheme", "decay", "decay_strength", "seed"):
             if key in config:
                 table[key] = config[key]
         tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"run": []})
+    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"run": []})
+    found.attrs["unreadable"] = unreadable
+    return found
 
 
 def table_of(folder: Path, stream: str):
-    """A pandas DataFrame of one stream of one run, from Parquet where that is as new as the lines."""
+    """A pandas DataFrame of one stream of one run, from Parquet where that is whole and as new as the lines.
+
+    Raises ValueError for a torn Parquet file of a run whose lines are gone.
+    """
     import pandas as pd
 
     parquet, lines = folder / f"{stream}.parquet", folder / f"{stream}.jsonl"
-    fresh = parquet.exists() and (not lines.exists() or lines.stat().st_mtime_ns <= parquet.stat().st_mtime_ns)
-    if fresh:
-        return pd.read_parquet(parquet)
+    if parquet.is_file() and (not lines.exists() or lines.stat().st_mtime_ns <= parquet.stat().st_mtime_ns):
+        try:
+            return pd.read_parquet(parquet)
+        except (ValueError, OSError) as error:  # pyarrow's errors are some of these
+            if not lines.exists():
+                raise ValueError(
+                    f"`{parquet.name}` must be a Parquet file, got one that is torn in {printable(folder)}"
+                    f" ({str(error).splitlines()[0]}). Copy the run again."
+                ) from error
     reader = Reader(folder)
     reader.poll()
     return reader.table(stream)
+
+
+def _holds_a_run(folder: Path) -> bool:
+    """Whether there is a run.json, or something that keeps us from seeing whether there is."""
+    try:
+        os.lstat(folder / "run.json")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return folder.is_dir()
+    return True

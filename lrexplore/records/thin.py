@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lrexplore.disk.whole_file import write_whole
-from lrexplore.records.layout import read_json, write_json
+from lrexplore.records.layout import write_json
+from lrexplore.records.schema import read_description, read_status
 from lrexplore.records.table import run_folders, table_of
 
 _AVERAGED = ("loss", "top1", "top5", "images_per_s")
@@ -23,7 +24,7 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     there.
     """
     source, target = Path(source).expanduser(), Path(target).expanduser()
-    status, described = read_json(source / "status.json"), read_json(source / "run.json")
+    status, described = read_status(source), read_description(source)
     if status["state"] != "done":
         raise ValueError(f"`source` must be a run that is done, got {source.name}, {status['state']}. Finish it first.")
     target.mkdir(parents=True)
@@ -37,7 +38,7 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     described |= {"name": target.name, "config": config, "environment": about}
     described["thinned"] = {"steps": steps, "layers": layers}
     write_json(target / "run.json", described)
-    kept = {key: _rounded(value) for key, value in status.items() if key not in ("pid", "host")}
+    kept = {key: _rounded(value) for key, value in status.items() if key not in ("pid", "process_started", "host")}
     write_json(target / "status.json", {**kept, "pid": 0, "host": ""})
     table = table_of(source, "steps")
     windows = (table["step"].astype(int) - 1) // steps

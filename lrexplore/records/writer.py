@@ -1,6 +1,5 @@
 """The one writer of a run: appends lines, replaces the status, and writes Parquet at the end."""
 
-import fcntl
 import json
 import os
 import socket
@@ -9,8 +8,10 @@ import time
 from pathlib import Path
 
 from lrexplore.disk.whole_file import whole_file
-from lrexplore.records.layout import STREAMS, VERSION, check_version, finite, read_json, write_json
+from lrexplore.records.layout import STREAMS, VERSION, finite, write_json
+from lrexplore.records.process import own_process
 from lrexplore.records.reader import Reader
+from lrexplore.records.schema import check_version
 
 _HEARTBEAT_S = 5.0
 
@@ -21,10 +22,14 @@ class Writer:
     Every call of `append` is one write of whole lines: a killed run loses none, and a torn last line (a full
     disk) is cut when the run is opened again. `rows` counts the rows of each stream: a checkpoint keeps it, and
     `resume(rows)` voids what came after.
-    Raises BlockingIOError while another process writes this run, ValueError for records of a later version.
+    `begun`: whether the run had begun when its name was chosen, so that two who choose one name at once do not both
+    get it. Raises BlockingIOError while another process writes this run, ValueError for records of a later version
+    and where `begun` is true no more.
     """
 
-    def __init__(self, folder: str | Path, description: dict, *, tensorboard: bool = False):
+    def __init__(self, folder: str | Path, description: dict, *, tensorboard: bool = False, begun: bool | None = None):
+        import fcntl  # which Windows lacks: there runs are read, not written
+
         self.folder = Path(folder).expanduser()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 - held as long as the writer
@@ -36,10 +41,15 @@ class Writer:
                 f"`{self.folder}` must have one writer, got a second one while a run is still going on there."
                 " Stop that run first or choose another name."
             ) from None
+        try:
+            self._check(begun)
+        except ValueError:
+            self._lock.close()
+            raise
+        for left in self.folder.glob("*.new"):  # of a write that was killed
+            left.unlink(missing_ok=True)
         described = self.folder / "run.json"
-        if described.exists():
-            check_version(read_json(described), self.folder)
-        else:
+        if not described.exists():
             write_json(described, {"version": VERSION, "started": time.time(), **description})
         self._files = {stream: _open_whole(self.folder / f"{stream}.jsonl") for stream in STREAMS}
         self.rows = dict.fromkeys(STREAMS, 0)
@@ -73,7 +83,7 @@ class Writer:
     def status(self, state: str, **more) -> None:
         """Replaces the status: `running`, `done`, `stopped` or `failed`, and what else there is to say."""
         self._status = {**self._status, **{key: finite(value) for key, value in more.items()}}
-        process = {"pid": os.getpid(), "host": socket.gethostname()}
+        process = {**own_process(), "host": socket.gethostname()}
         write_json(self.folder / "status.json", {"state": state, **process, "time": time.time(), **self._status})
 
     def finish(self) -> None:
@@ -99,6 +109,17 @@ class Writer:
             os.close(file)
         self._files = {}
         self._lock.close()
+
+    def _check(self, begun: bool | None) -> None:
+        """What was true when the name was chosen, again under the lock."""
+        there = (self.folder / "run.json").exists()
+        if begun is not None and there != begun:
+            raise ValueError(
+                f"`name` must be new in {self.folder.parent}, got {self.folder.name!r}, a run that another process"
+                f" has {'begun' if there else 'removed'} meanwhile. Start again, with `--resume` or another name."
+            )
+        if there:
+            check_version(self.folder)
 
     def _beat(self) -> None:
         while not self._closed.wait(_HEARTBEAT_S):

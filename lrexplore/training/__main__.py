@@ -1,58 +1,45 @@
 """`python -m lrexplore.training`, which torchrun starts too: one run, with the exit status that scripts rely on."""
 
 import errno
-import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
-import torch
-
-from lrexplore.recipes.arguments import parse
 from lrexplore.recipes.config import Config
-from lrexplore.training.non_finite import NonFiniteLoss
-from lrexplore.training.run import run
-
-STOPPED = 130
-
-
-class StopSignal:
-    """True once the process was asked to end (SIGTERM, SIGINT). A second SIGINT ends it at once."""
-
-    def __init__(self):
-        self.received = False
-
-    def __call__(self) -> bool:
-        return self.received
-
-    def listen(self) -> "StopSignal":
-        """Takes over both signals."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._receive)
-        return self
-
-    def _receive(self, number, frame) -> None:
-        if self.received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = True
+from lrexplore.training.stop import STOPPED, Stopped, StopSignal
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m lrexplore.training") -> int:
     """Exit status: 0 done, 130 stopped by the person, 1 failed with one line that says why, 2 for bad arguments."""
     stop = StopSignal().listen()
     try:
-        config = parse(program, None if arguments is None else list(arguments))
+        return _trained(program, None if arguments is None else list(arguments), stop)
+    except (KeyboardInterrupt, Stopped):
+        print("lrexplore train: stopped; `--resume` goes on from the last checkpoint", file=sys.stderr)
+        return STOPPED
+    finally:
+        stop.close()
+
+
+def _trained(program: str, arguments: list[str] | None, stop: StopSignal) -> int:
+    from lrexplore.recipes.arguments import parse
+
+    try:
+        config = parse(program, arguments)
     except ValueError as error:
         return _fail(error)
+    # Imported here, after the signals were taken over: torch takes seconds.
+    from lrexplore.training.non_finite import NonFiniteLoss
+    from lrexplore.training.run import run
+
     try:
-        return 0 if run(config, should_stop=stop) == "done" else STOPPED
-    except KeyboardInterrupt:
-        return STOPPED
+        if run(config, should_stop=stop) == "done":
+            return 0
     except (ValueError, OSError, ImportError, NonFiniteLoss) as error:
         return _fail(_about_the_disk(error, config))
     except (MemoryError, RuntimeError) as error:
         return _fail(_about_memory(error, config))
+    raise Stopped
 
 
 def _fail(error: BaseException | str) -> int:
@@ -70,6 +57,8 @@ def _about_the_disk(error: Exception, config: Config) -> Exception | str:
 
 
 def _about_memory(error: Exception, config: Config) -> str:
+    import torch
+
     out = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
     if not out:
         traceback.print_exc()

@@ -11,19 +11,13 @@ from lrexplore.linalg import num_factor_parameters, rank_from_scale
 from lrexplore.network import Layer, find_layers
 from lrexplore.ranks import RankPlan
 from lrexplore.recipes.config import Config
-from lrexplore.records.layout import read_json
+from lrexplore.recipes.which_layers import which_layers
+from lrexplore.records.schema import read_description
 
 
 def candidates(model: nn.Module, layers: str) -> list[Layer]:
     """The layers that may be factorized: "inner", "convolutions" or "all" (see `Config`)."""
-    found = find_layers(model)
-    if layers == "inner":
-        stem = next((layer for layer in found if layer.kind == "conv"), None)
-        head = next((layer for layer in reversed(found) if layer.kind == "linear"), None)
-        found = [layer for layer in found if layer not in (stem, head)]
-    elif layers == "convolutions":
-        found = [layer for layer in found if layer.kind == "conv"]
-    return [layer for layer in found if layer.skip_reason is None]
+    return which_layers(find_layers(model), layers)
 
 
 def rank_of(layer: Layer, scale: float, scheme: str, rule: str, multiple: int = 1) -> int:
@@ -95,7 +89,7 @@ def plan_of_run(config: Config, folder: Path) -> RankPlan | None:
     if config.plan is None:
         return None
     path, described = Path(config.plan), folder / "run.json"
-    plan = recorded_plan(read_json(described)) if config.resume and described.exists() else None
+    plan = recorded_plan(read_description(folder)) if config.resume and described.exists() else None
     if plan is None:
         return load_plan(path)
     if path.exists() and (difference := _first_difference(plan, load_plan(path))):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from lrexplore.optim import FrobeniusDecay, parameter_groups
 from lrexplore.recipes.config import Config
 from lrexplore.training.layer_norms import product_norms
 from lrexplore.training.non_finite import NonFiniteLoss, first_non_finite
-from lrexplore.training.processes import Processes
+from lrexplore.training.processes import Processes, own_buffers
 
 _HALF = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -47,6 +47,7 @@ class Learner:
         if config.ema is not None:
             average = get_ema_multi_avg_fn(config.ema)
             self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        self._example: Tensor | None = None
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.precision == "16")
         self._forward = model
         if processes.count > 1:
@@ -58,7 +59,8 @@ class Learner:
         """Trains on the micro-batches of step number `step` (from 0); means over all processes' images.
 
         `stopped` comes back true on every process as soon as `stop` is true on one. `corrupt` counts images.
-        Raises NonFiniteLoss, before the weights change, where the loss is NaN or infinite.
+        Raises, before the weights change, NonFiniteLoss where the loss is NaN or infinite, and ValueError where no
+        image of the step can be read.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -69,6 +71,11 @@ class Learner:
             with ExitStack() as stack:
                 if self.processes.count > 1 and k + 1 < len(batches):
                     stack.enter_context(self._forward.no_sync())
+                if not len(batch.labels):
+                    self._pass_over(last=k + 1 == len(batches))
+                    totals[4] += len(batch.corrupt)
+                    continue
+                self._example = batch.images[:1]
                 logits, labels = self._logits(self._forward, batch, step, k)
                 losses = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.config.label_smoothing)
                 self.scaler.scale(losses * (self.processes.count / self.config.batch_size)).backward()
@@ -79,6 +86,11 @@ class Learner:
         losses, top1, top5, count, corrupt, stopped = self.processes.sum(totals).tolist()
         if losses - losses != 0:
             self._explain(batches, step)
+        if not count:
+            raise ValueError(
+                f"`data` must hold images that can be read, got none at step {step + 1}: all {int(corrupt)} are broken."
+                " Replace them."
+            )
         self._update()
         if self.average is not None:
             self.average.update_parameters(self.model)
@@ -92,16 +104,16 @@ class Learner:
     def evaluate(self, batches: Iterator[Batch], stop) -> dict[str, float] | None:
         """Mean loss, top-1 and top-5 in percent over all processes' batches; None where it was stopped."""
         model = self.model if self.average is None else self.average.module
-        self.processes.average_buffers(model)
-        model.eval()
         totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
-        for batch in batches:
-            if stop():
-                totals[5] = 1.0
-                break
-            logits, labels = self._logits(model, batch)
-            totals[:4] += _counts(F.cross_entropy(logits, labels, reduction="sum"), logits, labels)
-            totals[4] += len(batch.corrupt)
+        with self._mean_statistics(model.eval()):
+            for batch in batches:
+                if stop():
+                    totals[5] = 1.0
+                    break
+                totals[4] += len(batch.corrupt)
+                if len(batch.labels):
+                    logits, labels = self._logits(model, batch)
+                    totals[:4] += _counts(F.cross_entropy(logits, labels, reduction="sum"), logits, labels)
         losses, top1, top5, count, corrupt, stopped = self.processes.sum(totals).tolist()
         if stopped:
             return None
@@ -119,15 +131,17 @@ class Learner:
             module.right.mul_(scale)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, running statistics (averaged over processes), their average, optimizer and loss scale."""
-        self.processes.average_buffers(self.model)
-        average = {}
-        if self.average is not None:
-            self.processes.average_buffers(self.average.module)
-            average = {"average": self.average.state_dict()}
+        """Weights, running statistics (means over processes, and each process's own), their average, optimizer and
+        loss scale. Every process must ask, and none of them changes by it."""
+        modules = {"model": self.model, **({} if self.average is None else {"average": self.average})}
+        found, own = {}, {}
+        for name, module in modules.items():
+            found[name] = {**module.state_dict(), **self.processes.mean_buffers(module)}
+            own[name] = {key: buffer.cpu() for key, buffer in own_buffers(module).items()}
+        if self.processes.count > 1:
+            found["own_buffers"] = self.processes.gather(own)
         return {
-            "model": self.model.state_dict(),
-            **average,
+            **found,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
@@ -137,6 +151,11 @@ class Learner:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        own = state.get("own_buffers", [])
+        if len(own) == self.processes.count:  # else each goes on from the means
+            self.model.load_state_dict(own[self.processes.index]["model"], strict=False)
+            if self.average is not None:
+                self.average.load_state_dict(own[self.processes.index]["average"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
 
@@ -147,7 +166,38 @@ class Learner:
         labels = batch.labels.to(device, non_blocking=True)
         with self.autocast():
             logits = model(self.images(batch.images))
+        expected = (len(labels), self.data.num_classes)
+        if not isinstance(logits, Tensor) or logits.shape != expected:
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+            raise ValueError(
+                f"`model` must give one number for each image and class, shape {expected}, got {got}."
+                " Change its last layer, or the number of classes in the data."
+            )
         return logits.float(), labels
+
+    def _pass_over(self, last: bool) -> None:
+        """A micro-batch without images: nothing, but for the gradients that all processes add up with their last."""
+        if self.processes.count == 1 or not last:
+            return
+        size = (1, 3, self.config.image_size, self.config.image_size)
+        example = torch.zeros(size, dtype=torch.uint8) if self._example is None else self._example
+        self._forward.eval()  # so that no statistic changes
+        (self._forward(self.images(example)).sum() * 0).backward()
+        self._forward.train()
+
+    @contextmanager
+    def _mean_statistics(self, model: nn.Module) -> Iterator[None]:
+        """In it the running statistics are their means over all processes; then again this process's own."""
+        mine = own_buffers(model)
+        kept = {}
+        for name, mean in self.processes.mean_buffers(model).items():
+            kept[name] = mine[name].clone()
+            mine[name].copy_(mean)
+        try:
+            yield
+        finally:
+            for name, value in kept.items():
+                mine[name].copy_(value)
 
     def images(self, images: Tensor) -> Tensor:
         """What the network gets for uint8 images: on the device, normalized, in the run's memory format."""

@@ -13,7 +13,7 @@ from lrexplore.training.processes import Processes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class StepPlan:
     """How a run is cut into steps and micro-batches. Raises ValueError in `of` where that does not come out even."""
 
     num_steps: int
@@ -22,7 +22,7 @@ class Plan:
     num_micro_batches: int  # of one process in one step
 
     @classmethod
-    def of(cls, config: Config, num_images: int, num_processes: int) -> "Plan":
+    def of(cls, config: Config, num_images: int, num_processes: int) -> "StepPlan":
         """The plan of a run over so many training images."""
         batch = config.batch_size
         if batch > num_images:
@@ -47,7 +47,9 @@ class Plan:
         return step // self.steps_per_epoch + 1
 
 
-def training_batches(config: Config, data: Data, plan: Plan, processes: Processes, start: int) -> Iterator[list[Batch]]:
+def training_batches(
+    config: Config, data: Data, plan: StepPlan, processes: Processes, start: int
+) -> Iterator[list[Batch]]:
     """The micro-batches of this process for every step from `start` on.
 
     Micro-batch k of process p is number k * num_processes + p of the step's images, whatever the number of
@@ -56,7 +58,7 @@ def training_batches(config: Config, data: Data, plan: Plan, processes: Processe
     if isinstance(data.train, Shards):
         batches = _from_shards(config, data.train, plan, processes, start)
     else:
-        batches = iter(
+        batches = _read(
             _loader(data.train, config, _requests(config, len(data.train), plan, processes, start), processes)
         )
     while step := list(itertools.islice(batches, plan.num_micro_batches)):
@@ -67,13 +69,13 @@ def evaluation_batches(images, config: Config, batch_size: int, processes: Proce
     """This process's share of all images of a split, as they are."""
     if isinstance(images, Shards):
         share = {"process_index": processes.index, "num_processes": processes.count}
-        return iter(_stream_loader(images.stream(batch_size, seed=None, **share), config))
+        return _read(_stream_loader(images.stream(batch_size, seed=None, **share), config))
     starts = range(0, len(images), batch_size)[processes.index :: processes.count]
     requests = [Request(list(range(start, min(start + batch_size, len(images))))) for start in starts]
-    return iter(_loader(images, config, requests, processes))
+    return _read(_loader(images, config, requests, processes))
 
 
-def _requests(config: Config, num_images: int, plan: Plan, processes: Processes, start: int) -> Iterator[Request]:
+def _requests(config: Config, num_images: int, plan: StepPlan, processes: Processes, start: int) -> Iterator[Request]:
     order: list[int] = []
     size = plan.micro_batch_size
     for step in range(start, plan.num_steps):
@@ -98,7 +100,18 @@ def _stream_loader(stream, config: Config) -> DataLoader:
     return DataLoader(stream, batch_size=None, num_workers=config.workers, collate_fn=_as_it_is)
 
 
-def _from_shards(config: Config, shards: Shards, plan: Plan, processes: Processes, start: int) -> Iterator[Batch]:
+def _read(loader: DataLoader) -> Iterator[Batch]:
+    """Its batches. What a worker raises is raised in its own words, without the worker's traceback around them."""
+    try:
+        yield from loader
+    except (ValueError, OSError) as error:
+        text = str(error)
+        if not text.startswith("Caught "):
+            raise
+        raise ValueError(text.strip().splitlines()[-1].partition(": ")[2]) from error
+
+
+def _from_shards(config: Config, shards: Shards, plan: StepPlan, processes: Processes, start: int) -> Iterator[Batch]:
     share = {"process_index": processes.index, "num_processes": processes.count}
     for epoch in itertools.count(plan.epoch(start)):
         stream = shards.stream(plan.micro_batch_size, seed=mix(config.seed, epoch), **share)
@@ -107,7 +120,7 @@ def _from_shards(config: Config, shards: Shards, plan: Plan, processes: Processe
             return
         skipped = max(0, start - first_step) * plan.num_micro_batches
         wanted = min(plan.steps_per_epoch, plan.num_steps - first_step) * plan.num_micro_batches
-        yield from itertools.islice(_stream_loader(stream, config), skipped, wanted)
+        yield from itertools.islice(_read(_stream_loader(stream, config)), skipped, wanted)
 
 
 def _as_it_is(batch: Batch) -> Batch:

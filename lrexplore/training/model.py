@@ -1,19 +1,19 @@
 """The network of a run: drawn, factorized, and named by what was done; and as it was trained, from its folder."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from lrexplore.models.catalogue import network
 from lrexplore.network import factorize
 from lrexplore.nn import FACTORIZED
 from lrexplore.optim import frobenius_penalty
 from lrexplore.ranks import RankPlan
 from lrexplore.recipes.config import Config
-from lrexplore.records.layout import read_json
+from lrexplore.records.schema import read_description
+from lrexplore.training.built import network_of
 from lrexplore.training.chosen_ranks import chosen_ranks, recorded_plan
 from lrexplore.training.saved_state import NAME, load_checkpoint
 
@@ -26,7 +26,7 @@ def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) 
     The unfactorized network is drawn first, so that every initializer and rank starts from the same weights.
     """
     torch.manual_seed(config.seed)
-    model = network(config.model, num_classes)
+    model = network_of(config, num_classes)
     if config.draw == "truncated-normal":
         draw_truncated_normal(model)
     ranks, scheme = chosen_ranks(model, config, plan)
@@ -73,7 +73,8 @@ def draw_truncated_normal(model: nn.Module) -> None:
 def trained_network(folder: str | Path) -> nn.Module:
     """The network of a run as its last checkpoint has it, on the CPU and in evaluation mode.
 
-    Of a run with `ema` the averaged weights, which its evaluations used. `factorization` says what was replaced.
+    A network of your own is built by its function, whose module must be there to import. Of a run with `ema` the
+    averaged weights, which its evaluations used. `factorization` says what was replaced.
     Raises FileNotFoundError for a folder that holds no run, or a run without weights (such as a thinned record).
     """
     folder = Path(folder).expanduser()
@@ -87,10 +88,8 @@ def trained_network(folder: str | Path) -> nn.Module:
             f"`path` must be a run with its weights, got {folder} without a {NAME}: its first is not written yet, or"
             " only its records were kept. Train it again, or wait."
         )
-    described = read_json(folder / "run.json")
-    known = {field.name for field in fields(Config)}
-    choices = {name: value for name, value in described["config"].items() if name in known}
-    config = Config(**choices | {"milestones": tuple(choices["milestones"])})
+    described = read_description(folder)
+    config = Config.of_record(described["config"])
     state = checkpoint["model"]
     if "average" in checkpoint:
         averaged = checkpoint["average"]

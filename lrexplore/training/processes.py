@@ -1,9 +1,12 @@
-"""One process or many: who this one is, and sums over all of them. torchrun starts them."""
+"""One process or many: who this one is, what it was made with, and sums over all. torchrun starts them."""
 
 import os
+import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -47,13 +50,36 @@ class Processes:
         return values[0]
 
     @torch.no_grad()
-    def average_buffers(self, model: nn.Module) -> None:
-        """Gives every process the mean of the batch norms' running statistics (each has seen its own images)."""
+    def mean_buffers(self, model: nn.Module) -> dict[str, Tensor]:
+        """The means over all processes of the batch norms' running statistics (each has seen its own images).
+
+        Copies: what a process trains with does not depend on when somebody asks. Empty for one process.
+        """
         if self.count == 1:
-            return
-        for buffer in model.buffers():
-            if buffer.is_floating_point():
-                self.sum(buffer.div_(self.count))
+            return {}
+        return {name: self.sum(buffer / self.count) for name, buffer in own_buffers(model).items()}
+
+
+def own_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The running statistics that every process has of its own images, by name."""
+    return {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+
+
+def lost_process(error: RuntimeError, count: int, workers: int) -> OSError | None:
+    """What an error says where another process of the run has ended before its time; None for any other error."""
+    text = str(error)
+    if "DataLoader worker" in text:
+        return ChildProcessError(
+            f"`workers` must live as long as the run, got one of {workers} that was ended, for lack of memory as a rule"
+            f" ({text.splitlines()[0]}). Use fewer --workers, and add --resume to go on."
+        )
+    words = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL", "Broken pipe")
+    if count > 1 and (isinstance(error, dist.DistError) or any(word in text for word in words)):
+        return ConnectionError(
+            f"`processes` must all live until the end of the run, got one of {count} that ended before, with an error"
+            " of its own or for lack of memory. See what it said, and add --resume to go on from the last checkpoint."
+        )
+    return None
 
 
 @contextmanager
@@ -79,3 +105,22 @@ def join(device: str = "auto") -> Iterator[Processes]:
         yield Processes(index, count, place)
     finally:
         dist.destroy_process_group()
+
+
+def environment(processes: Processes) -> dict[str, str | int]:
+    """Versions, device, number of processes and threads, and the command, as plain values."""
+    kind = processes.device.type
+    device = torch.cuda.get_device_name(processes.device) if kind == "cuda" else platform.processor() or "CPU"
+    return {
+        "lrexplore": _version("lrexplore"), "torch": torch.__version__, "torchvision": _version("torchvision"),
+        "cuda": torch.version.cuda or "", "python": platform.python_version(), "system": platform.platform(),
+        "device_name": device, "num_processes": processes.count, "num_threads": torch.get_num_threads(),
+        "num_cpus": os.cpu_count() or 0, "command": " ".join(sys.argv),
+    }  # fmt: skip
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

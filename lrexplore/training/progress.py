@@ -5,13 +5,13 @@ import sys
 from tqdm import tqdm
 
 from lrexplore.recipes.config import Config
-from lrexplore.training.loading import Plan
+from lrexplore.training.loading import StepPlan
 
 
 class Progress:
     """A bar on a terminal; without a terminal the lines of the epochs only. A context manager."""
 
-    def __init__(self, config: Config, plan: Plan, step: int, *, shown: bool):
+    def __init__(self, config: Config, plan: StepPlan, step: int, *, shown: bool):
         self._batch_size, self._shown = config.batch_size, shown
         self._bar = tqdm(
             total=plan.num_steps * config.batch_size, initial=step * config.batch_size, unit="image",

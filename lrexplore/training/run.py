@@ -1,15 +1,17 @@
 """A run: its name, its data, and the training from its checkpoint to its end."""
 
-import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-from lrexplore.datasets import open_data
 from lrexplore.recipes.config import Config
-from lrexplore.records.layout import read_json
+from lrexplore.recipes.names import default_name, new_name
+from lrexplore.records.schema import read_description, read_status
+from lrexplore.training.built import check_choices, data_of
 from lrexplore.training.processes import Processes, join
+from lrexplore.training.stop import Stop
 from lrexplore.training.training import Training
 
 
@@ -19,50 +21,50 @@ def run(config: Config, *, should_stop: Callable[[], bool] = lambda: False) -> s
     Raises what went wrong, after it was put into the run's status. Records and checkpoint are kept then.
     A resumed run computes with as many threads as it began with, so that a CPU gives the same bits.
     """
+    stop = should_stop if isinstance(should_stop, Stop) else Stop(should_stop)
     with join(config.device) as processes:
-        config = _named(config, processes)
+        check_choices(config)
+        named, config = config.name is not None, _named(config, processes)
         folder = Path(config.runs, config.name)
-        if config.resume and (folder / "run.json").exists():
-            described = read_json(folder / "run.json")
-            config = config.as_resumed(described["config"])
-            if _is_done(folder):
-                if processes.is_first:
-                    print(f"{config.name}: done before. Choose another name to train it again.")
-                return "done"
-            if processes.device.type == "cpu":  # sums over another number of threads end in other last bits
-                torch.set_num_threads(described["environment"]["num_threads"])
-        data = open_data(
-            config.data, held_out=config.held_out, image_size=config.image_size, num_images=config.num_images
-        )
-        with Training(config, folder, data, processes, should_stop) as training:
-            return training.until_the_end()
+        begun = config.resume and (folder / "run.json").exists()
+        try:
+            if begun:
+                described = read_description(folder)
+                config = config.as_resumed(described["config"])
+                if _is_done(folder):
+                    if processes.is_first:
+                        print(f"{config.name}: done before. Choose another name to train it again.")
+                    return "done"
+                if processes.device.type == "cpu":  # sums over another number of threads end in other last bits
+                    torch.set_num_threads(described["environment"]["num_threads"])
+            with stop.waiting():
+                data = data_of(config)
+            with Training(config, folder, data, processes, stop, begun=begun) as training:
+                return training.until_the_end()
+        finally:
+            if not named and processes.is_first:
+                with suppress(OSError):  # it holds the run
+                    folder.rmdir()
 
 
 def _named(config: Config, processes: Processes) -> Config:
     """The configuration with the name of its folder: given, or made from its choices and new."""
-    name = config.name or default_name(config)
-    taken = Path(config.runs, name, "run.json").exists()
-    if taken and not config.resume:
-        if config.name is not None:
-            raise ValueError(
-                f"`name` must be new in {config.runs}, got {name!r}, a run that is there. Add `--resume` to go on"
-                " with it, or choose another name."
-            )
-        number = next(n for n in range(2, 10**6) if not Path(config.runs, f"{name}-{n}").exists())
-        name = f"{name}-{number}"
-    return config.with_name(processes.first(name))
-
-
-def default_name(config: Config) -> str:
-    """A name from the choices that runs are compared by, such as resnet20-function-0.1-frobenius-seed0."""
-    ranks = next((str(v) for v in (config.rank_scale, config.rank_ratio) if v is not None), "plan")
-    model = Path(config.model).stem if os.sep in config.model else config.model
-    parts = [model, config.initializer, ranks] if config.factorized else [model, "unfactorized"]
-    return "-".join([*parts, config.decay, f"seed{config.seed}"])
+    if config.name is None:
+        name = default_name(config)
+        there = config.resume and Path(config.runs, name, "run.json").exists()
+        return config.with_name(
+            processes.first(name if there or not processes.is_first else new_name(config.runs, name))
+        )
+    if Path(config.runs, config.name, "run.json").exists() and not config.resume:
+        raise ValueError(
+            f"`name` must be new in {config.runs}, got {config.name!r}, a run that is there. Add `--resume` to go on"
+            " with it, or choose another name."
+        )
+    return config
 
 
 def _is_done(folder: Path) -> bool:
     try:
-        return read_json(folder / "status.json")["state"] == "done"
+        return read_status(folder)["state"] == "done"
     except FileNotFoundError:
         return False

@@ -6,12 +6,12 @@ from lrexplore.datasets import Data
 from lrexplore.network import choose_execution
 from lrexplore.nn import factorized_layers, set_execution
 from lrexplore.recipes.config import Config
-from lrexplore.records.layout import read_json
+from lrexplore.records.schema import read_description
 from lrexplore.training.learner import Learner
-from lrexplore.training.loading import Plan, evaluation_batches
+from lrexplore.training.loading import StepPlan, evaluation_batches
 
 
-def settle_execution(config: Config, folder: Path, learner: Learner, data: Data, plan: Plan) -> dict[str, str]:
+def settle_execution(config: Config, folder: Path, learner: Learner, data: Data, plan: StepPlan) -> dict[str, str]:
     """Sets it in the learner's network, alike on all processes; layer name -> "factors" or "product".
 
     "fastest" is measured by the first process on one micro-batch. A resumed run computes as it began, whatever
@@ -20,16 +20,15 @@ def settle_execution(config: Config, folder: Path, learner: Learner, data: Data,
     layers = factorized_layers(learner.model)
     chosen = dict.fromkeys(layers, config.execution)
     if config.execution == "fastest":
-        began = folder / "run.json"
-        if config.resume and began.exists():
-            chosen = read_json(began)["execution"]
+        if config.resume and (folder / "run.json").exists():
+            chosen = read_description(folder)["execution"]
         else:
             chosen = learner.processes.first(_measured(learner, data, plan, config))
     set_execution(learner.model, chosen)
     return chosen
 
 
-def _measured(learner: Learner, data: Data, plan: Plan, config: Config) -> dict[str, str]:
+def _measured(learner: Learner, data: Data, plan: StepPlan, config: Config) -> dict[str, str]:
     if not learner.processes.is_first:
         return {}
     batches = evaluation_batches(data.held_out, config, 1, learner.processes)

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from queue import SimpleQueue
 
-from lrexplore.models.catalogue import check_network
-from lrexplore.recipes.arguments import command_line, kinds, parser
-from lrexplore.recipes.config import Config
+from lrexplore.recipes.arguments import command_line, parser
+from lrexplore.recipes.config import Config, kinds
+from lrexplore.recipes.names import default_name
 from lrexplore.recipes.published import configure
 from lrexplore.records import Run
-from lrexplore.training.run import default_name
+from lrexplore.training.built import check_choices, import_environment
 
 AXES = ("model", "initializer", "rank_scale", "scheme", "decay", "decay_strength", "lr", "seed")
 
@@ -43,7 +44,7 @@ def grid(recipe: str = "short", **choices) -> list[Config]:
         config = configure(recipe, **chosen)
         configs.append(config.with_name(_name(config, lists)))
     for config in configs:
-        check_network(config.model)
+        check_choices(config)
     unique = {config.name: config for config in configs}
     return sorted(unique.values(), key=lambda config: config.norms_from is not None)
 
@@ -53,9 +54,10 @@ def sweep(
 ) -> list[str]:
     """The names of the runs that failed. Runs that are done are skipped, killed ones go on where they stopped.
 
-    `jobs` run at a time, each in a process of its own with its share of the cores, and on GPU number k of those
-    there are. `cluster="ray"` hands them to Ray's workers instead (extra `ray`; the folder of runs must be one
-    that all of them see). Each run's output is in its log.txt.
+    `jobs` run at a time, each in a process of its own with its share of the cores. Of the GPUs that
+    CUDA_VISIBLE_DEVICES leaves every run has one for itself: jobs beyond their number wait for a free one.
+    `cluster="ray"` hands them to Ray's workers instead (extra `ray`; the folder of runs must be one that all of them
+    see). Each run's output is in its log.txt.
     """
     if jobs < 1:
         raise ValueError(f"`jobs` must be at least 1, got {jobs}. Use 1 for one run after the other.")
@@ -96,6 +98,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "lrexplore sweep
         print(f"{program}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print(f"{program}: stopped; the same command goes on where the runs are", file=sys.stderr)
         return 130
     return 1 if failed else 0
 
@@ -127,14 +130,22 @@ def _command(config: Config) -> list[str]:
 def _in_a_pool(configs: list[Config], jobs: int):
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
 
-    def work(number: int, config: Config) -> int:
-        environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-        if (gpus := _num_gpus()) > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
-        return _logged(config, environment)
+    gpus, free = _gpus(), SimpleQueue()
+    for gpu in gpus:
+        free.put(gpu)
+
+    def work(config: Config) -> int:
+        environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
+        if not gpus or config.device == "cpu":
+            return _logged(config, environment)
+        gpu = free.get()
+        try:
+            return _logged(config, {**environment, "CUDA_VISIBLE_DEVICES": gpu})
+        finally:
+            free.put(gpu)
 
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(work, number, config): config for number, config in enumerate(configs)}
+        futures = {pool.submit(work, config): config for config in configs}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -165,8 +176,9 @@ def _logged(config: Config, environment: dict[str, str] | None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "ab") as log:
         return subprocess.run(
-            _command(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-        ).returncode
+            _command(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={**os.environ, **import_environment(config), **(environment or {})},
+        ).returncode  # fmt: skip
 
 
 def _reason(config: Config, code: int) -> str:
@@ -175,7 +187,9 @@ def _reason(config: Config, code: int) -> str:
     return "stopped" if code == 130 else f"failed: {lines[-1]}"
 
 
-def _num_gpus() -> int:
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
-    return torch.cuda.device_count()
+    count, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [str(number) for number in range(count)] if visible is None else visible.split(",")[:count]

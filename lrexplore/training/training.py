@@ -2,24 +2,25 @@
 
 import sys
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lrexplore.datasets import Data
+from lrexplore.datasets import Batch, Data
 from lrexplore.recipes.config import Config
 from lrexplore.records import Reader, Writer
 from lrexplore.training.chosen_ranks import as_record, plan_of_run
-from lrexplore.training.environment import environment
 from lrexplore.training.layer_norms import measure_layers, product_norms, watched_layers
 from lrexplore.training.learner import Learner, learning_rate
-from lrexplore.training.loading import Plan, evaluation_batches, training_batches
+from lrexplore.training.loading import StepPlan, evaluation_batches, training_batches
 from lrexplore.training.model import build_model
-from lrexplore.training.processes import Processes
+from lrexplore.training.processes import Processes, environment, lost_process
 from lrexplore.training.progress import Progress
 from lrexplore.training.saved_state import load_checkpoint, save_checkpoint
 from lrexplore.training.settle_execution import settle_execution
+from lrexplore.training.stop import Stop, Stopped, end_workers
 
 _STATUS_S = 1.0
 
@@ -27,16 +28,18 @@ _STATUS_S = 1.0
 class Training:
     """One run under way. A context manager, so that an error reaches the run's status."""
 
-    def __init__(self, config: Config, folder: Path, data: Data, processes: Processes, should_stop):
+    def __init__(
+        self, config: Config, folder: Path, data: Data, processes: Processes, stop: Stop, *, begun: bool = False
+    ):
         self.config, self.folder, self.data = config, folder, data
-        self.processes, self.should_stop = processes, should_stop
-        self.plan = Plan.of(config, len(data.train), processes.count)
+        self.processes, self.stop, self._begun = processes, stop, begun
+        self.plan = StepPlan.of(config, len(data.train), processes.count)
         self.rank_plan = plan_of_run(config, folder)
         model = build_model(config, data.num_classes, self.rank_plan)
         self.layers = watched_layers(model, config.layers)
         self.learner = Learner(model, config, data, processes)
         self.execution = settle_execution(config, folder, self.learner, data, self.plan)
-        self.norms = _recorded_norms(config)
+        self.norms = _recorded_norms(config, self.plan.num_steps, len(self.learner.factorized))
         self.step = self.epochs_done = 0
         self.wall_s = 0.0
         self.sums = {"loss": 0.0, "top1": 0.0, "top5": 0.0, "steps": 0}
@@ -45,40 +48,68 @@ class Training:
         self._metrics: dict = {}
 
     def __enter__(self) -> "Training":
-        checkpoint = load_checkpoint(self.folder, self.processes.device) if self.config.resume else None
-        if checkpoint:
-            self.learner.load_state_dict(checkpoint)
-            self.step, self.epochs_done = checkpoint["step"], checkpoint["epochs_done"]
-            self.wall_s, self.sums = checkpoint["wall_s"], checkpoint["sums"]
         if self.processes.is_first:
-            model = self.learner.model
-            description = {
-                "name": self.config.name, "config": self.config.as_dict(), "layers": self.layers,
-                "environment": environment(self.processes),
-                "num_classes": self.data.num_classes,
-                "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
-                "execution": self.execution,
-                "factorization": [vars(record) for record in getattr(model, "factorization", ())],
-                **as_record(self.rank_plan),
-            }  # fmt: skip
-            again = (self.folder / "run.json").exists()
-            self._writer = Writer(self.folder, description, tensorboard=self.config.tensorboard)
-            if again:
+            self._writer = self._open_records()
+        self.processes.first(None)  # from here on nobody else writes the checkpoint
+        try:
+            checkpoint = load_checkpoint(self.folder, self.processes.device) if self.config.resume else None
+            if checkpoint:
+                self.learner.load_state_dict(checkpoint)
+                self.step, self.epochs_done = checkpoint["step"], checkpoint["epochs_done"]
+                self.wall_s, self.sums = checkpoint["wall_s"], checkpoint["sums"]
+            if self._writer and self._begun:
                 self._writer.resume(checkpoint["rows"] if checkpoint else {})
                 self._writer.append("events", {"step": self.step, "event": "resumed"})
+        except BaseException:
+            if self._writer:
+                self._writer.close()
+            raise
+        if self._writer:
             self._say("running")
+            self.stop.last_words = lambda: self._say("stopped")
         return self
+
+    def _open_records(self) -> Writer:
+        model = self.learner.model
+        description = {
+            "name": self.config.name, "config": self.config.as_dict(), "layers": self.layers,
+            "environment": environment(self.processes),
+            "num_classes": self.data.num_classes,
+            "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "execution": self.execution,
+            "factorization": [vars(record) for record in getattr(model, "factorization", ())],
+            **as_record(self.rank_plan),
+        }  # fmt: skip
+        return Writer(self.folder, description, tensorboard=self.config.tensorboard, begun=self._begun)
 
     def __exit__(self, kind, error, trace) -> None:
         if self._writer is None:
             return
+        self.stop.last_words = lambda: None
         if error is not None:
             with suppress(OSError):  # the disk may be what went wrong
-                self._say("failed", message=str(error) or kind.__name__)
+                if isinstance(error, KeyboardInterrupt | Stopped):
+                    self._say("stopped")
+                else:
+                    self._say("failed", message=str(error) or kind.__name__)
         self._writer.close()
 
     def until_the_end(self) -> str:
-        """Steps, and an evaluation after every epoch and at the end; "done" or "stopped"."""
+        """Steps, and an evaluation after every epoch and at the end; "done" or "stopped".
+
+        Raises ConnectionError or ChildProcessError where another process of the run is gone.
+        """
+        try:
+            return self._until_the_end()
+        except Stopped:
+            end_workers()  # they may wait for their data in vain
+            return self._stop()
+        except RuntimeError as error:
+            if lost := lost_process(error, self.processes.count, self.config.workers):
+                raise lost from error
+            raise
+
+    def _until_the_end(self) -> str:
         plan, config = self.plan, self.config
         batches = training_batches(config, self.data, plan, self.processes, self.step)
         with ExitStack() as stack:
@@ -89,12 +120,15 @@ class Training:
                 if self.step >= plan.num_steps:
                     return self._finish()
                 started = time.perf_counter()
-                micro_batches = next(batches)
-                self._check_images(micro_batches)
+                with self._waiting():
+                    micro_batches = next(batches)
+                self._broken = [name for batch in micro_batches for name in batch.corrupt]
+                for batch in micro_batches:
+                    self._check_images(batch)
                 lr = learning_rate(config, self.step, plan.num_steps, plan.steps_per_epoch)
                 if self.step == 0:
                     self._measure(lr)
-                metrics = self.learner.step(micro_batches, self.step, lr, self.should_stop())
+                metrics = self.learner.step(micro_batches, self.step, lr, self.stop())
                 self.step += 1
                 if self.norms:
                     self.learner.set_norms(self.norms[self.step - 1])
@@ -109,14 +143,23 @@ class Training:
         whole, more = divmod(self.step, self.plan.steps_per_epoch)
         return whole + (more > 0 and self.step >= self.plan.num_steps) > self.epochs_done
 
-    def _check_images(self, batches) -> None:
-        names = [name for batch in batches for name in batch.corrupt]
-        if names and (self.config.corrupt == "fail" or any(not len(batch.labels) for batch in batches)):
+    def _waiting(self):
+        """Where one process only waits for images it may leave at once; of several, the others would wait for it."""
+        return self.stop.waiting() if self.processes.count == 1 else nullcontext()
+
+    def _check_images(self, batch: Batch) -> None:
+        if batch.corrupt and self.config.corrupt == "fail":
+            names = batch.corrupt
             raise ValueError(
                 f"`data` must hold images that can be read, got {len(names)} broken in one batch, first {names[0]}."
-                " Replace it; `corrupt='skip'` goes on without broken images while some of a batch are good."
+                " Replace it, or use `corrupt='skip'`, which goes on without broken images."
             )
-        self._broken = names
+        if len(batch.labels) and not 0 <= int(batch.labels.min()) <= int(batch.labels.max()) < self.data.num_classes:
+            outside = [label for label in batch.labels.tolist() if not 0 <= label < self.data.num_classes]
+            raise ValueError(
+                f"`data` must have labels in 0..{self.data.num_classes - 1}, got {outside[0]}. Count the classes from"
+                " 0, or say that there are more."
+            )
 
     def _record_step(self, metrics: dict, lr: float, step_s: float) -> None:
         self.wall_s += step_s
@@ -174,7 +217,17 @@ class Training:
 
     def _evaluate(self, images) -> dict | None:
         size = max(self.plan.micro_batch_size, 64)  # without gradients it takes far less memory
-        return self.learner.evaluate(evaluation_batches(images, self.config, size, self.processes), self.should_stop)
+        batches = evaluation_batches(images, self.config, size, self.processes)
+        return self.learner.evaluate(self._checked(batches), self.stop)
+
+    def _checked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        while True:
+            with self._waiting():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            self._check_images(batch)
+            yield batch
 
     def _finish(self) -> str:
         """Reads the test images, once."""
@@ -214,8 +267,11 @@ class Training:
         self._writer.status(state, **known)
 
 
-def _recorded_norms(config: Config) -> list[list[float]]:
-    """The norms after every step of the run that `norms_from` names; empty without it."""
+def _recorded_norms(config: Config, num_steps: int, num_layers: int) -> list[list[float]]:
+    """The norms after every step of the run that `norms_from` names; empty without it.
+
+    Raises ValueError where that run has not recorded those of every step and layer of this one.
+    """
     if config.norms_from is None:
         return []
     reader = Reader(config.norms_from)
@@ -226,4 +282,10 @@ def _recorded_norms(config: Config) -> list[list[float]]:
             f"`norms_from` must be a run that recorded its norms, got {config.norms_from} without any."
             " Run it with `record_norms`."
         )
-    return [group["frobenius_norm"].tolist() for _, group in table.groupby("step")]
+    norms = [group["frobenius_norm"].tolist() for _, group in table.groupby("step")]
+    if len(norms) < num_steps or len(norms[0]) != num_layers:
+        raise ValueError(
+            f"`norms_from` must be a run with the norms of {num_layers} layers after each of {num_steps} steps, got"
+            f" {len(norms[0])} after {len(norms)} in {config.norms_from}. Finish that run, or train this one as long."
+        )
+    return norms

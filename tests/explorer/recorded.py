@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from lrexplore.records import Writer
 
@@ -51,7 +52,15 @@ def pretend_running(folder: Path, pid: int) -> None:
     """Makes a run look like one that a process of this machine is writing."""
     path = folder / "status.json"
     status = json.loads(path.read_text())
-    path.write_text(json.dumps({**status, "state": "running", "pid": pid, "host": socket.gethostname()}))
+    process = {"pid": pid, "process_started": _started(pid), "host": socket.gethostname()}
+    path.write_text(json.dumps({**status, "state": "running", **process}))
+
+
+def _started(pid: int) -> float:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def dead_process() -> int:

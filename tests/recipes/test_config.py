@@ -2,7 +2,7 @@ import pytest
 
 from lrexplore.recipes import RECIPES, configure
 from lrexplore.training.learner import learning_rate
-from lrexplore.training.loading import Plan
+from lrexplore.training.loading import StepPlan
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_nlis_schedule_rises_to_its_rate_in_1560_steps_and_falls_as_a_cosine_ove
 
 def test_one_process_and_many_cut_a_step_into_the_same_micro_batches():
     config = configure(model="resnet20", batch_size=64, micro_batch_size=8, epochs=2.0)
-    assert [Plan.of(config, 1000, count).num_micro_batches for count in (1, 2, 4, 8)] == [8, 4, 2, 1]
-    assert Plan.of(config, 1000, 1).num_steps == 30
+    assert [StepPlan.of(config, 1000, count).num_micro_batches for count in (1, 2, 4, 8)] == [8, 4, 2, 1]
+    assert StepPlan.of(config, 1000, 1).num_steps == 30
     with pytest.raises(ValueError, match="3 processes"):
-        Plan.of(config, 1000, 3)
+        StepPlan.of(config, 1000, 3)

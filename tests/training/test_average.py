@@ -5,7 +5,7 @@ from training.runs import tiny
 
 from lrexplore.datasets import normalize, open_data
 from lrexplore.training.learner import Learner
-from lrexplore.training.loading import Plan, evaluation_batches, training_batches
+from lrexplore.training.loading import StepPlan, evaluation_batches, training_batches
 from lrexplore.training.model import build_model
 from lrexplore.training.processes import Processes
 
@@ -19,7 +19,7 @@ def learner_after_steps(tmp_path):
     config = tiny(tmp_path, "run", ema=KEPT, steps=4)
     data = open_data(config.data, image_size=config.image_size, num_images=config.num_images)
     learner = Learner(build_model(config, data.num_classes), config, data, ALONE)
-    plan, states = Plan.of(config, len(data.train), 1), []
+    plan, states = StepPlan.of(config, len(data.train), 1), []
     for step, batches in enumerate(training_batches(config, data, plan, ALONE, 0)):
         learner.step(batches, step, lr=0.05, stop=False)
         states.append({key: value.clone() for key, value in learner.model.state_dict().items()})

@@ -10,6 +10,7 @@ from lrexplore.explorer.training.averages import average, smooth, thin
 from lrexplore.explorer.training.groups import Group
 from lrexplore.explorer.training.listed import Listed
 from lrexplore.explorer.training.series import RunSeries
+from lrexplore.records.schema import UNREADABLE
 
 NUM_POINTS = 1000
 NUM_COLUMNS = 240
@@ -59,11 +60,11 @@ class RunCurves:
         for folder in wanted:
             if folder not in self._series:
                 self._series[folder] = RunSeries(folder)
-                self._series[folder].poll()
+                self._poll(wanted[folder])
 
     def poll(self, runs: Iterable[Listed]) -> bool:
         """Whether one of these runs, of those followed, has new rows."""
-        return any([self._series[run.folder].poll() for run in runs if run.folder in self._series])
+        return any([self._poll(run) for run in runs if run.folder in self._series])
 
     def layers(self) -> list[str]:
         """Names of all layers that the followed runs measure, in their order."""
@@ -89,6 +90,13 @@ class RunCurves:
         x, values = series.table(quantity, axis, run.steps_per_epoch)
         kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), NUM_COLUMNS)).round().astype(int))
         return x[kept], series.layers, values[kept].T
+
+    def _poll(self, run: Listed) -> bool:
+        try:
+            return self._series[run.folder].poll()
+        except (ValueError, OSError) as error:  # of this run: the others are drawn
+            run.status = {"state": UNREADABLE, "message": str(error)}
+            return True
 
     def _compute(self, group: Group, stream: str, quantity: str, view: View, layer: str | None) -> Line:
         smoothed = stream == "steps" and view.smoothing > 0

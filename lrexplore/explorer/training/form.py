@@ -4,11 +4,13 @@ from typing import Any
 
 import ipywidgets as w
 
+from lrexplore.datasets.data import NAMES
 from lrexplore.explorer.layer.controls import WIDE
 from lrexplore.explorer.training.controls import ROW
-from lrexplore.explorer.training.start import DATA, DECAYS, INITIALIZERS, why_not
+from lrexplore.explorer.training.start import why_not
 from lrexplore.linalg import SCHEMES
 from lrexplore.models.catalogue import OWN
+from lrexplore.recipes.config import DECAY_NAMES, INITIALIZER_NAMES
 
 SCALE, BY_HAND, WHOLE = "by rank scale", "as set layer by layer", "unfactorized"
 
@@ -24,12 +26,13 @@ class TrainingForm:
         self.model = w.Combobox(
             value=model, options=tuple(dict.fromkeys([model, *OWN, "resnet50", "efficientnet_b0"])),
             description="model", style=WIDE, layout={"width": "210px"},
-            tooltip="A network by name. It starts from a random draw of the seed, not from published weights",
+            tooltip="A network by name, or package.module:function. It starts from a random draw of the seed, not from "
+            "published weights",
         )  # fmt: skip
         self.data = w.Combobox(
-            value=DATA[0], options=DATA, description="data", style=WIDE, layout={"width": "230px"},
+            value=NAMES[0], options=NAMES, description="data", style=WIDE, layout={"width": "230px"},
             tooltip="fashion-mnist: 5,000 training images that come along; fashion-mnist-full: 60,000; synthetic: "
-            "noise, for speed only; or a folder with train and val, as ImageNet is unpacked",
+            "noise, for speed only; a folder with train and val, as ImageNet is unpacked; or package.module:function",
         )  # fmt: skip
         ranks = (SCALE, BY_HAND, WHOLE) if by_hand else (SCALE, WHOLE)
         self.ranks = _picker("ranks", ranks, "Which layers become factor pairs, of which rank", "215px")
@@ -37,9 +40,10 @@ class TrainingForm:
             value=0.1, min=0.001, max=1, step=0.05, description="rank scale", style=WIDE, layout={"width": "135px"},
             tooltip="Rank of every layer as a fraction of the smaller side of its matrix",
         )  # fmt: skip
-        self.initializer = _picker("initializer", INITIALIZERS, "How the factors start", "205px")
+        self.initializer = _picker("initializer", INITIALIZER_NAMES, "How the factors start", "205px")
         self.scheme = _picker("scheme", SCHEMES, "How a convolution's kernel becomes a matrix", "165px")
-        self.decay = _picker("decay", DECAYS, "What it pulls down: the norm of the product, or of the factors", "165px")
+        decays = [name for name in DECAY_NAMES if name != "normalized"]  # which needs the norms of another run
+        self.decay = _picker("decay", decays, "What it pulls down: the norm of the product, or of the factors", "165px")
         self.strength = w.BoundedFloatText(
             value=0.001, min=0, max=1e6, step=0.0005, description="strength", style=WIDE, layout={"width": "140px"},
             tooltip="Coefficient of weight decay, and of Frobenius decay on the factors",
@@ -74,7 +78,7 @@ class TrainingForm:
 
         Raises ValueError for a number of steps that is no whole number.
         """
-        found: dict[str, Any] = {"model": self.model.value.strip(), "data": self.data.value.strip() or DATA[0]}
+        found: dict[str, Any] = {"model": self.model.value.strip(), "data": self.data.value.strip() or NAMES[0]}
         if self.ranks.value == SCALE:
             found["rank_scale"] = self.rank_scale.value
         if self.ranks.value != WHOLE:
@@ -94,7 +98,7 @@ class TrainingForm:
 
     def follow(self, initializer: str, scheme: str) -> None:
         """Take over what is chosen for the layer on screen, where a training knows it."""
-        if initializer in INITIALIZERS:
+        if initializer in INITIALIZER_NAMES:
             self.initializer.value = initializer
         self.scheme.value = scheme
 

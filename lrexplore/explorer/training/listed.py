@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lrexplore.disk.paths import printable
 from lrexplore.records import Run
 from lrexplore.records.choices import choices, is_factorized
 from lrexplore.records.handle import ENDED
+from lrexplore.records.schema import UNREADABLE
 
 LIVE = ("starting", "running")
 RESUMABLE = ("stopped", "failed", "interrupted")
@@ -16,6 +18,7 @@ RESUMABLE = ("stopped", "failed", "interrupted")
 class Listed:
     """One run as the list knows it: its choices, and its status when it was last looked at.
 
+    `described` and `seen` tell whether its run.json and its status are those that were read.
     `about`: what else run.json says that its numbers depend on. `steps_a_row`: of how many steps a recorded row is the
     mean, in a small copy of a run.
     """
@@ -29,12 +32,13 @@ class Listed:
     status: dict[str, Any] = field(default_factory=lambda: {"state": "starting"})
     handle: Run | None = None
     seen: tuple = ()
+    described: tuple = ()
     is_stopping: bool = False
 
     @property
     def name(self) -> str:
         """The name of the run: that of its folder."""
-        return self.folder.name
+        return printable(self.folder.name)
 
     @property
     def state(self) -> str:
@@ -80,19 +84,24 @@ class Listed:
 
 def look(run: Listed) -> bool:
     """Reads a run's status where it may have changed; whether it has."""
-    if run.state == "unreadable":
+    if run.state == UNREADABLE and run.started == 0:  # its run.json is, which `RunList` looks at
         return False
-    try:
-        stat = (run.folder / "status.json").stat()
-        seen = (stat.st_mtime_ns, stat.st_ino)
-    except OSError:
-        seen = ()
-    if run.state in ENDED and seen == run.seen:
+    seen = identity_of(run.folder / "status.json")
+    if run.state in (*ENDED, UNREADABLE) and seen == run.seen:
         return False
     try:
         status = (run.handle or Run(run.folder)).status
-    except (ValueError, KeyError, OSError) as error:
-        status = {"state": "unreadable", "message": str(error)}
+    except OSError as error:
+        status = {"state": UNREADABLE, "message": str(error)}
     changed, run.status, run.seen = status != run.status, status, seen
     run.is_stopping &= run.is_live
     return changed
+
+
+def identity_of(path: Path) -> tuple:
+    """What changes when a file is written anew; nothing for one that is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino

@@ -30,6 +30,11 @@ class TrainingPage:
 
     def _plan(self, scheme: str) -> RankPlan:
         explorer = self._explorer
+        if scheme != explorer.state.scheme:
+            raise ValueError(
+                f"`scheme` must be {explorer.state.scheme}, in which the ranks were set layer by layer, got {scheme}."
+                " Choose that one, or set the ranks again in the other."
+            )
         return plan_of(explorer.subject, explorer.ranks(), scheme, explorer.state.initializer)
 
     def _on_choice(self, change=None) -> None:

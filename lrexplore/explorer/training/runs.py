@@ -2,17 +2,21 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lrexplore.disk.paths import printable
 from lrexplore.explorer.training.comparison import first_comparison
 from lrexplore.explorer.training.compute import RunCurves
 from lrexplore.explorer.training.frame import baseline_runs
-from lrexplore.explorer.training.listed import Listed, look
-from lrexplore.explorer.training.start import check_start, new_name, resume_run, start_run
+from lrexplore.explorer.training.listed import Listed, identity_of, look
+from lrexplore.explorer.training.start import check_start, resume_run, start_run
 from lrexplore.ranks import RankPlan
+from lrexplore.recipes.names import default_name, new_name
 from lrexplore.records import Run
-from lrexplore.records.layout import check_version, read_json
+from lrexplore.records.schema import UNREADABLE, read_description
+from lrexplore.records.table import run_folders
 
 _SHIPPED = ("data", "records")
 
@@ -20,12 +24,14 @@ _SHIPPED = ("data", "records")
 class RunList:
     """The runs of a folder, by name. `poll()` looks again; runs started with `add` keep their process's handle.
 
-    The folder need not exist yet. Ended runs cost one look at a file's time a poll.
+    The folder need not exist yet. Ended runs cost a look at the times of two files a poll. `renewed` has the folders
+    that hold another run than at the poll before.
     """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder).expanduser()
         self.runs: dict[str, Listed] = {}
+        self.renewed: set[Path] = set()
 
     @property
     def any_live(self) -> bool:
@@ -40,7 +46,8 @@ class RunList:
 
     def poll(self) -> bool:
         """Whether a run came, went or changed its status."""
-        folders = {folder.name: folder for folder in self._folders()}
+        folders = {printable(folder.name): folder for folder in self._folders()}
+        self.renewed = set()
         # One that was started here may not have written run.json yet; what it did write may have been deleted.
         gone = [name for name, run in self.runs.items() if name not in folders and (run.started or run.handle is None)]
         for name in gone:
@@ -48,38 +55,40 @@ class RunList:
         changed = bool(gone)
         for name, folder in folders.items():
             run = self.runs.get(name)
-            if run is None or not run.started:
-                changed |= self._describe(folder)
+            described = identity_of(folder / "run.json")
+            if run is None or run.described != described:
+                changed |= self._describe(name, folder, described)
         for run in self.runs.values():
             changed |= look(run)
         return changed
 
     def _folders(self) -> list[Path]:
-        if (self.folder / "run.json").is_file():
-            return [self.folder]
-        if not self.folder.is_dir():
-            return []
-        return sorted(described.parent for described in self.folder.glob("*/run.json"))
-
-    def _describe(self, folder: Path) -> bool:
-        """Reads run.json, which is written once; whether the list has changed by it."""
-        before = self.runs.get(folder.name)
-        run = Listed(folder, {}) if before is None else before
         try:
-            described = read_json(folder / "run.json")
-            check_version(described, folder)
+            return run_folders(self.folder)
+        except FileNotFoundError:
+            return []
+
+    def _describe(self, name: str, folder: Path, identity: tuple) -> bool:
+        """Reads run.json, which a run writes once; whether the list has changed by it."""
+        run = self.runs.get(name)
+        if run is not None and run.described:  # of another run, which was removed
+            self.renewed.add(folder)
+        if run is None or run.described:
+            run = Listed(folder, {})
+        before, run.described = run.status, identity
+        try:
+            described = read_description(folder)
         except (ValueError, OSError) as error:
-            if before is not None and before.state == "unreadable":
-                return False
-            run.status = {"state": "unreadable", "message": str(error)}
+            run.started, run.status = 0.0, {"state": UNREADABLE, "message": str(error)}
         else:
-            run.status = {"state": "starting"} if run.state == "unreadable" else run.status
-            run.config, run.layers = described.get("config", {}), described.get("layers", [])
-            run.about = {key: described[key] for key in ("environment", "plan") if key in described}
-            run.started = described.get("started", 1.0)
-            run.steps_a_row = described.get("thinned", {}).get("steps", 1)
-        self.runs[folder.name] = run
-        return True
+            run.status = {"state": "starting"} if run.state == UNREADABLE else run.status
+            run.config, run.layers = described["config"], described["layers"]
+            run.about = {key: described[key] for key in ("environment", "plan") if described.get(key)}
+            run.started = described["started"] or 1.0
+            run.steps_a_row = (described.get("thinned") or {}).get("steps", 1)
+        new = self.runs.get(name) is not run
+        self.runs[name] = run
+        return new or run.started > 0 or run.status != before
 
 
 def shipped_records() -> Path | None:
@@ -114,9 +123,11 @@ class RunWatch:
 
     def poll(self, compared: Iterable[Listed]) -> tuple[bool, bool]:
         """Whether a run came, went or changed its status, and whether a compared one has new rows."""
+        compared = list(compared)
         live = [run for run in compared if run.is_live]
         listed = self._list.poll()
-        return listed, self.curves.poll(live)  # what has ended just now has its last rows read, too
+        renewed = [run for run in compared if run.folder in self._list.renewed and run not in live]
+        return listed, self.curves.poll([*live, *renewed])  # what has ended just now has its last rows read, too
 
     def first_choice(self) -> list[str]:
         """Names of the runs to compare at first."""
@@ -134,15 +145,18 @@ class RunWatch:
 
         Raises ValueError for a network without a name, and for a name that is taken.
         """
-        config = {**config, "runs": str(self.folder)}
-        config.setdefault("name", new_name(self.folder, config))
-        check_start(config, {run.name for run in self.runs.values() if run.is_live})  # before anything is written
+        live = {run.name for run in self.runs.values() if run.is_live}
+        checked = check_start({**config, "runs": str(self.folder)}, live)  # before anything is written
         if plan is not None:
-            path = self.folder / config["name"] / "plan.json"
+            checked = replace(checked, plan="plan.json")  # which is in its name
+        if checked.name is None:
+            checked = checked.with_name(new_name(self.folder, default_name(checked)))
+        if plan is not None:
+            path = self.folder / checked.name / "plan.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             plan.save(path)
-            config["plan"] = str(path)
-        run = self._list.add(start_run(config), config)
+            checked = replace(checked, plan=str(path))
+        run = self._list.add(start_run(checked), checked.as_dict())
         if plan is not None:
             run.about = {"plan": json.loads(plan.to_json())}
         self._list.poll()

@@ -34,6 +34,8 @@ class RunSeries:
         """Whether there are new rows."""
         news = self._reader.poll()
         changed = any(news[stream] for stream in ("steps", "epochs", "layers"))
+        if min(news.values()) < 0:
+            self._first_epoch = 0.0
         if changed:
             if news["steps"]:
                 self._kept.pop("steps", None)
@@ -99,11 +101,12 @@ class RunSeries:
         return self._kept[stream]
 
     def _extend(self, anew: bool) -> None:
-        if anew:
-            self._lists = {}
-        have = len(next(iter(self._lists.values()), ()))
-        for name, values in self._reader.lists("layers", have).items():
-            self._lists[name] = np.concatenate([self._lists[name], values]) if name in self._lists else values
+        have = 0 if anew else len(next(iter(self._lists.values()), ()))
+        found = self._reader.lists("layers", have)
+        if have and found.keys() == self._lists.keys():
+            self._lists = {name: np.concatenate([self._lists[name], values]) for name, values in found.items()}
+        elif found or anew:
+            self._lists = self._reader.lists("layers")
 
     def _from_parquet(self, stream: str) -> dict[str, np.ndarray]:
         if not (self.folder / f"{stream}.parquet").exists():

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from lrexplore.explorer.subject import Subject
 from lrexplore.linalg import num_factor_parameters
 from lrexplore.ranks.plan import LayerPlan, RankPlan
+from lrexplore.recipes.which_layers import which_layers
 
 
 def plan_of(subject: Subject, ranks: Mapping[str, int], scheme: str, initializer: str) -> RankPlan:
@@ -13,12 +14,10 @@ def plan_of(subject: Subject, ranks: Mapping[str, int], scheme: str, initializer
 
     Raises ValueError where no layer is left.
     """
-    kinds = list(subject.layers.values())
-    stem = next((layer.name for layer in kinds if layer.kind == "conv"), None)
-    head = next((layer.name for layer in reversed(kinds) if layer.kind == "linear"), None)
+    inner = {layer.name for layer in which_layers(subject.layers.values(), "inner")}
     layers, saved = [], 0
     for name, rank in ranks.items():
-        if name in (stem, head):
+        if name not in inner:
             continue
         layer = subject.layers[name]
         after = layer.groups * num_factor_parameters(layer.matrix_shape(scheme), rank)

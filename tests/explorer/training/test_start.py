@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from lrexplore.datasets.data import NAMES
 from lrexplore.explorer.training import start as run_start
-from lrexplore.explorer.training.start import DATA, DECAYS, INITIALIZERS, check_start, command_line, new_name, why_not
+from lrexplore.explorer.training.form import TrainingForm
+from lrexplore.explorer.training.start import check_start, why_not
 from lrexplore.recipes import configure
-from lrexplore.recipes.arguments import parse
-from lrexplore.recipes.config import CHOICES
+from lrexplore.recipes.arguments import command_line, parse
+from lrexplore.recipes.config import CHOICES, Config
+from lrexplore.recipes.names import default_name, new_name
 from lrexplore.records import Run
-from lrexplore.training.run import default_name
 
 
 @pytest.mark.parametrize(
@@ -25,23 +27,22 @@ from lrexplore.training.run import default_name
 )
 def test_a_recorded_configuration_comes_back_from_its_command_line(choices):
     config = configure(**{"model": "resnet20", "name": "a", **choices})
-    assert parse("test", command_line(config.as_dict())) == config
+    assert parse("test", command_line(Config.of_record(config.as_dict()))) == config
 
 
 def test_what_the_form_offers_is_what_training_takes():
-    assert set(INITIALIZERS) == set(CHOICES["initializer"])
-    assert set(DECAYS) == set(CHOICES["decay"]) - {"normalized"}
-    from lrexplore.datasets.data import NAMES
-
-    assert DATA == NAMES
+    form = TrainingForm()
+    assert set(form.initializer.options) == set(CHOICES["initializer"])
+    assert set(form.decay.options) == set(CHOICES["decay"]) - {"normalized"}
+    assert form.data.options == NAMES
+    form.close()
 
 
 @pytest.mark.parametrize("choices", [{"rank_scale": 0.1}, {}, {"rank_ratio": 0.5, "seed": 3, "decay": "weight"}])
 def test_a_run_gets_the_name_that_the_command_line_would_give_it(tmp_path, choices):
     config = configure(model="resnet20", **choices)
-    assert new_name(tmp_path, config.as_dict()) == default_name(config)
-    (tmp_path / default_name(config)).mkdir()
-    assert new_name(tmp_path, config.as_dict()) == f"{default_name(config)}-2"
+    assert new_name(tmp_path, default_name(config)) == default_name(config)
+    assert new_name(tmp_path, default_name(config)) == f"{default_name(config)}-2"
 
 
 def test_a_network_of_ones_own_is_refused_with_the_reason():

@@ -262,7 +262,7 @@ def test_a_button_pressed_twice_starts_one_run_and_says_that_its_name_is_taken(t
     plans = iter([plan_with(rank=3), plan_with(rank=4)])
     started = []
     monkeypatch.setattr(
-        run_watch, "start_run", lambda config: started.append(config) or Run(Path(config["runs"], config["name"]))
+        run_watch, "start_run", lambda config: started.append(config) or Run(Path(config.runs, config.name))
     )
     tab = open_tab(tmp_path, plan=lambda scheme: next(plans))
     tab.form.ranks.value, tab.form.name.value = "as set layer by layer", "a"

@@ -1,0 +1,112 @@
+"""A person's own images: any torch Dataset of (image, label) pairs, asked so that a resumed run gets the same ones."""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lrexplore.datasets.augmentation import prepare
+from lrexplore.datasets.batch import Batch, Request
+from lrexplore.datasets.split import mix
+
+
+class LabelledImages:
+    """The images of a Dataset with `len` and, for every index, a pair of an image and a whole number from 0.
+
+    An image is a tensor (c, h, w), all of one size: a floating one is what the network gets; a uint8 one is normalized
+    and, of one channel, repeated three times. Or it is a PIL image, which is cut to `size` and augmented as those of a
+    folder are. The dataset may draw at random (from torch, numpy and random): the generators are seeded for every
+    image, so that a batch depends on what is asked for alone. An image whose file cannot be read is left out and named.
+    """
+
+    def __init__(self, dataset, name: str, size: int, indices: Sequence[int] | None = None):
+        self.dataset, self.name, self.size = dataset, name, size
+        self.indices = range(len(dataset)) if indices is None else indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def select(self, indices: Sequence[int]) -> "LabelledImages":
+        """The images with these indices, in this order."""
+        return LabelledImages(self.dataset, self.name, self.size, [self.indices[index] for index in indices])
+
+    def __getitem__(self, request: Request) -> Batch:
+        images, labels, corrupt = [], [], []
+        for position, index in enumerate(request.indices):
+            number = self.indices[index]
+            with _seeded(mix(number) if request.seed is None else mix(request.seed, position)):
+                try:
+                    image, label = self._pair(number)
+                    if isinstance(image, Image.Image):
+                        seed = None if request.seed is None else mix(request.seed, position)
+                        image = prepare(image, self.size, seed)
+                except (OSError, SyntaxError, Image.DecompressionBombError):
+                    corrupt.append(f"{self.name}[{number}]")
+                    continue
+            images.append(self._checked(image, number))
+            labels.append(int(label))
+        if len({(image.shape, image.dtype) for image in images}) > 1:
+            raise ValueError(
+                f"`data` must give images of one size and type, got {_sizes(images)} in {self.name}."
+                " Cut them alike, or give PIL images, which are cut here."
+            )
+        empty = torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
+        return Batch(torch.stack(images) if images else empty, torch.tensor(labels, dtype=torch.long), corrupt)
+
+    def num_classes(self) -> int:
+        """The number of classes: of `classes`, or one more than the largest of `targets` or `labels`, or else of the
+        labels of all images, which are read for it."""
+        dataset = self.dataset
+        while isinstance(dataset, torch.utils.data.Subset):
+            dataset = dataset.dataset
+        if classes := getattr(dataset, "classes", None):
+            return len(classes)
+        labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
+        if labels is None and isinstance(dataset, torch.utils.data.TensorDataset):
+            labels = dataset.tensors[1]
+        if labels is None:
+            labels = [int(self._pair(number)[1]) for number in self.indices]
+        return int(torch.as_tensor(labels).max()) + 1
+
+    def _pair(self, number: int):
+        found = self.dataset[number]
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise ValueError(
+                f"`data` must give pairs of an image and a label, got a {type(found).__name__} for"
+                f" {self.name}[{number}]. Return (image, label)."
+            )
+        return found
+
+    def _checked(self, image, number: int) -> Tensor:
+        is_image = isinstance(image, Tensor) and image.ndim == 3
+        if not is_image or not (image.dtype == torch.uint8 or image.is_floating_point()):
+            got = f"{image.dtype} of shape {tuple(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
+            raise ValueError(
+                "`data` must give images that are PIL images or tensors (channels, height, width), uint8 or floating,"
+                f" got {got} for {self.name}[{number}]. Convert it in your Dataset."
+            )
+        return image
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """In it torch, numpy and random draw from this seed; then again from where they were."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+def _sizes(images: list[Tensor]) -> str:
+    found = list(dict.fromkeys(f"{image.dtype} {tuple(image.shape)}" for image in images))
+    return " and ".join(found[:2])

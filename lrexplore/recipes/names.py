@@ -1,0 +1,27 @@
+"""What a run is called: by its choices, and with a number where that name is taken."""
+
+import itertools
+from pathlib import Path
+
+from lrexplore.recipes.config import Config
+
+
+def default_name(config: Config) -> str:
+    """A name from the choices that runs are compared by, such as resnet20-function-0.1-frobenius-seed0."""
+    ranks = next((str(v) for v in (config.rank_scale, config.rank_ratio) if v is not None), "plan")
+    model = config.model.replace(":", ".")
+    parts = [model, config.initializer, ranks] if config.factorized else [model, "unfactorized"]
+    return "-".join([*parts, config.decay, f"seed{config.seed}"])
+
+
+def new_name(runs: str | Path, name: str) -> str:
+    """The name, with a number where it is taken. Its folder is made: whoever asks next gets another one."""
+    runs = Path(runs)
+    runs.mkdir(parents=True, exist_ok=True)
+    for candidate in itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2))):
+        try:
+            (runs / candidate).mkdir()
+        except FileExistsError:
+            continue
+        return candidate
+    raise AssertionError("there is a number that is not taken")
