@@ -56,7 +56,7 @@ def exact_row_latencies(notebook, explorer: str, *, num_steps: int = 30) -> list
     page = notebook.page
     page.evaluate(HOOKS)
     page.locator(".lrx-slider").first.focus()
-    table = set(notebook.kernel_value(f"{explorer}._study().table_ranks.tolist()"))
+    table = set(notebook.kernel_value(f"{explorer}.layer_tab.study().table_ranks.tolist()"))
     rank, latencies = notebook.kernel_value(f"{explorer}.state.rank"), []
     while len(latencies) < num_steps and rank > 1:
         page.keyboard.press("ArrowLeft")

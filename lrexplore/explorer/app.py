@@ -1,47 +1,43 @@
-"""The explorer: binds state, compute, figures, controls and panel; nothing flows the other way."""
+"""The explorer: binds the tabs to one network, and hands out what they show."""
 
-import base64
-import sys
-import time
-from dataclasses import replace
+import weakref
 from functools import partial
 
 import ipywidgets
-from torch import Tensor, nn
+from torch import nn
 
-from lrexplore.explorer.layer.calibrating import Calibrating
-from lrexplore.explorer.layer.completion import Completion
-from lrexplore.explorer.layer.compute import Study
-from lrexplore.explorer.layer.controls import Controls
-from lrexplore.explorer.layer.frame import compact, key_of
-from lrexplore.explorer.layer.outputs import curve_table, plotly_figure
-from lrexplore.explorer.layer.screen import Screen
-from lrexplore.explorer.layer.state import LAYER, State
+from lrexplore.explorer.layer.state import LAYER
+from lrexplore.explorer.layer.tab import LayerTab
+from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.pages import PAGES, Tabs
-from lrexplore.explorer.panel import export
-from lrexplore.explorer.pictures.layer_picture import draw_png
+from lrexplore.explorer.pictures.displayed import Displayed
 from lrexplore.explorer.real_inputs import RealInputs
 from lrexplore.explorer.samples import Origin
-from lrexplore.explorer.subject import Choice, Subject, on_device
-from lrexplore.explorer.work.shown import error_text, shown
+from lrexplore.explorer.subject import Subject, on_device
 from lrexplore.explorer.work.threads import spare_cores
-from lrexplore.explorer.work.worker import Token, Worker
-from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import Factors
 from lrexplore.models import load_model
-from lrexplore.network import factorize
 from lrexplore.ranks import RankPlan
 
-OBSERVED = ("layer", "rank", "initializer", "scheme", "activation", "batch_norm", "inputs", "calibrated")
 
-
-class Explorer:
+class Explorer(Displayed):
     """A running explorer. `state` has the traits to set, observe and link; `widget` is what is displayed.
 
-    `explorer.state.tab = "Network"` opens a tab as a click on it does.
+    `explorer.state.tab = "Network"` opens a tab as a click on it does. It ends with `close()`, when nothing refers to
+    it and no cell displays it, and when a cell that displayed it displays another one.
     """
 
-    def __init__(self, model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None):
+    def __init__(
+        self,
+        model,
+        *,
+        weights=None,
+        rank_scale: float = 0.25,
+        device=None,
+        loader=None,
+        calibration=None,
+        seed: int = 0,
+    ):
         if device is not None and isinstance(model, nn.Module):
             raise ValueError(
                 f"`device` must be None for your own module, got {device!r}. Move it with `model.to(device)` first."
@@ -49,89 +45,62 @@ class Explorer:
         name = model if isinstance(model, str) else type(model).__name__
         origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
         with spare_cores():
-            loaded = on_device(load_model(model, weights=weights), device)
+            loaded = on_device(load_model(model, weights=weights, seed=seed), device)
             self.subject = Subject(loaded, f"{name} · {origin}", rank_scale)
         self.origin = Origin(model if isinstance(model, str) else None, weights, loader)
         self.subject.real = RealInputs(loaded, self.origin, calibration)
-        self.state = State(self.subject, tabs=(LAYER, *PAGES))
-        self._screen = Screen(self.subject)
-        self.panel, self._lock = self._screen.panel, self._screen.lock
-        self._completion = Completion(self._screen, self.state)
-        self._worker = Worker(self._on_failure)
-        self.controls = Controls(self.state, self.subject)
-        self._layer_page = ipywidgets.VBox([self.controls.box, self.panel])
-        makers = {title: partial(make, self) for title, make in PAGES.items()}
-        self._tabs = Tabs(self.state, self._layer_page, makers, self.show_error)
-        self.widget = ipywidgets.VBox([self.controls.title, self._tabs.widget])
-        self._draw()
-        self._calibrating = Calibrating(self._screen, self.state, self.subject.real, self._on_failure)
-        self.state.observe(self._on_state, names=OBSERVED)
-        self.state.observe(self._on_progress, names=["status", "progress"])
-        self.panel.observe(self._on_panel, names=["layer", "rank"])
-        self.panel.on_cancel(self._on_cancel)
+        self.layer_tab = LayerTab(self.subject, (LAYER, *PAGES))
+        self.state, self.panel, self.controls = self.layer_tab.state, self.layer_tab.panel, self.layer_tab.controls
+        # Widgets are held by ipywidgets until they are closed, and hold what they call: nothing here refers to `self`.
+        makers = {title: partial(make, self.layer_tab) for title, make in PAGES.items()}
+        self._tabs = Tabs(self.state, self.layer_tab.widget, makers, self.layer_tab.show_error)
+        self._box = ipywidgets.VBox([self.controls.title, self._tabs.widget])
+        self._close = weakref.finalize(self, _close, self.layer_tab, self._tabs, self._box)
+        self._close.atexit = False
+        super().__init__(self.layer_tab.picture)
+        self.layer_tab.on_complete = self.still.renew
+
+    @property
+    def widget(self) -> ipywidgets.Widget:
+        """What is displayed. Once asked for, it keeps the explorer until `close()`."""
+        self._box.explorer = self
+        return self._box
 
     def table(self):
         """DataFrame of the curves on screen: layer, scheme, initializer, rank, both errors, costs as ratios.
 
-        `time_ratio` is measured on this machine, NaN until it is.
+        `time_ratio` is measured on this machine, NaN until it is. `inputs` are "gaussian" or "yours".
         """
-        with self._lock:
-            choice = self.state.choice
-            return curve_table(self.subject, self._study(), choice, self._screen.time(choice))
+        return self.layer_tab.table()
 
     def figure(self):
-        """A plain plotly Figure of what is on screen, at the current rank."""
-        return plotly_figure(self._current_frame(), self.state.rank)
+        """A plain plotly Figure of what is on screen, at the current rank, two plots in a row."""
+        return self.layer_tab.figure()
 
     def to_html(self, path, *, layers=None):
         """Path of a self-contained page written: its slider works without kernel and internet.
 
         `layers` names more layers to take along; unfinished curves of all of them are completed first.
         """
-        frames = {}
-        for name in dict.fromkeys([self.state.layer, *(layers or ())]):
-            choice = self._choice_of(name)
-            study = self._study(choice)
-            for initializer in study.to_fill(self.state.initializer):
-                for _ in study.fill(initializer, self.subject.rank(name, choice.scheme), lambda: False):
-                    pass
-            self._screen.measure_time(choice, self.state.initializer, lambda: False)
-            frames[name] = compact(self._screen.frame(choice, self.state.initializer))
-        self._screen.complete_table(lambda: False)
-        state = {"table": self.panel.table, "layer": self.state.layer, "rank": self.state.rank}
-        state["frame"] = frames[self.state.layer]
-        return export.to_html(state, path, f"lrexplore · {self.subject.summary()}", frames=frames)
+        return self.layer_tab.to_html(path, layers=layers)
 
     def factors(self) -> Factors:
         """The factors on screen: the chosen initializer at the chosen rank; of a grouped layer, its first group's.
 
         Those for real inputs come with the `bias` that is to be added to the layer's output.
         """
-        with self._lock:
-            found = self._study().factors(self.state.initializer, self.state.rank)
-        # Clones: autograd refuses tensors made in inference mode.
-        return replace(found, **{name: x.clone() for name, x in vars(found).items() if isinstance(x, Tensor)})
+        return self.layer_tab.factors()
 
     def ranks(self) -> dict[str, int]:
         """The rank chosen for each layer: as set by hand, else by the rank scale where that saves parameters."""
-        scheme, chosen = self.state.scheme, {}
-        for name in self.subject.names:
-            rank = self.subject.rank(name, scheme)
-            if name in self.subject.ranks or rank <= self.subject.layers[name].break_even_rank(scheme):
-                chosen[name] = rank
-        return chosen
+        return self.layer_tab.ranks()
 
     def factorized_model(self) -> nn.Module:
         """A copy of the model with the Layer tab's ranks (those of `ranks()`), in its scheme and initializer.
 
         For the Network tab's plan: `lr.factorize(model, plan=explorer.network_plan())`.
         """
-        initializer = self.state.initializer
-        calibration = self.subject.real.calibration if initializer in REAL_INPUTS else None
-        return factorize(
-            self.subject.model, ranks=self.ranks(), initializer=initializer, scheme=self.state.scheme,
-            calibration=calibration,
-        )  # fmt: skip
+        return self.layer_tab.factorized_model()
 
     def network_plan(self) -> RankPlan:
         """The `RankPlan` of the Network tab; the curves of all layers are computed first where they are not there."""
@@ -141,113 +110,49 @@ class Explorer:
         """The page of a tab, made if it is not yet; that of "Network" has a `state`, that of "Training" a `tab`."""
         return self._tabs.page(title)
 
-    def wait(self, timeout_s: float | None = None) -> bool:
+    def wait(self, time_limit_s: float | None = None) -> bool:
         """Block until the inputs are calibrated and the curves on screen complete; whether that came about in time."""
-        until = None if timeout_s is None else time.monotonic() + timeout_s
-        done = self._calibrating.wait(timeout_s)
-        return self._worker.wait(None if until is None else max(until - time.monotonic(), 0)) and done
+        return self.layer_tab.wait(time_limit_s)
 
     def close(self) -> None:
-        """Stop the worker and close the widgets."""
-        self._worker.close()
-        self._tabs.close()
-        self._calibrating.close()
-        self.controls.close()
-        self._screen.close()
-        self._layer_page.close()
-        self.widget.close()
+        """Stop the workers and close the widgets."""
+        self.forget_cells()
+        if vars(self):
+            self._close()
+            vars(self._box).pop("explorer", None)
 
-    def _repr_mimebundle_(self, **kwargs):
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        bundle = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
-        bundle["text/plain"] = f"Explorer of {self.subject.summary()}"
-        picture = draw_png(self._current_frame(), self.state.rank)
-        bundle["image/png"] = base64.b64encode(picture).decode("ascii")
-        return bundle
+    def end(self) -> None:
+        """Close, and let go of the network: another explorer is displayed in the place of this one."""
+        self.close()
+        vars(self).clear()
 
-    def _choice_of(self, name: str) -> Choice:
-        if name == self.state.layer:
-            return self.state.choice
-        if name not in self.subject.names:
-            raise ValueError(
-                f"`layers` must name layers that can be factorized, got {name!r}. Choose from `explorer.ranks()`."
-            )
-        found = self.subject.layers[name].follows
-        inputs = self.subject.inputs(name, self.state.inputs)
-        return Choice(name, self.state.scheme, found.activation, found.batch_norm is not None, inputs)
+    def __getattr__(self, name: str):
+        if vars(self):
+            raise AttributeError(f"`Explorer` has no {name!r}. `help(explorer)` lists what it has.")
+        raise AttributeError(
+            f"`{name}` must be asked of an explorer that is displayed, got one in whose place its cell displayed "
+            "another. Use that one, or call `lr.explore` in a cell of its own."
+        )
 
-    def _study(self, choice: Choice | None = None) -> Study:
-        return self._screen.study(choice or self.state.choice)
-
-    def _current_frame(self) -> dict:
-        return self._screen.frame(self.state.choice, self.state.initializer)
-
-    def _draw(self) -> None:
-        """Show the frame of what is chosen, and have the worker complete it."""
-        with self._lock:
-            self._completion.resume()
-            self._screen.show(self.state.choice, self.state.initializer, self.state.rank)
-            self._start()
-
-    @shown
-    def _on_state(self, change) -> None:
-        with self._lock:
-            self.panel.error = ""
-            if change["name"] == "rank":
-                self._keep_rank(change["new"])
-            if key_of(self.state.choice, self.state.initializer) != self._screen.drawn:
-                self._draw()
-            elif change["name"] == "rank":
-                self.panel.rank = change["new"]
-                self._start()
-
-    def _keep_rank(self, rank: int) -> None:
-        layer, scheme = self.state.layer, self.state.scheme
-        if rank != self.subject.rank(layer, scheme):
-            self.subject.ranks[layer] = rank
-
-    @shown
-    def _on_panel(self, change) -> None:
-        if change["name"] == "layer" and change["new"]:
-            self.state.layer = change["new"]
-        elif change["name"] == "rank":
-            self.state.rank = min(max(change["new"], 1), self.state.max_rank)
-
-    @shown
-    def _on_progress(self, change) -> None:
-        with self._lock:
-            self.panel.set_trait(change["name"], change["new"])
-            self.panel.busy = self.state.progress < 1
-
-    @shown
-    def _on_cancel(self) -> None:
-        with self._lock:
-            self._completion.stop()
-            self._worker.cancel()
-            self._calibrating.cancel()
-            self.state.tell("cancelled: the curves stay as far as they are", 1.0)
-
-    def _on_failure(self, error: BaseException) -> None:
-        with self._lock:
-            self.state.tell("", 1.0)
-            self.show_error(error)
-
-    def _start(self) -> None:
-        job = self._completion.job(self.state.choice, self.state.initializer, self.state.rank)
-        if "google.colab" in sys.modules:  # shows no update that a background thread sends
-            job(Token())
-        else:
-            self._worker.submit(job)
-
-    def show_error(self, error: BaseException) -> None:
-        """Show an error in the layer's error area."""
-        self.panel.error = error_text(error)
+    def text(self) -> str:
+        """What is displayed, in one line."""
+        return f"Explorer of {summary(self.subject)}"
 
 
-def explore(model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None) -> Explorer:
+def _close(layer_tab: LayerTab, tabs: Tabs, box: ipywidgets.Widget) -> None:
+    layer_tab.on_complete = lambda: None
+    tabs.close()
+    layer_tab.close()
+    box.close()
+
+
+def explore(
+    model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None, seed: int = 0
+) -> Explorer:
     """The explorer of a network: leave it last in a notebook cell to see it.
 
-    `model` is a torchvision name, a checkpoint path or an nn.Module, `weights` as `lr.load_model` takes them.
+    `model` is a torchvision name, a checkpoint path or an nn.Module, `weights` and `seed` (of a random network) as
+    `lr.load_model` takes them.
     Every layer starts at `rank_scale`, in (0, 1]. `device` is where the mathematics runs; None leaves the model where
     it is. `loader`, any iterable of inputs or (input, label) pairs, has the inputs that "yours" stands for, which the
     Network tab calibrates on and judges by too; without it that is crops of scikit-learn's photographs. A `calibration`
@@ -257,5 +162,5 @@ def explore(model, *, weights=None, rank_scale: float = 0.25, device=None, loade
     calibration of another network.
     """
     return Explorer(
-        model, weights=weights, rank_scale=rank_scale, device=device, loader=loader, calibration=calibration
+        model, weights=weights, rank_scale=rank_scale, device=device, loader=loader, calibration=calibration, seed=seed
     )

@@ -9,6 +9,7 @@ from typing import Protocol
 import ipywidgets as w
 
 from lrexplore.explorer.layer.state import LAYER, State
+from lrexplore.explorer.layer.tab import LayerTab
 
 
 class Page(Protocol):
@@ -20,20 +21,20 @@ class Page(Protocol):
         """End what the page runs and close its widgets."""
 
 
-def _network(explorer) -> Page:
+def _network(layer_tab: LayerTab) -> Page:
     from lrexplore.explorer.network.tab import NetworkTab
 
-    return NetworkTab(explorer.state, explorer.subject, explorer.origin)
+    return NetworkTab(layer_tab.state, layer_tab.subject, layer_tab.subject.real.origin)
 
 
-def _training(explorer) -> Page:
+def _training(layer_tab: LayerTab) -> Page:
     from lrexplore.explorer.training.page import TrainingPage
 
-    return TrainingPage(explorer)
+    return TrainingPage(layer_tab)
 
 
 PAGES: dict[str, Callable[..., Page]] = {"Network": _network, "Training": _training}
-"""Title of a tab -> function of an `Explorer` that makes its page. A page imports what it needs when it is made."""
+"""Title of a tab -> function of the `LayerTab` that makes its page. A page imports what it needs when it is made."""
 
 
 class Tabs:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from torch import nn
 
 from lrexplore.calibration import Calibration
-from lrexplore.explorer.samples import PHOTOGRAPHS, Origin
+from lrexplore.explorer.samples import Origin
 
-GAUSSIAN, YOURS = INPUTS = ("Gaussian", "yours")
+GAUSSIAN, YOURS = INPUTS = ("gaussian", "yours")
 
 
 class RealInputs:
@@ -19,7 +19,7 @@ class RealInputs:
     def __init__(self, model: nn.Module, origin: Origin, calibration: Calibration | None = None):
         if calibration is not None:
             Calibration.require(calibration, model)
-        self._model, self._origin = model, origin
+        self._model, self.origin = model, origin
         self.calibration = calibration
         self.source = f"your calibration ({calibration.num_inputs} inputs)" if calibration else ""
 
@@ -30,19 +30,11 @@ class RealInputs:
     def calibrate(self, progress: Callable[[int, int, str], None]) -> None:
         """Have the calibration on the samples, by one pass over them unless another tab has made it.
 
-        `progress(done, total, words)` may raise to stop it.
+        `progress(done, total, what)` may raise to stop it.
 
         Raises ValueError where there are no samples that the model takes, and as `lr.calibrate`.
         """
         progress(0, 1, "gathering inputs")
-        samples = self._origin.samples(self._model)
-        total = sum(len(batch) for batch in samples.fit)
-        photographs = samples.source == PHOTOGRAPHS
-        source = f"{total} {samples.source}" if photographs else f"{samples.source} ({total} inputs)"
-
-        def tell(done: int, _: int, unit: str) -> None:
-            progress(done, total, f"calibrating on {source}: {done} of {total}")
-
-        tell(0, total, "inputs")
-        self.calibration = self._origin.calibrated(self._model, tell)
-        self.source = source
+        samples = self.origin.samples(self._model)
+        self.calibration = self.origin.calibrated(self._model, progress)
+        self.source = samples.said(sum(len(batch) for batch in samples.fit))

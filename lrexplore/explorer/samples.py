@@ -15,13 +15,13 @@ from lrexplore.calibration import Calibration, calibrate, first_inputs, run_mode
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
 from lrexplore.models import available_weights, categories, names, preprocess
-from lrexplore.network.batches import check_loader
+from lrexplore.network.batches import check_loader, evaluation
 
 NUM_FIT, NUM_LOADED, BATCH_SIZE = 32, 128, 8
 NUMS_JUDGED = (16, 32, 64, 128)
 PICTURE_PX = 128
 PHOTOGRAPHS = "crops of scikit-learn's two photographs"
-YOUR_LOADER = "your loader"
+YOUR_LOADER, SAMPLE_PHOTOGRAPHS = "your loader", "sample photographs"
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class Samples:
     num_judged: int
     pictures: np.ndarray | None
     source: str
+
+    def said(self, num_inputs: int) -> str:
+        """So many of these inputs in words."""
+        whose = f"{num_inputs} {self.source}", f"{self.source} ({num_inputs} inputs)"
+        return whose[0] if self.source == PHOTOGRAPHS else whose[1]
 
     @property
     def first_judged(self) -> Tensor:
@@ -62,6 +67,11 @@ class Origin:
             check_loader(self.loader)
 
     @property
+    def source(self) -> str:
+        """Whose inputs the samples are, in two words."""
+        return SAMPLE_PHOTOGRAPHS if self.loader is None else YOUR_LOADER
+
+    @property
     def architecture(self) -> str | None:
         """The name in `lr.load_model`; None for a checkpoint and for a module of one's own."""
         name = (self.name or "").lower()
@@ -79,15 +89,22 @@ class Origin:
         """
         if self._samples is None:
             found = self._photographs() if self.loader is None else _loaded(self.loader, model)
-            with torch.no_grad():
+            with evaluation(model):
                 self._check(model, found)
             self._samples = found
         return self._samples
 
     def calibrated(self, model: nn.Module, progress: Callable[[int, int, str], None]) -> Calibration:
-        """The calibration of this model on `samples(model).fit`, made once; `progress` as `lr.calibrate` calls it."""
+        """The calibration of this model on `samples(model).fit`, made once.
+
+        `progress(done, total, what)` counts inputs, and may raise to stop it.
+        """
         if self._calibration is None:
-            self._calibration = calibrate(model, self.samples(model).fit, progress=progress)
+            samples = self.samples(model)
+            total = sum(len(batch) for batch in samples.fit)
+            what = f"calibrating on {samples.said(total)}"
+            progress(0, total, what)
+            self._calibration = calibrate(model, samples.fit, progress=lambda done, *_: progress(done, total, what))
         return self._calibration
 
     def class_names(self) -> list[str] | None:

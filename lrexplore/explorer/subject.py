@@ -1,4 +1,4 @@
-"""The network under study: its factorizable layers, their weights, and the rank chosen for each."""
+"""The network under study: its factorizable layers, their weights, costs and inputs. It knows no view."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ def on_device(model: nn.Module, device) -> nn.Module:
 
 @dataclass
 class Subject:
-    """A model in eval mode with its layers by name; `ranks` holds the ranks that a person set, `real` its real inputs.
+    """A model with its layers by name, its default `rank_scale`, and `real`, its real inputs.
 
     Raises ValueError where no layer can be factorized or a weight is not finite, naming the layer.
     """
@@ -47,7 +47,6 @@ class Subject:
     name: str
     rank_scale: float = 0.25
     layers: dict[str, Layer] = field(init=False)
-    ranks: dict[str, int] = field(default_factory=dict)
     real: RealInputs | None = None
     _stable_ranks: dict[str, float] = field(init=False, default_factory=dict)
 
@@ -84,10 +83,9 @@ class Subject:
         """The inputs that a layer can be studied on: those wanted, or Gaussian ones where these are not known."""
         return wanted if wanted == YOURS and self.real is not None and self.real.covers(name) else GAUSSIAN
 
-    def rank(self, name: str, scheme: str) -> int:
-        """The rank chosen for a layer: as set, or by the rank scale."""
-        shape = self.layers[name].matrix_shape(scheme)
-        return min(self.ranks.get(name) or rank_from_scale(shape, self.rank_scale), min(shape))
+    def default_rank(self, name: str, scheme: str) -> int:
+        """The rank of a layer by the rank scale."""
+        return rank_from_scale(self.layers[name].matrix_shape(scheme), self.rank_scale)
 
     def full_rank(self, name: str, scheme: str) -> int:
         """The largest rank of a layer under a scheme; under "best", that of the larger."""
@@ -101,62 +99,14 @@ class Subject:
         flops = factorized_flops(layer, 1, scheme)
         return (m + n) / (m * n), flops / layer.flops if flops is not None and layer.flops else None
 
-    def title(self, choice: Choice) -> str:
-        """The layer in words: name, matrix, kind, what is taken to follow it."""
-        layer = self.layers[choice.layer]
-        m, n = layer.matrix_shape(choice.scheme)
-        kind = "linear" if layer.kind == "linear" else "conv {} x {}".format(*layer.kernel_size)
-        parts = [choice.layer or "the model itself", f"{m} x {n}", kind]
-        if layer.groups > 1:
-            parts.append(f"group 1 of {layer.groups}")
-        return " · ".join([*parts, self.follows(choice)])
+    @property
+    def num_parameters(self) -> int:
+        """Numbers in the whole model."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def follows(self, choice: Choice) -> str:
-        """What is taken to follow the layer, and whether that was detected, assumed or chosen."""
-        found = self.layers[choice.layer].follows
-        if (choice.activation, choice.batch_norm) == (found.activation, found.batch_norm is not None):
-            return f"then {found.text}" if found.text != "nothing" else "then nothing"
-        words = (["BN"] if choice.batch_norm else []) + [choice.activation]
-        return f"then {', '.join(words)} (chosen; the model has {found.text})"
-
-    def summary(self) -> str:
-        """One line: name, parameters, multiply-adds of one sample."""
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        flops = [layer.flops for layer in self.layers.values()]
-        known = None not in flops
-        return " · ".join(
-            [self.name, f"{parameters / 1e6:.2f} M parameters"]
-            + ([f"{sum(flops) / 1e9:.2f} G multiply-adds a sample"] if known else [])
-        )
-
-    def table(self, scheme: str = "channel") -> dict:
-        """The layer table as the panel takes it: rows of display values, skipped layers with their reason.
-
-        Stable ranks that `add_stable_ranks` has not found yet are three dots.
-        """
-        columns = [
-            {"key": "name", "label": "layer", "align": "left"},
-            {"key": "shape", "label": "out x in", "align": "right"},
-            {"key": "parameters", "label": "params", "align": "right"},
-            {"key": "stable_rank", "label": "stable rank", "align": "right"},
-            {"key": "follows", "label": "then", "align": "left"},
-        ]
-        rows = []
-        for layer in self.layers.values():
-            shape = layer.matrix_shape() if layer.kind in ("linear", "conv") else layer.weight_shape
-            known = self._stable_ranks.get(layer.name)
-            stable = "–" if layer.skip_reason else "…" if known is None else f"{known:.0f}"
-            rows.append(
-                {
-                    "name": layer.name,
-                    "shape": " x ".join(map(str, shape)),
-                    "parameters": _short(layer.num_parameters),
-                    "stable_rank": stable,
-                    "follows": layer.follows.text,
-                    "disabled": layer.skip_reason,
-                }
-            )
-        return {"label": f"layers of {self.name}", "columns": columns, "rows": rows}
+    def stable_rank(self, name: str) -> float | None:
+        """The stable rank of a layer, if `add_stable_ranks` has found it."""
+        return self._stable_ranks.get(name)
 
     def add_stable_ranks(self, stopped: Callable[[], bool]) -> bool:
         """Whether stable ranks were missing and all are known now; looks at `stopped` between layers, small ones first.
@@ -173,10 +123,3 @@ class Subject:
 
     def _stable_rank(self, layer: Layer) -> float:
         return stable_rank(quick_singular_values(weights_of(self.model, layer)[0].flatten(1)))
-
-
-def _short(number: int) -> str:
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return str(number)

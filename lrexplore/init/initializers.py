@@ -23,7 +23,7 @@ from lrexplore.init.spectral import spectral
 
 GROUP = "lrexplore.initializers"
 # For those of other people: told apart from ours and from each other, without color too.
-_COLORS = ("#882255", "#117733", "#332288", "#AA4499", "#661100", "#6699CC", "#88CCEE", "#DDCC77")
+_COLORS = ("#B2182B", "#2166AC", "#1B7837", "#762A83", "#B35806", "#01665E", "#C51B7D", "#4D4D4D")
 _MARKERS = ("triangle-left", "triangle-right", "hexagram", "octagon", "diamond-tall", "bowtie", "y-up", "y-down")
 
 

@@ -1,6 +1,7 @@
 """A file of weights: read without running code, matched to an architecture, loaded into it."""
 
 import argparse
+import difflib
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -98,11 +99,13 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     Torch files are read with `weights_only=True`: a pickle with code in it is refused and never run. The
     wrappers that training scripts use (`state_dict`, `model_state_dict`, `model`) are opened, and prefixes of
     wrapped models (`module.` of DDP, `_orig_mod.` of torch.compile, `model.` of Lightning) are cut. Raises
-    FileNotFoundError, or ValueError for a file that is no state dict.
+    FileNotFoundError, IsADirectoryError, or ValueError for a file that is no state dict.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f"`{path}` must be a checkpoint file, got a folder. {_way_out_of(path)}")
     if not path.is_file():
-        raise FileNotFoundError(f"`{path}` must be a checkpoint file, got no such file. Check the path.")
+        raise FileNotFoundError(f"`{path}` must be a checkpoint file, got no such {_missing(path)}")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -117,6 +120,22 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     check_values(state.items(), f"`{path.name}`")
     return state
+
+
+def _way_out_of(folder: Path) -> str:
+    if (folder / "run.json").is_file():
+        return "It is that of a run: give `lr.load(folder)`."
+    files = sorted(file.name for file in folder.iterdir() if file.suffix in SUFFIXES)
+    return f"Name a file in it: {', '.join(files[:3])}." if files else "No checkpoint is in it: name another."
+
+
+def _missing(path: Path) -> str:
+    """The first part of a path that is not there, and what is there of a similar name."""
+    place = next(place for place in reversed([path, *path.parents]) if not place.exists())
+    there = [other.name for other in place.parent.iterdir()] if place.parent.is_dir() else []
+    near = difflib.get_close_matches(place.name, there, 3)
+    kind = "file" if place == path else f"folder as {place}"
+    return f"{kind}. " + (f"Near: {', '.join(near)}." if near else "Check the path.")
 
 
 @dataclass(frozen=True)

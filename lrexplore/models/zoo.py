@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import nn
 from torchvision.models import WeightsEnum
 
@@ -15,18 +16,20 @@ def _looks_like_path(text: str) -> bool:
     return Path(text).suffix in SUFFIXES or "/" in text or "\\" in text or Path(text).expanduser().exists()
 
 
-def load_model(name_or_path: str | Path | nn.Module, weights: str | Path | WeightsEnum | None = None) -> nn.Module:
+def load_model(
+    name_or_path: str | Path | nn.Module, weights: str | Path | WeightsEnum | None = None, *, seed: int = 0
+) -> nn.Module:
     """A model with finite weights, on the CPU and in eval mode; an nn.Module comes back itself, unchanged.
 
     `name_or_path` is one of `lrexplore.models.names()`, one of lrexplore's own networks that `lr.train` trains
     (`resnet20`, ...; 10 classes unless a checkpoint has others) or the path of a checkpoint (torch or safetensors),
-    whose architecture is then recognized by its tensors. `weights` of a name: None for random initialization
-    (torch's global generator), `"DEFAULT"` or one of `available_weights(name)` for published ones, or the
-    path of a checkpoint of that architecture with any number of classes.
+    whose architecture is then recognized by its tensors. `weights` of a name: None for random initialization (drawn
+    from `seed`; torch's global generator is left alone), `"DEFAULT"` or one of `available_weights(name)` for published
+    ones, or the path of a checkpoint of that architecture with any number of classes.
 
     Raises ValueError for an unknown name (with the nearest ones) and for broken, foreign or non-finite
-    weights, FileNotFoundError, ConnectionError where a download fails, ModuleNotFoundError where an extra is
-    missing.
+    weights, FileNotFoundError, IsADirectoryError, ConnectionError where a download fails, ModuleNotFoundError where an
+    extra is missing.
     """
     if isinstance(name_or_path, nn.Module):
         if weights is not None:
@@ -45,9 +48,9 @@ def load_model(name_or_path: str | Path | nn.Module, weights: str | Path | Weigh
         )
     name = str(name_or_path).lower()
     if name in names():
-        return _named(name, weights)
+        return _drawn(name, seed) if weights is None else _named(name, weights)
     if name in OWN:
-        return _own(name, weights)
+        return _drawn(name, seed) if weights is None else _own(name, weights)
     if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
         if weights is not None:
             raise ValueError(
@@ -63,9 +66,14 @@ def load_model(name_or_path: str | Path | nn.Module, weights: str | Path | Weigh
     )
 
 
-def _own(name: str, weights: str | Path | None) -> nn.Module:
-    if weights is None:
-        return OWN[name]().eval()
+def _drawn(name: str, seed: int) -> nn.Module:
+    """A random network, the same for a seed whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return OWN[name]().eval() if name in OWN else build(name)
+
+
+def _own(name: str, weights: str | Path) -> nn.Module:
     if not _looks_like_path(str(weights)):
         raise ValueError(
             f"`weights` of {name} must be None or the path of a checkpoint (there are no published ones), got"
@@ -74,9 +82,7 @@ def _own(name: str, weights: str | Path | None) -> nn.Module:
     return load_checkpoint(weights, name)
 
 
-def _named(name: str, weights: str | Path | WeightsEnum | None) -> nn.Module:
-    if weights is None:
-        return build(name)
+def _named(name: str, weights: str | Path | WeightsEnum) -> nn.Module:
     unpublished = isinstance(weights, str) and weights not in available_weights(name)
     if isinstance(weights, Path) or (unpublished and _looks_like_path(weights)):
         return load_checkpoint(weights, name)

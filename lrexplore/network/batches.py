@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -182,9 +183,13 @@ def example_inputs(example, model: nn.Module):
 def run_model(model: nn.Module, batch):
     """The model's output on a batch, which is moved to its device; see `call`.
 
-    Raises ValueError, with the batch's shape and the model's own words, for a batch it refuses.
+    Raises ValueError for a model without values and, with the batch's shape and the model's own words, for a batch that
+    it refuses.
     """
-    batch = to_device(batch, device_of(model))
+    device = device_of(model)
+    if device.type == "meta":
+        raise ValueError("`model` must hold values to be run, got tensors on the meta device. Load the weights first.")
+    batch = to_device(batch, device)
     try:
         return call(model, batch)
     except BrokenInputError:  # said by us, from a hook
@@ -198,17 +203,32 @@ def run_model(model: nn.Module, batch):
         ) from error
 
 
+_evaluated: dict[nn.Module, list] = {}  # model -> [how many blocks it is in, its modules' modes before]
+_evaluated_lock = Lock()
+
+
 @contextmanager
 def evaluation(model: nn.Module):
-    """The model in evaluation mode, without gradients; each module's own mode comes back at the end."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
+    """The model in evaluation mode, without gradients; each module's own mode comes back at the end.
+
+    Of several blocks, in several threads too, the last one to end brings it back.
+    """
+    with _evaluated_lock:
+        entry = _evaluated.setdefault(model, [0, {}])
+        entry[0] += 1
+        if entry[0] == 1:
+            entry[1] = {module: module.training for module in model.modules()}
+            model.eval()
     try:
         with torch.no_grad():
             yield model
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        with _evaluated_lock:
+            entry[0] -= 1
+            if entry[0] == 0:
+                del _evaluated[model]
+                for module, mode in entry[1].items():
+                    module.training = mode
 
 
 def first_inputs(loader: Iterable, num_inputs: int, model: nn.Module | None = None) -> tuple[list, Iterable]:

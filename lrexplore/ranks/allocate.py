@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from threading import Lock
 
 import numpy as np
 from torch import nn
@@ -78,9 +80,27 @@ def allocate(
     return chosen.plan(budget, ratio, method=method)
 
 
+class _Known:
+    """What was computed so far, by key; copies of an allocator share it, and threads may ask at once."""
+
+    def __init__(self):
+        self._found, self._lock = {}, Lock()
+
+    def get(self, key, make: Callable):
+        with self._lock:
+            if key in self._found:
+                return self._found[key]
+        made = make()  # not held while it is made: the other thread answers a slider
+        with self._lock:
+            return self._found.setdefault(key, made)
+
+
 @dataclass(frozen=True, eq=False)
 class Allocator:
-    """Everything an allocation needs of a model, computed once: a new budget or pin costs milliseconds."""
+    """Everything an allocation needs of a model, computed once: a new budget or pin costs milliseconds.
+
+    Two threads may ask one, or copies of one, at once.
+    """
 
     model: nn.Module
     layers: list[Layer]
@@ -93,7 +113,8 @@ class Allocator:
     calibration: object
     latency: LatencyCost
     rank_multiple: int = 1
-    known: dict = field(default_factory=dict, repr=False)  # options and spectra, whatever the pins
+    known: _Known = field(default_factory=_Known, repr=False)  # options, whatever the pins
+    spectra: _Known = field(default_factory=_Known, repr=False)
 
     @classmethod
     def of(
@@ -110,6 +131,10 @@ class Allocator:
             find_initializer(initializer)
         batches, loader = first_inputs(loader, NUM_PROBES, model) if loader is not None else ([], None)
         layers = find_layers(model, as_example(batches[0]) if batches and example_input is None else example_input)
+        if meta := [layer.name for layer in layers if model.get_submodule(layer.name).weight.is_meta]:
+            raise ValueError(
+                f"`model` must hold values, got `{meta[0]}` with a weight on the meta device. Load the weights first."
+            )
         check_pins(layers, scheme, pinned or {})
         if all(layer.skip_reason for layer in layers):
             raise nothing_to_factorize(model, layers)
@@ -149,8 +174,7 @@ class Allocator:
 
     def with_weights(self, weights: dict[str, float], weighting: str) -> "Allocator":
         """The same network with other layer weights; `weighting` says in the plans whose they are."""
-        spectra = {key: values for key, values in self.known.items() if key[0] == "spectrum"}
-        return replace(self, weights=dict(weights), weighting=weighting, known=spectra)
+        return replace(self, weights=dict(weights), weighting=weighting, known=_Known())
 
     def with_pins(self, pinned: dict[str, int | None]) -> "Allocator":
         """The same network with these layers pinned. Raises ValueError for names or ranks that cannot be."""
@@ -163,19 +187,17 @@ class Allocator:
         found = []
         for layer in self.layers:
             if layer.skip_reason is None:
-                rank = self.pinned.get(layer.name)
-                pin = (rank,) if layer.name in self.pinned else None
-                if (budget, layer.name, pin) not in self.known:
-                    curves = [curve for (name, _), curve in self.curves.items() if name == layer.name]
-                    if rank is not None:
-                        curves = [curve for curve in curves if rank <= len(curve.errors)]
-                    options = layer_options(
-                        layer, curves, costs[budget], pin=pin, weight=self.weights.get(layer.name, 1.0),
-                        multiple=self.rank_multiple,
-                    )  # fmt: skip
-                    self.known[budget, layer.name, pin] = options
-                found.append(self.known[budget, layer.name, pin])
+                pin = (self.pinned[layer.name],) if layer.name in self.pinned else None
+                make = partial(self._options, layer, costs[budget], pin)
+                found.append(self.known.get((budget, layer.name, pin), make))
         return found
+
+    def _options(self, layer: Layer, cost, pin: tuple[int | None] | None) -> Options:
+        curves = [curve for (name, _), curve in self.curves.items() if name == layer.name]
+        if pin is not None and pin[0] is not None:
+            curves = [curve for curve in curves if pin[0] <= len(curve.errors)]
+        weight = self.weights.get(layer.name, 1.0)
+        return layer_options(layer, curves, cost, pin=pin, weight=weight, multiple=self.rank_multiple)
 
     def total(self, budget: str) -> float:
         """Cost of the whole unfactorized network in the unit of `budget`."""
@@ -217,11 +239,11 @@ class Allocator:
         return self._plan(options, picks, f"{budget} {ratio:g}", method, gap)
 
     def _spectra(self, scheme: str) -> dict[str, np.ndarray]:
-        for layer in self.layers:
-            if layer.skip_reason is None and ("spectrum", layer.name, scheme) not in self.known:
-                matrix = matricize(weights_of(self.model, layer)[0], scheme)
-                self.known["spectrum", layer.name, scheme] = singular_values(matrix).cpu().numpy()
-        return {key[1]: values for key, values in self.known.items() if key[0] == "spectrum" and key[2] == scheme}
+        def spectrum(layer: Layer) -> np.ndarray:
+            return singular_values(matricize(weights_of(self.model, layer)[0], scheme)).cpu().numpy()
+
+        layers = [layer for layer in self.layers if layer.skip_reason is None]
+        return {layer.name: self.spectra.get((layer.name, scheme), partial(spectrum, layer)) for layer in layers}
 
     def _plan(self, options: list[Options], picks, budget: str, method: str, gap) -> RankPlan:
         picked = {option.layer.name: (option, pick) for option, pick in zip(options, picks, strict=True)}

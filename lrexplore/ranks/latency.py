@@ -10,6 +10,7 @@ from torch import nn
 
 from lrexplore.linalg import Factors
 from lrexplore.network import Layer
+from lrexplore.network.batches import evaluation
 from lrexplore.network.timing import latency_rounds
 from lrexplore.nn import FactorizedConv2d, FactorizedLinear
 
@@ -43,12 +44,13 @@ def layer_latencies(
     x = _input(layer, module, batch_size)
     networks = [*_twins(module, layer, ranks, scheme), module]
     rounds, start = [], time.monotonic()
-    for times in islice(latency_rounds([lambda net=net: net(x) for net in networks], x.device), 1 + _NUM_ROUNDS):
-        if stopped():
-            return None
-        rounds.append(times)
-        if len(rounds) > 2 and time.monotonic() - start > _LIMIT_S:
-            break
+    with evaluation(model):
+        for times in islice(latency_rounds([lambda net=net: net(x) for net in networks], x.device), 1 + _NUM_ROUNDS):
+            if stopped():
+                return None
+            rounds.append(times)
+            if len(rounds) > 2 and time.monotonic() - start > _LIMIT_S:
+                break
     *found, original = len(layer.calls) * np.min(rounds[1:], axis=0)
     return np.array(found), float(original)
 

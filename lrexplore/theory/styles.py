@@ -1,4 +1,4 @@
-"""One color and marker an initializer, in every picture: those of its record."""
+"""One color, dash and marker a name, in every picture, whatever else is in it: an initializer's are in its record."""
 
 from collections.abc import Iterator, Mapping
 
@@ -22,3 +22,12 @@ class _Styles(Mapping[str, tuple[str, str]]):
 
 
 STYLES = _Styles()
+# A method of choosing ranks: (color, dash, marker). None of the colors is an initializer's.
+METHOD_STYLES = {
+    "optimal": ("#117733", "solid", "circle"),
+    "uniform": ("#332288", "dash", "square"),
+    "energy": ("#8C6D1F", "dot", "triangle-up"),
+    "stable_rank": ("#882255", "dashdot", "diamond"),
+    "marchenko_pastur": ("#6B7A8F", "longdash", "x"),
+}
+ERROR_DASHES = {"function": "solid", "frobenius": "dash"}

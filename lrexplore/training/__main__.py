@@ -1,6 +1,7 @@
 """`python -m lrexplore.training`, which torchrun starts too: one run, with the exit status that scripts rely on."""
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence

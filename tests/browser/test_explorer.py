@@ -15,6 +15,7 @@ PAINTED = "rank => performance.getEntriesByName('lrexplore:painted').at(-1)?.det
 TITLE = "name => document.querySelector('.lrx-title')?.textContent.startsWith(name + ' ')"
 NEURONS = "Array.from(document.querySelector('[data-plot-id=neurons]').data.at(-1).y)"
 SLIDER, BOX = ".lrx-slider", ".lrx-box"
+TABLE = "lrexplore.explorer.layer.layer_table"
 PLAIN = {"initializer": "function", "scheme": "channel", "layer": LAYER, "rank": 32}
 
 
@@ -44,7 +45,8 @@ def shown(notebook):
 
 def wait_for_neurons(notebook):
     """Wait until the neurons on screen are the kernel's at exactly this rank (two bytes a number came)."""
-    wanted = notebook.kernel_value("explorer._study().row(explorer.state.initializer, explorer.state.rank)[0].tolist()")
+    row = "explorer.layer_tab.study().row(explorer.state.initializer, explorer.state.rank)"
+    wanted = notebook.kernel_value(f"{row}[0].tolist()")
     same = f"wanted => {{ const shown = {NEURONS};"
     same += " return shown.length === wanted.length && shown.every((value, i) => Math.abs(value - wanted[i]) < 1e-3); }"
     notebook.page.wait_for_function(same, arg=wanted)
@@ -100,7 +102,8 @@ def test_stable_ranks_that_come_later_leave_focus_order_and_search_alone(shown):
     )
     assert page.evaluate("document.activeElement.dataset.name") == LAYER
     assert page.evaluate(order) == before
-    shown.kernel_value("setattr(explorer.panel, 'table', explorer.subject.table())")
+    made = f"__import__('importlib').import_module('{TABLE}').layer_table(explorer.subject)"
+    shown.kernel_value(f"setattr(explorer.panel, 'table', {made})")
     page.wait_for_function(
         "name => document.querySelector(`tr[data-name='${name}'] td:nth-child(4)`).textContent !== '…'", arg=LAYER
     )
@@ -231,9 +234,16 @@ def test_a_saved_notebook_holds_a_picture_and_moves_without_a_kernel(open_notebo
     first = open_notebook("kept", [first_cell(), "explorer.wait(400)"])
     first.run_all()
     first.page.wait_for_function(TITLE, arg="conv1")
+    still = first.page.locator(".lrx-still")
+    still.wait_for(state="attached")
+    assert not still.is_visible(), "while the widget lives"
+    complete = first.kernel_value("__import__('base64').b64encode(explorer.layer_tab.picture()).decode()")
+    first.page.wait_for_function("png => document.querySelector('.lrx-still').src.endsWith(png)", arg=complete)
     first.close()
-    (output,) = json.loads((lab.folder / "kept.ipynb").read_text(encoding="utf-8"))["cells"][0]["outputs"]
-    assert {"image/png", "text/plain"} <= set(output["data"])
+    view, still = json.loads((lab.folder / "kept.ipynb").read_text(encoding="utf-8"))["cells"][0]["outputs"]
+    assert "application/vnd.jupyter.widget-view+json" in view["data"]
+    assert still["data"]["image/png"].replace("\n", "") == complete
+    assert {"text/html", "text/plain"} <= set(still["data"])
     again = browser.open(lab, "kept.ipynb")
     again.page.wait_for_function(PAINTED, arg=16)
     before = again.page.evaluate(NEURONS)

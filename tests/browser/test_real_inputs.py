@@ -24,7 +24,7 @@ def test_real_inputs_are_chosen_calibrated_on_and_said_beside_every_number(watch
     page.wait_for_function(TITLE, arg="Gaussian inputs")
     pick = page.get_by_label("initializer", exact=True)
     assert "whitened" not in pick.locator("option").all_inner_texts()
-    page.get_by_label("inputs", exact=True).select_option("yours")
+    page.get_by_label("inputs", exact=True).select_option("yours: your loader")
     words = "held-out vectors of your loader (24 inputs)"
     page.wait_for_function(TITLE, arg=words)
     notebook.wait_for_value("explorer.state.calibrated", True)
@@ -44,6 +44,6 @@ def test_real_inputs_are_chosen_calibrated_on_and_said_beside_every_number(watch
     )
     shown = page.locator("[data-readout-id=function_error] .lrx-value").inner_text()
     assert float(shown.split()[0]) == pytest.approx(expected, rel=5e-3)
-    page.get_by_label("inputs", exact=True).select_option("Gaussian")
+    page.get_by_label("inputs", exact=True).select_option("gaussian")
     page.wait_for_function(TITLE, arg="Gaussian inputs")
     notebook.wait_for_value("explorer.state.initializer", "function")

@@ -41,7 +41,7 @@ def test_each_choice_is_one_frame(explorer, sent, name, value):
 def test_a_rank_from_the_browser_reaches_state_ranks_and_model(explorer):
     explorer.panel.set_state({"rank": 9})
     assert explorer.state.rank == 9
-    assert explorer.subject.ranks == {STEM: 9}
+    assert explorer.state.ranks_by_hand == {STEM: 9}
     assert explorer.ranks()[STEM] == 9
     assert explorer.factors().rank == 9
     assert explorer.factorized_model().stem.rank == 9
@@ -98,6 +98,7 @@ def test_a_name_that_the_browser_should_not_send_is_told_and_leaves_the_explorer
     explorer.panel.set_state({"layer": DEPTHWISE})
     assert "`layer`" in explorer.panel.error
     assert explorer.state.trait_values() == before
+    assert (explorer.panel.layer, sent.last(explorer.panel, "layer")) == (STEM, STEM)
     explorer.panel.set_state({"layer": WIDE})
     assert explorer.panel.error == ""
     assert explorer.panel.frame["title"].startswith("wide ·")

@@ -97,7 +97,7 @@ def test_the_factorized_layer_has_the_factors_on_screen(explorer):
 def test_a_rank_past_break_even_is_taken_only_when_set_by_hand(open_explorer):
     explorer = open_explorer(rank_scale=1.0)
     network = explorer.subject
-    past = [n for n in network.names if network.layers[n].break_even_rank() < network.rank(n, "channel")]
+    past = [n for n in network.names if network.layers[n].break_even_rank() < network.default_rank(n, "channel")]
     assert past
     assert not set(past) & set(explorer.ranks())
     explorer.state.layer = past[0]

@@ -42,15 +42,15 @@ def test_every_number_says_which_inputs_it_is_of(real):
         assert "real inputs: " in text
         assert "held-out vectors of your calibration (32 inputs)" in text
         assert "Gaussian" not in text
-    assert set(real.table().inputs) == {real.table().attrs["inputs"]}
+    assert set(real.table().inputs) == {"yours"}
     assert "real inputs" in real.table().attrs["inputs"]
     assert "real inputs" in real.figure().layout.title.text
-    real.state.inputs = "Gaussian"
+    real.state.inputs = "gaussian"
     assert real.wait(120)
     for text in words(real):
         assert "Gaussian inputs" in text
         assert "real" not in text
-    assert set(real.table().inputs) == {"Gaussian inputs"}
+    assert set(real.table().inputs) == {"gaussian"}
 
 
 def test_no_floor_is_drawn_on_real_inputs(real):
@@ -115,7 +115,7 @@ def test_initializers_for_real_inputs_are_listed_only_where_these_are_on_screen(
     assert {"whitened", "refined"} <= set(real.controls.initializer.options)
     assert real.controls.batch_norm.disabled
     real.state.initializer = "whitened"
-    real.state.inputs = "Gaussian"
+    real.state.inputs = "gaussian"
     assert real.state.initializer == real.controls.initializer.value == "function"
     assert "whitened" not in real.controls.initializer.options
     assert not real.controls.batch_norm.disabled
@@ -126,7 +126,7 @@ def test_initializers_for_real_inputs_are_listed_only_where_these_are_on_screen(
 def test_the_batch_norm_of_real_inputs_is_the_models(real):
     with pytest.raises(TraitError, match="`batch_norm` must be True on real inputs"):
         real.state.batch_norm = False
-    real.state.inputs = "Gaussian"
+    real.state.inputs = "gaussian"
     real.state.batch_norm = False
     real.state.inputs = "yours"
     assert real.state.batch_norm
@@ -162,7 +162,7 @@ def test_a_model_that_takes_no_photographs_says_what_is_missing_and_stays_as_it_
     assert explorer.wait(60)
     assert "`loader` must be given for this network" in explorer.panel.error
     assert "lr.explore(model, loader=batches)" in explorer.panel.error
-    assert (explorer.state.inputs, explorer.controls.inputs.value) == ("Gaussian", "Gaussian")
+    assert (explorer.state.inputs, explorer.controls.inputs.value) == ("gaussian", "gaussian")
     assert explorer.panel.frame["key"] == key
     explorer.state.rank = 3
     assert explorer.panel.error == ""
@@ -191,7 +191,7 @@ def test_a_pass_can_be_cancelled_and_leaves_gaussian_inputs(sent, open_explorer,
     monkeypatch.setattr(real_inputs, "sum", lambda sizes: 8, raising=False)
     explorer.state.inputs = "yours"
     assert explorer.wait(60)
-    assert (explorer.state.inputs, explorer.state.calibrated) == ("Gaussian", False)
+    assert (explorer.state.inputs, explorer.state.calibrated) == ("gaussian", False)
     assert len(batches) <= 4
     assert "cancelled" in explorer.panel.status
 

@@ -5,6 +5,8 @@ import torch
 from explorer.networks import DEPTHWISE, GROUPED, HEAD, POINT, STEM, WIDE, linear_network, small_network
 from torch import nn
 
+from lrexplore.explorer.layer.layer_table import layer_table
+from lrexplore.explorer.layer.words import follows, summary, title
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.linalg import stable_rank
 from lrexplore.network import factorize
@@ -51,11 +53,8 @@ def test_batch_norm_that_the_model_lacks_has_scale_one_and_shift_zero(network):
     torch.testing.assert_close(norm.beta, torch.zeros(8))
 
 
-def test_a_rank_kept_for_one_scheme_fits_the_other(network):
-    network.ranks[STEM] = 27
-    assert network.rank(STEM, "channel") == 27
-    assert network.rank(STEM, "spatial") == 9
-    assert network.rank(WIDE, "channel") == 4
+def test_the_default_rank_is_that_of_the_rank_scale(network):
+    assert (network.default_rank(STEM, "channel"), network.default_rank(WIDE, "channel")) == (7, 4)
 
 
 @pytest.mark.parametrize("scheme", ["channel", "spatial"])
@@ -82,31 +81,31 @@ def test_costs_of_multiply_adds_are_none_where_they_are_not_known():
     network = Subject(Odd(), "odd")
     assert network.layers["only"].flops is None
     assert network.costs("only", "channel")[1] is None
-    assert "multiply-adds" not in network.summary()
+    assert "multiply-adds" not in summary(network)
 
 
 def test_the_title_says_layer_matrix_kind_and_what_follows(network):
-    assert network.title(choice_of(network, STEM)) == "stem · 40 x 27 · conv 3 x 3 · then BN, ReLU"
-    assert network.title(choice_of(network, GROUPED)).startswith("grouped · 8 x 72 · conv 3 x 3 · group 1 of 2")
-    assert network.title(choice_of(network, HEAD)) == "head · 6 x 20 · linear · then nothing"
+    assert title(network, choice_of(network, STEM)) == "stem · 40 x 27 · conv 3 x 3 · then BN, ReLU"
+    assert title(network, choice_of(network, GROUPED)).startswith("grouped · 8 x 72 · conv 3 x 3 · group 1 of 2")
+    assert title(network, choice_of(network, HEAD)) == "head · 6 x 20 · linear · then nothing"
 
 
 def test_a_chosen_activation_is_told_from_a_detected_one(network):
-    words = network.follows(Choice(STEM, "channel", "gelu", False))
+    words = follows(network, Choice(STEM, "channel", "gelu", False))
     assert "gelu (chosen; the model has BN, ReLU)" in words
 
 
 def test_the_table_has_every_layer_and_the_reason_why_one_cannot_be_chosen(network):
-    rows = {row["name"]: row for row in network.table()["rows"]}
+    rows = {row["name"]: row for row in layer_table(network)["rows"]}
     assert list(rows) == list(network.layers)
     assert "depthwise" in rows[DEPTHWISE]["disabled"]
     assert [name for name, row in rows.items() if row["disabled"] is None] == network.names
-    assert {column["key"] for column in network.table()["columns"]} <= set(rows[STEM])
+    assert {column["key"] for column in layer_table(network)["columns"]} <= set(rows[STEM])
 
 
 def test_the_table_shows_the_stable_ranks_once_they_are_found(network):
     def shown():
-        return {row["name"]: row["stable_rank"] for row in network.table()["rows"]}
+        return {row["name"]: row["stable_rank"] for row in layer_table(network)["rows"]}
 
     assert {shown()[name] for name in network.names} == {"…"}
     assert network.add_stable_ranks(lambda: False)
@@ -122,13 +121,13 @@ def test_the_table_shows_the_stable_ranks_once_they_are_found(network):
 def test_the_search_for_stable_ranks_ends_between_layers_and_goes_on_where_it_was(network):
     looks = iter([False, False, True])
     assert not network.add_stable_ranks(lambda: next(looks))
-    known = [row["stable_rank"] for row in network.table()["rows"] if row["stable_rank"] not in "–…"]
+    known = [row["stable_rank"] for row in layer_table(network)["rows"] if row["stable_rank"] not in "–…"]
     assert len(known) == 2
     assert network.add_stable_ranks(lambda: False)
 
 
 def test_the_summary_counts_the_whole_model(network):
-    assert f"{num_parameters(network.model) / 1e6:.2f} M parameters" in network.summary()
+    assert f"{num_parameters(network.model) / 1e6:.2f} M parameters" in summary(network)
 
 
 def test_a_model_without_factorizable_layers_is_refused_with_their_reasons():
@@ -152,4 +151,4 @@ def test_a_rank_scale_out_of_range_is_refused(scale):
 
 def test_a_rank_scale_of_one_is_full_rank():
     network = Subject(linear_network(), "two", 1.0)
-    assert [network.rank(name, "channel") for name in network.names] == [8, 6]
+    assert [network.default_rank(name, "channel") for name in network.names] == [8, 6]

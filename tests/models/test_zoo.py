@@ -83,3 +83,33 @@ def test_without_the_extra_lite0_says_how_to_install_it():
     assert done.returncode == 1
     assert "`efficientnet_lite0` needs timm" in done.stderr
     assert "pip install -e '.[pretrained]'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["resnet20", "squeezenet1_0"])
+def test_a_random_network_comes_from_its_seed_and_leaves_the_global_generator_alone(name):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = load_model(name).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    again, other = load_model(name, seed=0).state_dict(), load_model(name, seed=1).state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert any(not torch.equal(value, other[key]) for key, value in first.items())
+
+
+def test_a_folder_is_refused_with_the_files_in_it(tmp_path):
+    (tmp_path / "best.pt").write_bytes(b"")
+    with pytest.raises(IsADirectoryError, match=r"got a folder\. Name a file in it: best\.pt"):
+        load_model(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(IsADirectoryError, match=r"got a folder\. It is that of a run: give `lr\.load\(folder\)`"):
+        load_model(str(tmp_path))
+
+
+def test_a_misspelt_folder_or_file_is_answered_with_what_is_there(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "best.pt").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"got no such folder as .*runz\. Near: runs\."):
+        load_model(tmp_path / "runz" / "best.pt")
+    with pytest.raises(FileNotFoundError, match=r"got no such file\. Near: best\.pt\."):
+        load_model(tmp_path / "runs" / "bset.pt")

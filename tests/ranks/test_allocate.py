@@ -1,5 +1,7 @@
 import copy
 import itertools
+import sys
+from threading import Thread
 
 import pytest
 import torch
@@ -226,3 +228,35 @@ def test_an_unknown_size_says_once_what_to_pass(two_inputs):
 def test_choices_are_checked_before_any_curve_is_computed(model, options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         allocate(model, **options, progress=lambda *step: pytest.fail("a curve was computed first"))
+
+
+def test_copies_of_an_allocator_may_be_asked_by_many_threads_at_once():
+    model = nn.Sequential(*[nn.Linear(8 + k, 9 + k) for k in range(40)])
+    network, errors = Allocator.of(model, initializer="spectral"), []
+
+    def ask(number):
+        try:
+            for turn in range(20):
+                name = str((7 * number + turn) % 40)
+                mine = network.with_pins({name: 1 + turn % 8})
+                mine.plan("parameter_ratio", 0.95, method="energy")
+                mine.with_weights({name: 2.0}, "given").options("flop_ratio")
+        except BaseException as error:
+            errors.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    sys.setswitchinterval(before)
+    assert errors == []
+
+
+def test_a_model_without_values_is_refused():
+    with torch.device("meta"):
+        model = _tiny()
+    with pytest.raises(ValueError, match="`model` must hold values, got `0` with a weight on the meta device"):
+        allocate(model, parameter_ratio=0.5)

@@ -1,7 +1,5 @@
 """The pass over real inputs, in the background: once, when they are first asked for."""
 
-import sys
-
 from lrexplore.explorer.layer.screen import Screen
 from lrexplore.explorer.layer.state import State
 from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
@@ -26,9 +24,6 @@ class Calibrating:
         if change["new"] != YOURS:
             self._stop_worker()
         elif not self._state.calibrated:
-            if "google.colab" in sys.modules:  # shows no update that a background thread sends
-                self._pass_here()
-                return
             self._worker = self._worker or Worker(self._on_failure)
             self._worker.submit(self._pass)
 
@@ -37,9 +32,9 @@ class Calibrating:
         if self._state.inputs == YOURS and not self._state.calibrated:
             self._state.inputs = GAUSSIAN
 
-    def wait(self, timeout_s: float | None) -> bool:
+    def wait(self, time_limit_s: float | None) -> bool:
         """Block until no pass is under way; whether that came about in time."""
-        return self._worker is None or self._worker.wait(timeout_s)
+        return self._worker is None or self._worker.wait(time_limit_s)
 
     def close(self) -> None:
         """End the thread."""
@@ -50,20 +45,14 @@ class Calibrating:
         if self._worker:
             self._worker.cancel()
 
-    def _pass_here(self) -> None:
-        try:
-            self._pass(Token())
-        except Exception as error:
-            self._on_failure(error)
-
     def _pass(self, token: Token) -> None:
         token.waive_grace()
 
-        def progress(done: int, total: int, words: str) -> None:
+        def progress(done: int, total: int, what: str) -> None:
             with self._screen.lock:
                 if token.cancelled():
                     raise Stopped
-                self._state.tell(words, min(done / total, 0.999))
+                self._state.tell(f"{what}: {done} of {total}" if total > 1 else what, min(done / total, 0.999))
 
         try:
             with spare_cores():

@@ -15,10 +15,13 @@ UPDATE_S = 0.12
 
 
 class Completion:
-    """Makes the worker's jobs; tells the state how far they are, and the screen what they found."""
+    """Makes the worker's jobs; tells the state how far they are, and the screen what they found.
 
-    def __init__(self, screen: Screen, state: State):
-        self._screen, self._state = screen, state
+    `on_complete()` is called when there is nothing left to do.
+    """
+
+    def __init__(self, screen: Screen, state: State, on_complete: Callable[[], None]):
+        self._screen, self._state, self._on_complete = screen, state, on_complete
         self._stopped = ""
 
     def job(self, choice: Choice, initializer: str, rank: int):
@@ -53,6 +56,8 @@ class Completion:
             self._screen.complete_table(token.cancelled)
             if not token.cancelled():
                 self._raise_floor(choice, initializer, rank, token)
+            if not token.cancelled():
+                self._on_complete()
 
     def _exact(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
         """The numbers of exactly this rank: the neurons at once, for they are what is waited for."""

@@ -1,7 +1,7 @@
 """What the explorer shows of one layer, as plain arrays; it knows no widget and no plot."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 
 import numpy as np
@@ -20,21 +20,22 @@ CURVE_RANKS = 128
 
 @dataclass(frozen=True)
 class Curve:
-    """Both relative errors of one initializer at the ranks where they are known, ascending."""
+    """Both relative errors of one initializer at the ranks where they are known, ascending.
+
+    `gaps` are the places in `ranks` before which a rank of the table is not known yet: no line leads over them.
+    """
 
     ranks: np.ndarray
     function_error: np.ndarray
     frobenius_error: np.ndarray
+    gaps: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
 
-
-def interpolate(wanted: np.ndarray, ranks: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Rows of `values` (ranks, ...) at `wanted`, linear between known ranks, constant outside."""
-    at = np.clip(np.searchsorted(ranks, wanted), 1, max(len(ranks) - 1, 1))
-    if len(ranks) == 1:
-        return np.repeat(values, len(wanted), axis=0)
-    low, high = ranks[at - 1], ranks[at]
-    share = np.clip((wanted - low) / (high - low), 0, 1)[:, None].astype(np.float32)
-    return values[at - 1] * (1 - share) + values[at] * share
+    def line(self, quantity: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks and errors ("function" or "frobenius") as a line with NaN where it breaks off."""
+        values = getattr(self, f"{quantity}_error")
+        middles = (self.ranks[self.gaps - 1] + self.ranks[self.gaps]) / 2
+        x = np.insert(self.ranks.astype(np.float32), self.gaps, middles)
+        return x, np.insert(np.asarray(values, dtype=np.float32), self.gaps, np.nan)
 
 
 @dataclass(frozen=True)
@@ -107,27 +108,30 @@ class Study:
             points = dict(sorted(self._points.get(initializer, {}).items()))
         if not points:
             return None
+        ranks = np.array(list(points))
+        unknown = np.setdiff1d(self.table_ranks, ranks)
         return Curve(
-            np.array(list(points)),
+            ranks,
             np.array([point.function_error for point in points.values()]),
             np.array([point.frobenius_error for point in points.values()]),
+            1 + np.flatnonzero(np.diff(np.searchsorted(unknown, ranks))),
         )
 
     def neuron_table(self, initializer: str) -> tuple[np.ndarray, np.ndarray] | None:
         """rho and loss of the sampled neurons, each (table ranks, neurons); None while nothing is known.
 
         Loss is in units of a neuron's mean output energy, so that the function error is its mean over all neurons.
-        Ranks that are not known are interpolated between those that are.
+        Rows of ranks that are not known are NaN, and 0 in the loss, which is an area.
         """
         known = self._known(initializer)
         if not known:
             return None
-        ranks = np.array(list(known))
-        tables = []
-        for name in ("rho", "loss"):
-            values = np.stack([getattr(point, name) for point in known.values()])
-            tables.append(interpolate(self.table_ranks, ranks, values))
-        return tuple(tables)
+        rho = np.full((len(self.table_ranks), len(self.neurons)), np.nan, dtype=np.float32)
+        loss = np.zeros_like(rho)
+        for place, rank in enumerate(self.table_ranks.tolist()):
+            if rank in known:
+                rho[place], loss[place] = known[rank].rho, known[rank].loss
+        return rho, loss
 
     def images(self, initializer: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The filters before (H, W, 3) and after (table ranks, H, W, 3), uint8; None where there are none to show.
@@ -166,11 +170,13 @@ class Study:
         return tuple(name for name, record in self._records.items() if record.nested)
 
     def missing(self, initializer: str, first: int) -> list[int]:
-        """Ranks of the table that are not known, coarse to fine, `first` before all."""
+        """Ranks of the table that are not known: `first` and those beside it, then coarse to fine."""
         count = len(self.table_ranks)
         bits = max(1, (count - 1).bit_length())
         order = sorted(range(count), key=lambda i: int(format(i, f"0{bits}b")[::-1], 2))
-        ranks = [first, int(self.table_ranks[-1]), *self.table_ranks[order].tolist()]
+        here = int(np.searchsorted(self.table_ranks, first))
+        beside = self.table_ranks[max(here - 1, 0) : here + 2].tolist()
+        ranks = [first, *beside, int(self.table_ranks[-1]), *self.table_ranks[order].tolist()]
         with self._lock:
             known = self._points.get(initializer, {})
             return [rank for rank in dict.fromkeys(ranks) if rank not in known]

@@ -4,7 +4,7 @@ import numpy as np
 
 from lrexplore.explorer.layer.compute import Curve
 from lrexplore.explorer.layer.times import LayerTime
-from lrexplore.theory.styles import STYLES
+from lrexplore.theory.styles import ERROR_DASHES, STYLES
 
 NO_GAIN = ("independent", "spectral")
 
@@ -25,10 +25,9 @@ def error_plot(
     data = []
     for name in names:
         curve = curves.get(name)
-        x = curve.ranks if curve else np.zeros(0)
-        for quantity, dash in (("function", "solid"), ("Frobenius", "dash")):
-            y = getattr(curve, f"{quantity.lower()}_error") if curve else np.zeros(0)
-            data.append(_error_trace(name, quantity, dash, x, y) | {"visible": name in drawn})
+        for quantity in ("function", "Frobenius"):
+            x, y = curve.line(quantity.lower()) if curve else (np.zeros(0), np.zeros(0))
+            data.append(_error_trace(name, quantity, x, y) | {"visible": name in drawn})
     if floor is not None:
         data.append(_floor_trace(*floor))
     proved = "Below the gray step no factorization of that rank can come as a function: proved, not searched. "
@@ -54,7 +53,7 @@ def gain_plot(
     data = []
     for name in _with_gain(names):
         x, y = _difference(curves, name)
-        trace = _error_trace(name, "function", "solid", x, y)
+        trace = _error_trace(name, "function", x, y)
         trace["hovertemplate"] = f"{name}<br>rank %{{x}}<br>%{{y:+.2f}} % of the output energy<extra></extra>"
         data.append(trace | {"visible": name in drawn})
     return {
@@ -80,10 +79,10 @@ def _difference(curves: dict[str, Curve], name: str) -> tuple[np.ndarray, np.nda
     """Ranks, and function error minus spectral's in percent, where both are known."""
     if not {name, "spectral"} <= curves.keys():
         return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
-    curve, spectral = curves[name], curves["spectral"]
-    ranks, mine, theirs = np.intersect1d(curve.ranks, spectral.ranks, return_indices=True)
-    change = 100 * (curve.function_error[mine] - spectral.function_error[theirs])
-    return ranks.astype(np.float32), change.astype(np.float32)
+    (ranks, errors), (others, reference) = curves[name].line("function"), curves["spectral"].line("function")
+    between = np.interp(ranks, others, reference)  # NaN where spectral itself breaks off
+    known = np.isin(ranks, others) | np.isnan(errors)
+    return ranks[known], (100 * (errors - between))[known].astype(np.float32)
 
 
 def gain_updates(curves: dict[str, Curve], names: tuple[str, ...], changed: str) -> dict[str, dict]:
@@ -120,15 +119,13 @@ def _floor_trace(ranks: np.ndarray, bounds: np.ndarray) -> dict:
 def error_updates(curves: dict[str, Curve], names: tuple[str, ...], changed: str) -> dict[str, dict]:
     """The x and y of the error plot's traces of the initializer `changed`, by trace index."""
     curve, place = curves[changed], 2 * names.index(changed)
-    x = curve.ranks.astype(np.float32)
-    return {
-        str(place): {"x": x, "y": curve.function_error},
-        str(place + 1): {"x": x, "y": curve.frobenius_error},
-    }
+    lines = [curve.line("function"), curve.line("frobenius")]
+    return {str(place + number): {"x": x, "y": y} for number, (x, y) in enumerate(lines)}
 
 
-def _error_trace(name: str, quantity: str, dash: str, x: np.ndarray, y: np.ndarray) -> dict:
+def _error_trace(name: str, quantity: str, x: np.ndarray, y: np.ndarray) -> dict:
     color, symbol = STYLES[name]
+    dash = ERROR_DASHES[quantity.lower()]
     solid = dash == "solid"
     return {
         "type": "scatter",

@@ -16,6 +16,7 @@ from lrexplore.explorer.layer.figures import (
     time_updates,
 )
 from lrexplore.explorer.layer.times import LayerTime
+from lrexplore.explorer.layer.words import follows, title
 from lrexplore.explorer.panel.arrays import pack
 from lrexplore.explorer.subject import Choice, Subject
 
@@ -66,7 +67,7 @@ def build_frame(
         "key": key_of(choice, initializer),
         "max_rank": study.max_rank,
         "ranks": study.table_ranks.astype(np.int32),
-        "title": f"{subject.title(choice)} · {inputs}",
+        "title": f"{title(subject, choice)} · {inputs}",
         "marks": [{"rank": break_even, "label": "break-even"}] if break_even else [],
         "readouts": readouts(subject, study, choice, initializer, curves, time),
         "plots": plots,
@@ -90,14 +91,22 @@ def readouts(
 ) -> list[dict]:
     """The numbers beside the slider, each with a value for every rank."""
     ranks = np.arange(1, study.max_rank + 1)
-    follows, inputs = subject.follows(choice), study.inputs
+    then, inputs = follows(subject, choice), study.inputs
     errors = error_readouts(study, initializer, curves)
+    num_ranks = len(study.curve_ranks if initializer in study.nested else study.table_ranks)
+    near = f"; ≈ between the {num_ranks} ranks computed" if num_ranks < study.max_rank else ""
     per_rank, flops_per_rank = subject.costs(choice.layer, choice.scheme)
     layer = subject.layers[choice.layer]
     weights = int(np.prod(layer.weight_shape))
     listed = [
-        ("function_error", "function error", "3g", errors["function_error"], f"{initializer}; {inputs}, {follows}"),
-        ("frobenius_error", "Frobenius error", "3g", errors["frobenius_error"], f"{initializer}; the matrix alone"),
+        ("function_error", "function error", "3g", errors["function_error"], f"{initializer}; {inputs}, {then}{near}"),
+        (
+            "frobenius_error",
+            "Frobenius error",
+            "3g",
+            errors["frobenius_error"],
+            f"{initializer}; the matrix{near}",
+        ),
         ("saved", "against spectral", "pct", errors["saved"], f"{inputs}; function error, below 0 is better"),
         ("parameters", "parameters", "3g", per_rank * ranks, f"× the layer's {weights:,} weights; below 1 saves"),
     ]
@@ -120,29 +129,35 @@ def readouts(
 
 
 def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> dict[str, np.ndarray]:
-    """Both errors of an initializer and its gain on spectral, (max_rank,); interpolated between known ranks."""
+    """Both errors of an initializer and its gain on spectral, (max_rank,); NaN where they are not known.
+
+    Between ranks of a complete curve they are interpolated.
+    """
     ranks = np.arange(1, study.max_rank + 1)
     unknown = np.full(len(ranks), np.nan)
     curve, spectral = curves.get(initializer), curves.get("spectral")
     if curve is None:
         return dict.fromkeys(_error_names(study), unknown)
-    function = np.interp(ranks, curve.ranks, curve.function_error)
-    reference = unknown if spectral is None else np.interp(ranks, spectral.ranks, spectral.function_error)
-    saved = np.where(reference > 1e-6, function / np.maximum(reference, 1e-12) - 1, 0 * reference)
-    if initializer not in study.nested:
-        # Between coarse ranks a straight line lies above a convex curve: show no change that is not known.
-        known = np.isin(ranks, curve.ranks) if len(curve.ranks) < len(study.table_ranks) else np.full(len(ranks), True)
-        saved = np.where(known, saved, np.nan)
+    function = _at_every_rank(curve, curve.function_error, ranks)
+    reference = unknown if spectral is None else _at_every_rank(spectral, spectral.function_error, ranks)
     errors = {
         "function_error": function,
-        "frobenius_error": np.interp(ranks, curve.ranks, curve.frobenius_error),
-        "saved": saved,
+        "frobenius_error": _at_every_rank(curve, curve.frobenius_error, ranks),
+        "saved": np.where(reference > 1e-6, function / np.maximum(reference, 1e-12) - 1, 0 * (reference + function)),
     }
     if study.floor:
         bound = np.where(study.floor.is_exact(), study.floor.at_every_rank(), np.nan)
         above = np.maximum(function / np.maximum(bound, 1e-12) - 1, 0)
         errors["above_floor"] = np.where(bound > 1e-6, above, np.nan)
     return errors
+
+
+def _at_every_rank(curve: Curve, values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Values of a curve at ranks, NaN in its gaps and outside: far from what is known a straight line is no value."""
+    found = np.interp(ranks, curve.ranks, values, left=np.nan, right=np.nan)
+    for gap in curve.gaps:
+        found[(ranks > curve.ranks[gap - 1]) & (ranks < curve.ranks[gap])] = np.nan
+    return found
 
 
 def _error_names(study: Study) -> list[str]:

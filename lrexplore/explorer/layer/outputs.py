@@ -4,13 +4,17 @@ from lrexplore.explorer.layer.compute import Study
 from lrexplore.explorer.layer.figures import at_rank
 from lrexplore.explorer.layer.frame import known_curves, time_ratios
 from lrexplore.explorer.layer.times import LayerTime
+from lrexplore.explorer.layer.words import follows, lines
 from lrexplore.explorer.subject import Choice, Subject
 
-COLUMNS = ("initializer", "rank", "function_error", "frobenius_error", "parameter_ratio", "flop_ratio", "time_ratio")
+COLUMNS = 2
+QUANTITIES = ("function_error", "frobenius_error", "parameter_ratio", "flop_ratio", "time_ratio")
 
 
 def curve_table(subject: Subject, study: Study, choice: Choice, time: LayerTime | None = None):
-    """DataFrame of all curves known so far, one row an initializer and rank; `inputs` are the function error's."""
+    """DataFrame of all curves known so far, one row an initializer and rank.
+
+    `inputs` are the function error's; `attrs` say more of them."""
     import pandas as pd
 
     per_rank, flops_per_rank = subject.costs(choice.layer, choice.scheme)
@@ -24,33 +28,48 @@ def curve_table(subject: Subject, study: Study, choice: Choice, time: LayerTime 
         part.insert(0, "initializer", name)
         parts.append(part)
     if not parts:
-        parts.append(pd.DataFrame({name: [] for name in COLUMNS}))
+        parts.append(pd.DataFrame({name: [] for name in ("initializer", "rank", *QUANTITIES)}))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "scheme", choice.scheme)
     table.insert(0, "layer", choice.layer)
-    table["inputs"] = study.inputs
-    table.attrs = {"inputs": study.inputs, "follows": subject.follows(choice)}
+    table["inputs"] = choice.inputs
+    table.attrs = {"inputs": study.inputs, "follows": follows(subject, choice)}
     return table
 
 
-def plotly_figure(frame: dict, rank: int):
-    """A plotly Figure of a frame's plots at a rank, side by side."""
+def plotly_figure(frame: dict, rank: int, heading: str):
+    """A plotly Figure of a frame's plots at a rank, `COLUMNS` in a row, under a heading."""
     from plotly.subplots import make_subplots
 
     plots = [plot for plot in frame["plots"] if plot.get("kind") != "images"]
-    two_axes = ["yaxis2" in plot["layout"] for plot in plots]
-    specs = [[{"secondary_y": two} for two in two_axes]]
-    figure = make_subplots(rows=1, cols=len(plots), specs=specs, subplot_titles=[plot["label"] for plot in plots])
-    for column, (plot, two) in enumerate(zip(plots, two_axes, strict=True), 1):
+    rows = -(-len(plots) // COLUMNS)
+    specs = [{"secondary_y": "yaxis2" in plot["layout"]} for plot in plots] + [None] * (-len(plots) % COLUMNS)
+    figure = make_subplots(
+        rows, COLUMNS, specs=[specs[COLUMNS * row :][:COLUMNS] for row in range(rows)],
+        subplot_titles=[plot["label"] for plot in plots], horizontal_spacing=0.16, vertical_spacing=0.3 / rows,
+    )  # fmt: skip
+    named: set[str] = set()
+    for number, plot in enumerate(plots):
+        place = {"row": 1 + number // COLUMNS, "col": 1 + number % COLUMNS}
+        two = "yaxis2" in plot["layout"]
         for trace in at_rank(plot, frame["ranks"], rank):
             second = trace.pop("yaxis", "y") == "y2"
-            figure.add_trace(trace, row=1, col=column, **({"secondary_y": second} if two else {}))
-        figure.update_xaxes(plot["layout"]["xaxis"], row=1, col=column)
-        first = {"secondary_y": False} if two else {}
-        figure.update_yaxes(plot["layout"]["yaxis"], row=1, col=column, **first)
+            shown = trace.get("showlegend", True) and trace.get("visible", True) is True and trace["name"] not in named
+            named |= {trace["name"]} if shown else set()
+            figure.add_trace(trace | {"showlegend": shown}, **place, **({"secondary_y": second} if two else {}))
+        figure.update_xaxes(plot["layout"]["xaxis"], **place)
+        figure.update_yaxes(plot["layout"]["yaxis"], **place, **({"secondary_y": False} if two else {}))
         if two:
-            edges = plot["layout"]["yaxis2"]["range"]
-            figure.update_yaxes(range=edges, row=1, col=column, secondary_y=True)
+            axis = {name: plot["layout"]["yaxis2"][name] for name in ("range", "title", "tickformat", "showgrid")}
+            figure.update_yaxes(axis, **place, secondary_y=True)
         if plot["rank_axis"]:
-            figure.add_vline(rank, row=1, col=column)
-    return figure.update_layout(title=f"{frame['title']} · rank {rank}", width=480 * len(plots), height=420)
+            figure.add_vline(rank, **place)
+    title = {"text": "<br>".join(map(literal, lines(heading, 100))), "font": {"size": 14}}
+    legend = {"orientation": "h", "y": -0.2 / rows, "yanchor": "top"}
+    size = {"width": 980, "height": 150 + 330 * rows, "margin": {"t": 90, "r": 20, "b": 60}}
+    return figure.update_layout(template="plotly_white", title=title, legend=legend, **size)
+
+
+def literal(text: str) -> str:
+    """Text that plotly shows as it is: between dollars it would be LaTeX, and after < a tag."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")

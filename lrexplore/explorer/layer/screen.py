@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import RLock
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -15,6 +15,7 @@ from lrexplore.explorer.layer.frame import (
     compact,
     key_of,
 )
+from lrexplore.explorer.layer.layer_table import layer_table
 from lrexplore.explorer.layer.real_study import RealStudy
 from lrexplore.explorer.layer.times import LayerTime, LayerTimes
 from lrexplore.explorer.panel.panel import PlotPanel
@@ -26,12 +27,15 @@ MAX_STUDIES = 16
 
 
 class Screen:
-    """The panel and what it shows; `lock` guards both against the worker's thread. `drawn` is the frame's key."""
+    """The panel and what it shows; `lock`, that of the state, guards both against the worker's thread.
 
-    def __init__(self, subject: Subject):
+    `drawn` is the frame's key.
+    """
+
+    def __init__(self, subject: Subject, lock: AbstractContextManager):
         self.subject = subject
-        self.panel = PlotPanel(table=subject.table())
-        self.lock = RLock()
+        self.panel = PlotPanel(table=layer_table(subject))
+        self.lock = lock
         self._times = LayerTimes(subject.model)
         self.drawn = ""
         self._shown: dict[str, int] = {}  # how much of each curve, and of the floor, the browser has
@@ -127,7 +131,7 @@ class Screen:
         """Find the stable ranks that the layer table lacks, and send it again once it has all of them."""
         if self.subject.add_stable_ranks(stopped):
             with self.lock:
-                self.panel.table = self.subject.table()
+                self.panel.table = layer_table(self.subject)
 
     def close(self) -> None:
         """Close the panel and forget the studies."""

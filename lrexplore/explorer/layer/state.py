@@ -5,19 +5,21 @@ import traitlets as t
 from lrexplore.dual import ACTIVATIONS
 from lrexplore.explorer.real_inputs import GAUSSIAN, INPUTS, YOURS
 from lrexplore.explorer.subject import Choice, Subject
+from lrexplore.explorer.work.locked_state import LockedState
 from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg import SCHEMES
 
 LAYER = "Layer"
 
 
-class State(t.HasTraits):
-    """`layer`, `rank`, `initializer`, `scheme`, `activation`, `batch_norm`, `inputs`, `tab`; read-only `calibrated`,
-    `status` and `progress`.
+class State(LockedState):
+    """`layer`, `rank`, `initializer`, `scheme`, `activation`, `batch_norm`, `inputs`, `tab`; read-only
+    `ranks_by_hand`, `calibrated`, `status` and `progress`.
 
     Setting `layer` also sets what follows it, as detected, and the rank chosen for it. `inputs` "yours" are on screen
     once the read-only `calibrated` is true; until then, and for layers that a calibration lacks, Gaussian ones are. A
-    value outside its range raises TraitError and changes nothing.
+    value outside its range raises TraitError and changes nothing. A rank that is not the one of the rank scale is kept
+    for its layer in `ranks_by_hand`, which is never changed but replaced.
     """
 
     layer = t.Unicode()
@@ -28,6 +30,7 @@ class State(t.HasTraits):
     batch_norm = t.Bool(False)
     tab = t.Unicode(LAYER)
     inputs = t.Enum(INPUTS, GAUSSIAN)
+    ranks_by_hand = t.Dict(read_only=True)
     calibrated = t.Bool(False, read_only=True)
     status = t.Unicode(read_only=True)
     progress = t.Float(1.0, read_only=True)
@@ -44,6 +47,12 @@ class State(t.HasTraits):
         """The layer, its scheme, what is taken to follow it, and the inputs that are on screen."""
         inputs = self._subject.inputs(self.layer, self.inputs)
         return Choice(self.layer, self.scheme, self.activation, self.batch_norm, inputs)
+
+    def rank_of(self, layer: str, scheme: str | None = None) -> int:
+        """The rank chosen for a layer: as set by hand, else by the rank scale; by default in the scheme on screen."""
+        scheme = scheme or self.scheme
+        most = min(self._subject.layers[layer].matrix_shape(scheme))
+        return min(self.ranks_by_hand.get(layer) or self._subject.default_rank(layer, scheme), most)
 
     @property
     def max_rank(self) -> int:
@@ -67,6 +76,7 @@ class State(t.HasTraits):
     @t.validate("rank")
     def _check_rank(self, proposal):
         rank = proposal["value"]
+        self._check_layer({"value": self.layer})  # set together with it, the layer may be unchecked
         if not 1 <= rank <= self.max_rank:
             raise t.TraitError(
                 f"`rank` must lie in 1..{self.max_rank} for layer {self.layer!r} under {self.scheme!r}, got {rank}. "
@@ -99,7 +109,7 @@ class State(t.HasTraits):
         if self.choice.inputs == YOURS and proposal["value"] != self._has_batch_norm:
             raise t.TraitError(
                 f"`batch_norm` must be {self._has_batch_norm} on real inputs, as in the model, got "
-                f"{proposal['value']}. Set `explorer.state.inputs = 'Gaussian'` to ask what it would change."
+                f"{proposal['value']}. Set `explorer.state.inputs = 'gaussian'` to ask what it would change."
             )
         return proposal["value"]
 
@@ -116,17 +126,43 @@ class State(t.HasTraits):
 
     @t.observe("layer")
     def _follow_layer(self, change):
+        if self._is_assigning:
+            return
         if self.initializer in REAL_INPUTS and self._subject.inputs(change["new"], self.inputs) != YOURS:
             self.initializer = "function"
         found = self._subject.layers[change["new"]].follows
         with self.hold_trait_notifications():
             self.activation = found.activation
             self.batch_norm = found.batch_norm is not None
-            self.rank = self._subject.rank(change["new"], self.scheme)
+            self.rank = self.rank_of(change["new"])
 
     @t.observe("scheme")
     def _follow_scheme(self, change):
-        self.rank = self._subject.rank(self.layer, change["new"])
+        if not self._is_assigning:
+            self.rank = self.rank_of(self.layer)
+
+    @t.observe("rank")
+    def _keep_rank(self, change):
+        if self.rank != self.rank_of(self.layer):
+            self.set_trait("ranks_by_hand", self.ranks_by_hand | {self.layer: self.rank})
+
+    def assign(self, **values) -> None:
+        """Set several traits as one; what follows a `layer` is as detected, and its rank the one chosen for it, if they
+        are not given. Raises TraitError, and changes nothing.
+        """
+        layer, scheme = values.get("layer", self.layer), values.get("scheme", self.scheme)
+        if {"layer", "scheme"} & values.keys() and layer in self._subject.names:
+            follow = {"rank": self.rank_of(layer, scheme)}
+            if "layer" in values:
+                found = self._subject.layers[layer].follows
+                follow |= {"activation": found.activation, "batch_norm": found.batch_norm is not None}
+                if (
+                    self.initializer in REAL_INPUTS
+                    and self._subject.inputs(layer, values.get("inputs", self.inputs)) != YOURS
+                ):
+                    follow["initializer"] = "function"
+            values = values | {name: value for name, value in follow.items() if name not in values}
+        super().assign(**values)
 
     def tell(self, status: str, progress: float) -> None:
         """Set what background work says of itself."""

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from lrexplore.calibration import Calibration, first_inputs
 from lrexplore.explorer.network.state import Wish
+from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.samples import Origin, Samples
+from lrexplore.network.batches import evaluation
 from lrexplore.network.timing import paired_latency_ms
-from lrexplore.ranks import PLAIN, YOURS, LayerCurve, RankPlan, factorize
+from lrexplore.ranks import PLAIN, LayerCurve, RankPlan, factorize
 from lrexplore.ranks.allocate import NUM_PROBES, Allocator
 
 QUICK_STATES, THOROUGH_STATES, MAX_PLANS, MAX_NETWORKS = 40, 2000, 400, 3
@@ -68,10 +70,10 @@ class Allocation:
             found = Allocator.of(
                 self.model, initializer=initializer, scheme=scheme, calibration=calibration, weights="plain",
                 progress=lambda done, total, name: progress(done, total, f"curves of {name or 'all layers'}"),
-                on_curve=lambda curve: columns.setdefault(curve.layer, at_shares(curve)),
+                on_curve=lambda curve: self._keep_column(columns, curve),
             )  # fmt: skip
-            known = next(iter(self._allocators.values()), found)
             with self._lock:
+                known = next(iter(self._allocators.values()), found)
                 self._allocators[wish.curves] = replace(found, latency=known.latency)
         if wish.weights != PLAIN and wish.curves not in self._weighed:
             found = self._allocators[wish.curves].weighed(
@@ -110,7 +112,8 @@ class Allocation:
 
     def errors(self, wish: Wish) -> dict[str, np.ndarray]:
         """Layer -> its errors at `SHARES` of its full rank, of the layers whose curves are there so far."""
-        return dict(self._columns.get(wish.curves, {}))
+        with self._lock:
+            return dict(self._columns.get(wish.curves, {}))
 
     def front(self, wish: Wish, method: str, progress: Progress) -> Front:
         """The front of one method with the wish's pins."""
@@ -150,8 +153,13 @@ class Allocation:
         progress(0, 1, "measuring the latency")
         device = next(self.model.parameters()).device
         batch = batch.to(device)
-        before, after = paired_latency_ms([lambda: self.model(batch), lambda: made(batch)], device)
+        with evaluation(self.model), evaluation(made):
+            before, after = paired_latency_ms([lambda: self.model(batch), lambda: made(batch)], device)
         self._latencies[self.plan(wish)] = after / before
+
+    def _keep_column(self, columns: dict[str, np.ndarray], curve: LayerCurve) -> None:
+        with self._lock:
+            columns.setdefault(curve.layer, at_shares(curve))
 
     @property
     def num_probes(self) -> int:
@@ -166,11 +174,7 @@ class Allocation:
         return known[wish.curves].with_pins(dict(wish.pins))
 
     def _calibrated(self, progress: Progress) -> Calibration:
-        samples = self.samples
-        total = sum(len(batch) for batch in samples.fit)
-        return self.origin.calibrated(
-            self.model, lambda done, _, unit: progress(done, total, f"calibrating on {samples.source}")
-        )
+        return self.origin.calibrated(self.model, progress)
 
     def _time_layers(self, allocator: Allocator, progress: Progress) -> None:
         layers = [layer for layer in allocator.layers if layer.kind in ("linear", "conv")]

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Mapping
 
 import ipywidgets as w
-from traitlets import TraitError
 
 from lrexplore.explorer.network.state import BUDGETS, NetworkState, initializers_for
+from lrexplore.explorer.pickers import ROW, WIDE, Bound, box, button, inputs_picker, picker
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.linalg import SCHEMES
-from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, SENSITIVITY, WEIGHTS, YOURS
+from lrexplore.ranks import METHODS, PLAIN, SENSITIVITY, WEIGHTS
 from lrexplore.ranks.allocate import NUM_PROBES
 from lrexplore.ranks.sensitivity import PROBE_SCALE
 
-WIDE = {"description_width": "initial"}
 BOUND = ("budget", "method", "inputs", "initializer", "scheme", "weights", "layer", "num_judged")
 MEANINGS = {
     PLAIN: "Layer weights, plain: every layer counts 1, however far it moves what the network says.",
@@ -23,7 +22,6 @@ MEANINGS = {
         "a pass of these inputs through the network for every layer, minutes for a large one; it is kept on disk."
     ),
 }
-ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
 
 
 class NetworkControls:
@@ -40,19 +38,18 @@ class NetworkControls:
         buttons: Mapping[str, Callable[[], None]],
         on_error: Callable[[BaseException], None],
     ):
-        self._state, self._on_error, self._following = state, on_error, False
-        self.budget = _picker("budget of", [(unit, name) for name, unit in BUDGETS.items()], "What is limited", 200)
-        self.method = _picker(
+        self._state = state
+        self.budget = picker("budget of", [(unit, name) for name, unit in BUDGETS.items()], "What is limited", 200)
+        self.method = picker(
             "method", [(name.replace("_", " "), name) for name in METHODS],
             "optimal: least predicted error within the budget; the others are rules to compare with", 220,
         )  # fmt: skip
-        inputs = [("Gaussian", GAUSSIAN), (f"yours: {source}", YOURS)]
-        self.inputs = _picker("inputs", inputs, "What the errors are for; yours are calibrated on first", 320)
-        self.initializer = _picker("initializer", initializers_for(state.inputs), "How the factors are made", 220)
-        self.scheme = _picker("scheme", (*SCHEMES, "best"), "How kernels are made matrices; best: chosen by layer", 165)
-        self.weights = _picker("layer weights", WEIGHTS, "What a layer's error counts in the total", 200)
+        self.inputs = inputs_picker("What the errors are for; yours are calibrated on first", source)
+        self.initializer = picker("initializer", initializers_for(state.inputs), "How the factors are made", 220)
+        self.scheme = picker("scheme", (*SCHEMES, "best"), "How kernels are made matrices; best: chosen by layer", 165)
+        self.weights = picker("layer weights", WEIGHTS, "What a layer's error counts in the total", 200)
         self.meaning = w.HTML(_small(MEANINGS[state.weights]))
-        self.layer = _picker("layer", names, "The layer to pin; a click on a bar chooses it too", 300)
+        self.layer = picker("layer", names, "The layer to pin; a click on a bar chooses it too", 300)
         self.rank = w.BoundedIntText(
             description="rank", min=1, max=10**6, tooltip="Rank to pin the layer at", style=WIDE,
             layout={"width": "130px"},
@@ -62,30 +59,27 @@ class NetworkControls:
             tooltip="Share of the samples on which both networks must name the same class first",
         )  # fmt: skip
         numbers = [(f"{num} inputs", num) for num in NUMS_JUDGED]
-        self.num_judged = _picker("judged by", numbers, "Samples to measure agreement on, if there are so many", 180)
+        self.num_judged = picker("judged by", numbers, "Samples to measure agreement on, if there are so many", 180)
         self.path = w.Text(
             description="save as", value="small", style=WIDE, layout={"width": "280px"},
             tooltip="Writes NAME.safetensors, the network, and NAME.json, its plan",
         )  # fmt: skip
-        self.overwrite = w.Checkbox(description="overwrite", indent=False, layout={"width": "110px"})
+        self.overwrite = box("overwrite", "Write over files that are there", 110)
         self.buttons = {
-            "pin": _button("pin at rank", "Hold the layer at this rank; the others are balanced anew"),
-            "keep": _button("keep as it is", "Never factorize this layer"),
-            "unpin": _button("unpin", "Let this layer be chosen again"),
-            "unpin_all": _button("unpin all", "Let all layers be chosen again"),
-            "see": _button("see in Layer tab", "Open this layer, at its rank here, in the Layer tab"),
-            "search": _button("find the smallest", "Halve the budget while the samples agree often enough"),
-            "measure": _button("measure latency", "Time both networks on this device, in turns"),
-            "save": _button("save", "Write the factorized network and its plan"),
-            "resume": _button("resume", "Go on with what was cancelled"),
+            "pin": button("pin at rank", "Hold the layer at this rank; the others are balanced anew"),
+            "keep": button("keep as it is", "Never factorize this layer"),
+            "unpin": button("unpin", "Let this layer be chosen again"),
+            "unpin_all": button("unpin all", "Let all layers be chosen again"),
+            "see": button("see in Layer tab", "Open this layer, at its rank here, in the Layer tab"),
+            "search": button("find the smallest", "Halve the budget while the samples agree often enough"),
+            "measure": button("measure latency", "Time both networks on this device, in turns"),
+            "save": button("save", "Write the factorized network and its plan"),
+            "resume": button("resume", "Go on with what was cancelled"),
         }
-        for name, button in self.buttons.items():
-            button.on_click(lambda _, press=buttons[name]: press())
-        self._bound = {name: getattr(self, name) for name in BOUND}
-        for name, picker in self._bound.items():
-            picker.value = getattr(state, name)
-            picker.observe(lambda change, name=name: self._choose(name, change["new"]), names="value")
-        state.observe(self._follow, names=list(self._bound))
+        for name, pressed in self.buttons.items():
+            pressed.on_click(lambda _, press=buttons[name]: press())
+        state.observe(self._fit, names=["inputs", "initializer", "weights"])
+        self._bound = Bound(state, {name: getattr(self, name) for name in BOUND}, on_error)
         press = self.buttons
         pins = [self.layer, self.rank, *(press[name] for name in ("pin", "keep", "unpin", "unpin_all", "see"))]
         saving = [self.path, self.overwrite, press["save"]]
@@ -101,40 +95,18 @@ class NetworkControls:
 
     def close(self) -> None:
         """Unbind and close the widgets."""
-        if self.rows:
-            self._state.unobserve(self._follow, names=list(self._bound))
+        self._bound.close()
         for row in self.rows:
             for child in (*row.children, row):
                 child.close()
         self.rows = []
         self.box.close()
 
-    def _choose(self, name: str, value) -> None:
-        if self._following or value is None or value == getattr(self._state, name):
-            return
-        try:
-            setattr(self._state, name, value)
-        except TraitError as error:
-            self._bound[name].value = getattr(self._state, name)
-            self._on_error(ValueError(str(error)))
-
-    def _follow(self, change) -> None:
-        self._following = True
-        if change["name"] == "initializer":
-            self.initializer.options = initializers_for(self._state.inputs)
-        if change["name"] == "weights":
-            self.meaning.value = _small(MEANINGS[change["new"]])
-        self._bound[change["name"]].value = change["new"]
-        self._following = False
+    def _fit(self, change) -> None:
+        self.meaning.value = _small(MEANINGS[self._state.weights])
+        if self._state.initializer in initializers_for(self._state.inputs):
+            self._bound.offer("initializer", initializers_for(self._state.inputs))
 
 
 def _small(text: str) -> str:
     return f'<div style="font-size: 12px; line-height: 1.4">{text}</div>'
-
-
-def _picker(label: str, options, tooltip: str, width: int) -> w.Dropdown:
-    return w.Dropdown(options=options, description=label, tooltip=tooltip, style=WIDE, layout={"width": f"{width}px"})
-
-
-def _button(label: str, tooltip: str) -> w.Button:
-    return w.Button(description=label, tooltip=tooltip, layout={"width": "auto"})

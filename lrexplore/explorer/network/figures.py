@@ -5,13 +5,8 @@ A method has one color, dash and marker; none of the colors is an initializer's.
 
 import numpy as np
 
-METHOD_STYLES = {
-    "optimal": ("#009E73", "solid", "circle"),
-    "uniform": ("#56B4E9", "dash", "square"),
-    "energy": ("#8C6D1F", "dot", "triangle-up"),
-    "stable_rank": ("#882255", "dashdot", "diamond"),
-    "marchenko_pastur": ("#6B7A8F", "longdash", "x"),
-}
+from lrexplore.theory.styles import METHOD_STYLES
+
 CHOSEN, PINNED, KEPT = "#0F7B8A", "#D9822B", "#9AA0A6"
 STATES = (("factorized", CHOSEN, ""), ("pinned", PINNED, "/"), ("left as it is", KEPT, "."))
 LEAST_ERROR = 1e-3

@@ -21,10 +21,14 @@ from lrexplore.explorer.network.judge import Judge, Verdict
 from lrexplore.explorer.network.readouts import agreement_readouts, blank_readouts, cost_readouts, missing_agreement
 from lrexplore.explorer.network.state import BUDGETS, Wish
 from lrexplore.explorer.panel.panel import PlotPanel
+from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS
 from lrexplore.explorer.subject import Subject
-from lrexplore.ranks import GAUSSIAN, PLAIN, RankPlan
+from lrexplore.ranks import GAUSSIAN as GAUSSIAN_INPUTS
+from lrexplore.ranks import PLAIN, RankPlan
+from lrexplore.ranks import YOURS as YOUR_INPUTS
 
 STEP = 0.005
+WORDS = {GAUSSIAN: GAUSSIAN_INPUTS, YOURS: YOUR_INPUTS}
 
 
 class Board:
@@ -115,7 +119,7 @@ class Board:
         plots = [
             ranks_plot(names, self._full_ranks(wish.scheme)),
             heat_plot(names, SHARES, self._errors(wish), self._inputs(wish), wish.initializer),
-            front_plot(unit, wish.inputs, weighed=wish.weights != PLAIN),
+            front_plot(unit, WORDS[wish.inputs], weighed=wish.weights != PLAIN),
         ]
         if self._pictures() is not None:
             source = self._allocation.samples.source
@@ -138,7 +142,8 @@ class Board:
         return f"{self._inputs(wish)}, {wish.initializer}, {wish.scheme}{weights}"
 
     def _inputs(self, wish: Wish) -> str:
-        return wish.inputs if wish.inputs == GAUSSIAN else f"{wish.inputs} ({self._allocation.samples.source})"
+        words = WORDS[wish.inputs]
+        return words if wish.inputs == GAUSSIAN else f"{words} ({self._allocation.samples.source})"
 
     def _errors(self, wish: Wish) -> np.ndarray:
         """Errors (shares, layers) of the curves that are there, else NaN."""

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from itertools import islice
+from threading import RLock
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from lrexplore.explorer.network.compute import Allocation, Progress, ratio_of
 from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.samples import BATCH_SIZE, NUMS_JUDGED
 from lrexplore.network.answers import agreements, divergences, logits_of
+from lrexplore.network.batches import evaluation
 from lrexplore.ranks import RankPlan
 
 MAX_PLANS, NUM_HALVINGS = 64, 7
@@ -55,6 +57,7 @@ class Judge:
         self.num_wanted = NUMS_JUDGED[0]
         self._answers: OrderedDict[RankPlan | None, Tensor] = OrderedDict()
         self._verdicts: dict[tuple[RankPlan | None, int], Verdict] = {}
+        self._lock = RLock()
 
     @property
     def num(self) -> int:
@@ -63,13 +66,14 @@ class Judge:
 
     def known(self, plan: RankPlan | None) -> Verdict | None:
         """The verdict on a plan, on as many of the wanted inputs as were asked; of None, what the original says."""
-        own, other = self._answers.get(None), self._answers.get(plan)
-        if own is None or other is None:
-            return None
-        num = min(self.num, len(own), len(other))
-        if (plan, num) not in self._verdicts:
-            self._verdicts[plan, num] = compare_logits(own[:num], other[:num])
-        return self._verdicts[plan, num]
+        with self._lock:
+            own, other = self._answers.get(None), self._answers.get(plan)
+            if own is None or other is None:
+                return None
+            num = min(self.num, len(own), len(other))
+            if (plan, num) not in self._verdicts:
+                self._verdicts[plan, num] = compare_logits(own[:num], other[:num])
+            return self._verdicts[plan, num]
 
     def original(self, progress: Progress) -> Verdict:
         """What the unfactorized network says, beside itself."""
@@ -125,19 +129,21 @@ class Judge:
         for done, batch in enumerate(islice(self._allocation.samples.judged, start, total), start):
             progress(done, total, what)
             said = ask(model, batch)
-            self._answers[plan] = torch.cat([self._answers[plan], said]) if plan in self._answers else said
-        self._answers.move_to_end(plan)
+            with self._lock:
+                self._answers[plan] = torch.cat([self._answers[plan], said]) if plan in self._answers else said
+                self._answers.move_to_end(plan)
 
     def _forget(self) -> None:
-        while len(self._answers) > MAX_PLANS:
-            oldest = next(key for key in self._answers if key is not None)
-            del self._answers[oldest]
-            self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key[0] != oldest}
+        with self._lock:
+            while len(self._answers) > MAX_PLANS:
+                oldest = next(key for key in self._answers if key is not None)
+                del self._answers[oldest]
+                self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key[0] != oldest}
 
 
 def ask(model: nn.Module, batch: Tensor) -> Tensor:
     """Logits (inputs, classes) of a model on a batch, float64 on the CPU. Raises ValueError where it has none."""
-    with torch.no_grad():
+    with evaluation(model):
         logits = logits_of(run_model(model, batch))
     return logits.cpu()
 

@@ -33,15 +33,16 @@ class Work:
     ):
         self._state, self._allocation, self._judge, self._board = state, allocation, judge, board
         self._lock, self._tell, self._draw = lock, tell, draw
-        self._request: Request | None = None
+        self._requests: list[Request] = []
         self._stopped: Wish | None = None
         self._fronts: tuple | None = None
         self._said = ""
         self._without_samples = False
 
     def ask(self, request: Request) -> None:
-        """Do this next."""
-        self._request, self._stopped = request, None
+        """Do this too, after what was asked for before."""
+        with self._lock:
+            self._requests, self._stopped = [*self._requests, request], None
 
     def say(self, text: str) -> None:
         """What the status says once nothing is left to do."""
@@ -49,7 +50,8 @@ class Work:
 
     def stop(self) -> None:
         """Leave what is on screen as far as it is, until something else is chosen."""
-        self._request, self._stopped = None, self._state.wish
+        with self._lock:
+            self._requests, self._stopped = [], self._state.wish
 
     def resume(self) -> None:
         """Go on with what is on screen."""
@@ -69,11 +71,12 @@ class Work:
                     self._tell(f"{what}: {done} of {total}", min(max(done / max(total, 1), 0.001), 0.999))
 
         try:
+            with self._lock:
+                wish = self._state.wish
             with spare_cores(), torch.no_grad():
-                self._run(self._state.wish, progress)
+                self._run(wish, progress)
         except Stopped:
-            if self._request and not self._request.kept:
-                self._request = None
+            pass
 
     def _run(self, wish: Wish, progress: Progress) -> None:
         if wish == self._stopped:
@@ -81,8 +84,8 @@ class Work:
         if not self._allocation.ready(wish):
             self._allocation.prepare(wish, self._drawing_curves(wish, progress))
             self._redraw(progress)
-        if self._request:
-            self._do(self._request, progress)
+        while self._requests:
+            self._do(self._requests[0], progress)
         if not self._without_samples:
             self._look_at_samples(progress)
         quick = self._allocation.plan(wish)
@@ -115,12 +118,18 @@ class Work:
         try:
             self._said = request.run(progress)
         except Stopped:
+            if not request.kept:
+                self._forget(request)
             raise
         except Exception:
-            self._request = None  # else it would fail again with every choice
+            self._forget(request)  # else it would fail again with every choice
             raise
-        self._request = None
+        self._forget(request)
         self._redraw(progress)
+
+    def _forget(self, request: Request) -> None:
+        with self._lock:
+            self._requests = [other for other in self._requests if other is not request]
 
     def _look_at_samples(self, progress: Progress) -> None:
         if self._judge.known(None) is not None:

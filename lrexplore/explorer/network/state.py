@@ -1,15 +1,19 @@
 """What is chosen for the whole network: traits that a notebook can set, observe and link."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from operator import index
+from types import MappingProxyType
 
 import traitlets as t
 
+from lrexplore.explorer.real_inputs import GAUSSIAN, INPUTS, YOURS
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.explorer.subject import Subject
+from lrexplore.explorer.work.locked_state import LockedState
 from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg import SCHEMES
-from lrexplore.ranks import GAUSSIAN, METHODS, PLAIN, WEIGHTS, YOURS
+from lrexplore.ranks import METHODS, PLAIN, WEIGHTS
 
 BUDGETS = {"parameter_ratio": "parameters", "flop_ratio": "multiply-adds", "latency_ratio": "latency"}
 
@@ -19,6 +23,9 @@ def initializers_for(inputs: str) -> tuple[str, ...]:
     own = [name for name, record in INITIALIZERS.items() if not (record.is_ours or record.slow)]
     names = ("function", "rescaled", "spectral", *own)
     return (*REAL_INPUTS, *names) if inputs == YOURS else names
+
+
+CHOICES = ("budget", "ratio", "method", "inputs", "initializer", "scheme", "weights")
 
 
 @dataclass(frozen=True)
@@ -40,18 +47,19 @@ class Wish:
         return self.inputs, self.initializer, self.scheme
 
 
-class NetworkState(t.HasTraits):
+class NetworkState(LockedState):
     """`budget` (what is limited), `ratio`, `method`, `inputs`, `initializer`, `scheme`, `weights`, `pinned`, `layer`
     and `num_judged`, the number of sample inputs that agreement is measured on.
 
     `pinned` maps layers to a rank, or to None for "as it is". A choice that no plan meets raises TraitError, which
-    says the smallest ratio that can be reached, and changes nothing. `layer` is the one the pin controls are about.
+    says the smallest ratio that can be reached, and changes nothing. `pinned` is never changed but replaced. `layer` is
+    the one the pin controls are about.
     """
 
     budget = t.Enum(tuple(BUDGETS), "parameter_ratio")
     ratio = t.Float(0.5, min=0.0, max=1.0)
     method = t.Enum(METHODS, "optimal")
-    inputs = t.Enum((GAUSSIAN, YOURS), GAUSSIAN)
+    inputs = t.Enum(INPUTS, GAUSSIAN)
     initializer = t.Unicode("function")
     scheme = t.Enum((*SCHEMES, "best"), "channel")
     weights = t.Enum(WEIGHTS, PLAIN)
@@ -62,13 +70,12 @@ class NetworkState(t.HasTraits):
     def __init__(self, subject: Subject, check: Callable[[Wish], None]):
         super().__init__()
         self._subject, self._check = subject, check
-        self.layer = subject.names[0]
+        self.layer, self.pinned = subject.names[0], {}
 
     @property
     def wish(self) -> Wish:
-        """All choices as one value."""
-        names = ("budget", "ratio", "method", "inputs", "initializer", "scheme", "weights")
-        return Wish(*(getattr(self, name) for name in names), pins=_pins(self.pinned))
+        """All choices as one value; of one moment under the lock."""
+        return Wish(*(getattr(self, name) for name in CHOICES), pins=_pins(self.pinned))
 
     @t.validate("budget", "ratio", "method", "scheme", "weights")
     def _check_choice(self, proposal):
@@ -77,8 +84,9 @@ class NetworkState(t.HasTraits):
 
     @t.validate("pinned")
     def _check_pinned(self, proposal):
-        self._try(replace(self.wish, pins=_pins(proposal["value"])))
-        return proposal["value"]
+        pinned = {name: self._rank(name, rank) for name, rank in proposal["value"].items()}
+        self._try(replace(self.wish, pins=_pins(pinned)))
+        return MappingProxyType(pinned)
 
     @t.validate("initializer")
     def _check_initializer(self, proposal):
@@ -102,23 +110,40 @@ class NetworkState(t.HasTraits):
 
     @t.observe("inputs")
     def _follow_inputs(self, change):
-        self.initializer = initializers_for(change["new"])[0]
+        if not self._is_assigning:
+            self.initializer = initializers_for(self.inputs)[0]
 
     def pin(self, layer: str, rank: int | None) -> None:
         """Hold a layer at a rank, or as it is (None); the others are balanced anew."""
-        self.pinned = self.pinned | {layer: rank}
+        with self.lock:
+            self.pinned = {**self.pinned, layer: rank}
 
     def unpin(self, layer: str | None = None) -> None:
         """Let a layer, or all of them, be chosen again."""
-        self.pinned = {} if layer is None else {name: rank for name, rank in self.pinned.items() if name != layer}
+        with self.lock:
+            self.pinned = {} if layer is None else {name: rank for name, rank in self.pinned.items() if name != layer}
+
+    def take(self, wish: Wish) -> None:
+        """Choose all that a wish says, as one. Raises TraitError, and changes nothing, where it cannot be had."""
+        values = {name: getattr(wish, name) for name in CHOICES}
+        self.assign(**values, pinned=dict(wish.pins))
+
+    def _rank(self, name, rank) -> int | None:
+        """A rank to pin a layer at, as a whole number."""
+        if name not in self._subject.names:
+            raise t.TraitError(
+                f"`pinned` must name layers that can be factorized, got {name!r}. "
+                f"Choose from {', '.join(self._subject.names[:3])}, …"
+            )
+        try:
+            return None if rank is None else index(rank)
+        except TypeError:
+            raise t.TraitError(
+                f"`pinned` must hold whole numbers or None for as it is, got {rank!r} for {name!r}. Give its rank."
+            ) from None
 
     def _try(self, wish: Wish) -> None:
         for name, rank in wish.pins:
-            if name not in self._subject.names:
-                raise t.TraitError(
-                    f"`pinned` must name layers that can be factorized, got {name!r}. "
-                    f"Choose from {', '.join(self._subject.names[:3])}, …"
-                )
             full = self._subject.full_rank(name, wish.scheme)
             if rank is not None and not 1 <= rank <= full:
                 raise t.TraitError(
@@ -131,5 +156,5 @@ class NetworkState(t.HasTraits):
             raise t.TraitError(str(error)) from None
 
 
-def _pins(pinned: dict[str, int | None]) -> tuple[tuple[str, int | None], ...]:
+def _pins(pinned: Mapping[str, int | None]) -> tuple[tuple[str, int | None], ...]:
     return tuple(sorted(pinned.items()))

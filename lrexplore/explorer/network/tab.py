@@ -1,8 +1,5 @@
 """The Network tab: binds what is chosen for the whole network, its plans, the board and the controls."""
 
-import sys
-from threading import RLock
-
 import ipywidgets
 
 from lrexplore.explorer.layer.state import LAYER, State
@@ -13,15 +10,14 @@ from lrexplore.explorer.network.frame import Board
 from lrexplore.explorer.network.judge import Judge
 from lrexplore.explorer.network.long_work import Work
 from lrexplore.explorer.network.requests import Request, measuring, saving, searching
-from lrexplore.explorer.network.state import NetworkState, Wish
+from lrexplore.explorer.network.state import CHOICES, NetworkState, Wish
 from lrexplore.explorer.panel.panel import Point
-from lrexplore.explorer.samples import PHOTOGRAPHS, YOUR_LOADER, Origin
+from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.subject import Subject
 from lrexplore.explorer.work.shown import error_text, shown
-from lrexplore.explorer.work.worker import Token, Worker
+from lrexplore.explorer.work.worker import Worker
 from lrexplore.ranks import METHODS, RankPlan
 
-CHOICES = ("inputs", "initializer", "scheme", "weights", "budget", "ratio", "method", "pinned")
 REST_S = 0.6
 
 
@@ -30,24 +26,24 @@ class NetworkTab:
 
     def __init__(self, explorer_state: State, subject: Subject, origin: Origin):
         self._explorer_state, self._subject = explorer_state, subject
-        self._lock = RLock()
         self._allocation = Allocation(subject.model, origin)
         self._judge = Judge(self._allocation)
         self.state = NetworkState(subject, self._allocation.check)
+        self._lock = self.state.lock
         self._board = Board(subject, self._allocation, self._judge)
         self.panel = self._board.panel
         self._work = Work(self.state, self._allocation, self._judge, self._board, self._lock, self._tell, self._draw)
         self._worker = Worker(self._on_failure, grace_s=0.0, rest_s=REST_S)
-        source = YOUR_LOADER if origin.loader is not None else PHOTOGRAPHS
         buttons = {
             "pin": self._pin, "keep": self._keep, "unpin": self._unpin, "unpin_all": self._unpin_all,
             "see": self._see, "search": self._search, "measure": self._measure, "save": self._save,
             "resume": self._resume,
         }  # fmt: skip
-        self.controls = NetworkControls(self.state, subject.names, source, buttons, self.show_error)
+        self.controls = NetworkControls(self.state, subject.names, origin.source, buttons, self.show_error)
         self.widget = ipywidgets.VBox([self.controls.box, self.panel])
         self._good: Wish | None = None
-        self.state.observe(self._on_state, names=list(CHOICES))
+        self._is_restoring = False
+        self.state.observe(self._on_state, names=[*CHOICES, "pinned"])
         self.state.observe(self._show_rank, names="layer")
         self.state.observe(self._on_num_judged, names="num_judged")
         self._slider = BudgetSlider(self.panel, self.state, self._lock, self.show_error)
@@ -66,9 +62,9 @@ class NetworkTab:
             self._allocation.prepare(wish, lambda *done: None)
         return self._allocation.plan(wish)
 
-    def wait(self, timeout_s: float | None = None) -> bool:
+    def wait(self, time_limit_s: float | None = None) -> bool:
         """Block until nothing is left to compute; whether that came about in time."""
-        return self._worker.wait(timeout_s)
+        return self._worker.wait(time_limit_s)
 
     def close(self) -> None:
         """Stop the worker and close the widgets."""
@@ -93,7 +89,8 @@ class NetworkTab:
             else:
                 self._board.wait(self.state.wish)
             self._allow()
-            self._start()  # under the lock: what runs for an earlier choice shows nothing more
+            if not self._is_restoring:
+                self._start()  # under the lock: what runs for an earlier choice shows nothing more
 
     @shown
     def _on_num_judged(self, change) -> None:
@@ -137,11 +134,11 @@ class NetworkTab:
     @shown
     def _on_cancel(self) -> None:
         with self._lock:
+            self._worker.cancel()
             stays = self._good is None or self._ready()
             if not stays:
                 self._restore(self._good)
             self._work.stop()
-            self._worker.cancel()
             self._allow(stopped=True)
             what = "what is on screen stays as far as it is" if stays else "back to what was computed before"
             self._tell(f"cancelled: {what}", 1.0)
@@ -165,9 +162,10 @@ class NetworkTab:
     @shown
     def _see(self) -> None:
         rank = self.plan().ranks.get(self.state.layer)
-        self._explorer_state.layer = self.state.layer
-        if rank is not None:
-            self._explorer_state.rank = min(rank, self._explorer_state.max_rank)
+        with self._explorer_state.lock:
+            self._explorer_state.layer = self.state.layer
+            if rank is not None:
+                self._explorer_state.rank = min(rank, self._explorer_state.max_rank)
         self._explorer_state.tab = LAYER
 
     @shown
@@ -192,15 +190,13 @@ class NetworkTab:
             self._start()
 
     def _ask(self, request: Request) -> None:
-        self.panel.error = ""
-        self._work.ask(request)
-        self._start()
+        with self._lock:
+            self.panel.error = ""
+            self._work.ask(request)
+            self._start()
 
     def _start(self) -> None:
-        if "google.colab" in sys.modules:  # shows no update that a background thread sends
-            self._work.job(Token())
-        else:
-            self._worker.submit(self._work.job)
+        self._worker.submit(self._work.job)
 
     def _ready(self) -> bool:
         return self._allocation.ready(self.state.wish)
@@ -234,8 +230,9 @@ class NetworkTab:
 
     def _restore(self, wish: Wish) -> None:
         """Back to what was on screen: what was chosen since cannot be had."""
-        message = self.panel.error
-        values = {name: getattr(wish, name) for name in CHOICES if name != "pinned"} | {"pinned": dict(wish.pins)}
-        for name, value in values.items():
-            setattr(self.state, name, value)
-        self.panel.error = message
+        message, self._is_restoring = self.panel.error, True
+        try:
+            self.state.take(wish)
+        finally:
+            self._is_restoring = False
+            self.panel.error = message

@@ -10,8 +10,9 @@ BOARD = ("key", "title", "readouts", "plots")
 RANKED = (*BOARD, "max_rank", "ranks")
 
 
-def apply_patch(frame: dict, patch: Mapping) -> None:
-    """Write a patch into a frame, in place, as the browser does."""
+def patched(frame: Mapping, patch: Mapping) -> dict:
+    """The frame with a patch written into it, as the browser does; the frame itself stays as it is."""
+    frame = _copied(frame)
     plots = {plot["id"]: plot for plot in frame.get("plots", ())}
     readouts = {readout["id"]: readout for readout in frame.get("readouts", ())}
     for plot_id, change in patch.get("plots", {}).items():
@@ -24,6 +25,14 @@ def apply_patch(frame: dict, patch: Mapping) -> None:
     if "slider" in patch:
         frame["slider"].update(patch["slider"])
     frame.update({name: patch[name] for name in ("title", "waiting") if name in patch})
+    return frame
+
+
+def _copied(value):
+    """Dicts and lists copied, all the way down; bytes and other values are shared."""
+    if isinstance(value, Mapping):
+        return {name: _copied(inner) for name, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _change_plot(plot: dict, change: Mapping) -> None:

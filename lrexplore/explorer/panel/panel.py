@@ -37,7 +37,7 @@ import anywidget
 import traitlets as t
 
 from lrexplore.explorer.panel.arrays import is_packed, pack
-from lrexplore.explorer.panel.frames import apply_patch, check_frame, pack_arrays
+from lrexplore.explorer.panel.frames import check_frame, pack_arrays, patched
 
 STATIC = Path(__file__).parent / "static"
 
@@ -120,7 +120,8 @@ class PlotPanel(anywidget.AnyWidget):
         if not self.frame or patch.get("key") != self.frame["key"]:
             return False
         patch = pack_arrays(patch)
-        apply_patch(self.frame, patch)
+        # Another thread may be reading the frame: it is replaced, without a message, for that is the patch.
+        self._trait_values["frame"] = patched(self.frame, patch)
         self.patch = patch
         return True
 

@@ -2,7 +2,10 @@
 
 from io import BytesIO
 
+import numpy as np
+
 from lrexplore.explorer.layer.figures import at_rank
+from lrexplore.explorer.layer.words import lines
 
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3)),
           "longdashdot": (0, (8, 3, 1, 3))}  # fmt: skip
@@ -14,24 +17,49 @@ MARKERS = {
 }
 
 
-def draw_png(frame: dict, rank: int) -> bytes:
-    """PNG bytes of the frame's plots at a rank, side by side; the frame holds numpy arrays."""
+COLUMNS = 2
+
+
+def draw_png(frame: dict, rank: int, heading: str) -> bytes:
+    """PNG bytes of all of the frame's plots at a rank, two in a row under a heading; the frame holds numpy arrays."""
     from matplotlib.figure import Figure
 
-    plots = [plot for plot in frame["plots"] if plot.get("kind") != "images"]
-    width, height = 5 * len(plots), 3.6
+    plots = frame["plots"]
+    rows = -(-len(plots) // COLUMNS)
+    width, height = 5.2 * COLUMNS, 3.4 * rows + 0.6
     figure = Figure(figsize=(width, height), dpi=80)
-    # Fixed margins in inches: matplotlib's own layouts draw everything twice, and the widget waits for the picture.
-    figure.subplots_adjust(0.65 / width, 0.5 / height, 1 - 0.65 / width, 1 - 0.4 / height, wspace=0.36)
-    figure.suptitle(f"{frame['title']} · rank {rank}", fontsize=10)
+    # Fixed margins in inches: matplotlib's own layouts draw everything twice.
+    figure.subplots_adjust(0.85 / width, 0.5 / height, 1 - 0.7 / width, 1 - 0.95 / height, wspace=0.42, hspace=0.36)
+    figure.suptitle("\n".join(map(literal, lines(heading, 110))), fontsize=10)
     for place, plot in enumerate(plots, 1):
-        axes = figure.add_subplot(1, len(plots), place)
+        axes = figure.add_subplot(rows, COLUMNS, place)
+        axes.set_title(plot["label"], fontsize=9, loc="left", fontweight="bold")
+        if plot.get("kind") == "images":
+            _draw_images(axes, plot, frame["ranks"], rank)
+            continue
         _draw(axes, plot, at_rank(plot, frame["ranks"], rank))
         if plot["rank_axis"]:
             axes.axvline(rank, color="black", linewidth=1)
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def literal(text: str) -> str:
+    """Text that matplotlib shows as it is: between dollars it would be mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _draw_images(axes, plot: dict, ranks, rank: int) -> None:
+    """The plot's pictures side by side, those by rank at the table rank nearest to this one."""
+    axes.set_axis_off()
+    nearest = int(np.abs(np.asarray(ranks) - rank).argmin())
+    for number, image in enumerate(plot["images"]):
+        share = 1 / len(plot["images"])
+        part = axes.inset_axes([number * share, 0, 0.95 * share, 0.92])
+        part.imshow(image["by_rank"][nearest] if "by_rank" in image else image["values"], interpolation="nearest")
+        part.set_title(image["label"], fontsize=8)
+        part.set_axis_off()
 
 
 def _draw(axes, plot: dict, data: list[dict]) -> None:

@@ -6,14 +6,12 @@ from pathlib import Path
 import ipywidgets as w
 from traitlets import link
 
-from lrexplore.explorer.layer.controls import WIDE
+from lrexplore.explorer.pickers import ROW, WIDE, box, button, picker
 from lrexplore.explorer.training.compute import MEDIAN
 from lrexplore.explorer.training.figures import EPOCH_QUANTITIES, STEP_QUANTITIES
 from lrexplore.explorer.training.groups import GROUPINGS
 from lrexplore.explorer.training.series import AXES
 from lrexplore.explorer.training.state import EVERY_LAYER, NO_BASELINE, UNFACTORIZED_RUNS, TrainingState
-
-ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 16px"}
 
 
 class TrainingControls:
@@ -29,21 +27,21 @@ class TrainingControls:
             style=WIDE,
             layout={"width": "420px"},
         )
-        self.refresh = _button("look again", "Look for new runs now", "refresh")
-        self.stop = _button("stop", "End the selected run after its present step, with a checkpoint", "stop")
-        self.resume = _button("go on", "Start the selected run again from its last checkpoint", "play")
+        self.refresh = button("look again", "Look for new runs now", "refresh")
+        self.stop = button("stop", "End the selected run after its present step, with a checkpoint", "stop")
+        self.resume = button("go on", "Start the selected run again from its last checkpoint", "play")
         self.new = w.ToggleButton(
             description="new run …", icon="plus", layout={"width": "auto"},
             tooltip="Show or hide the choices of a run to start",
         )  # fmt: skip
-        self.step_quantity = _picker("each step", STEP_QUANTITIES, "What is drawn of every step", "205px")
-        self.epoch_quantity = _picker("each epoch", EPOCH_QUANTITIES, "What is drawn of every epoch", "245px")
-        self.layer = _picker("layer", (MEDIAN, EVERY_LAYER), "Whose norms and effective rate are drawn", "270px")
-        self.grouping = _picker("one curve for", GROUPINGS, "Which choice the runs of a curve share", "235px")
-        self.baseline = _picker("baseline", (NO_BASELINE, UNFACTORIZED_RUNS), "Drawn dashed and gray", "230px")
-        self.axis = _picker("over", AXES, "What lies along x; time is time spent in training steps", "125px")
-        self.log_x = _box("log x", "Logarithmic x axes", "70px")
-        self.log_y = _box("log y", "Logarithmic y axes, where all values are above 0", "70px")
+        self.step_quantity = picker("each step", STEP_QUANTITIES, "What is drawn of every step", "205px")
+        self.epoch_quantity = picker("each epoch", EPOCH_QUANTITIES, "What is drawn of every epoch", "245px")
+        self.layer = picker("layer", (MEDIAN, EVERY_LAYER), "Whose norms and effective rate are drawn", "270px")
+        self.grouping = picker("one curve for", GROUPINGS, "Which choice the runs of a curve share", "235px")
+        self.baseline = picker("baseline", (NO_BASELINE, UNFACTORIZED_RUNS), "Drawn dashed and gray", "230px")
+        self.axis = picker("over", AXES, "What lies along x; time is time spent in training steps", "125px")
+        self.log_x = box("log x", "Logarithmic x axes", "70px")
+        self.log_y = box("log y", "Logarithmic y axes, where all values are above 0", "70px")
         pickers = ("step_quantity", "epoch_quantity", "layer", "grouping", "baseline", "axis", "log_x", "log_y")
         self._links = {name: link((state, name), (getattr(self, name), "value")) for name in ("folder", *pickers)}
         self.source = w.HBox([self.folder, self.refresh, self.stop, self.resume, self.new], layout=ROW)
@@ -73,17 +71,3 @@ class TrainingControls:
         for row in (self.source, self.box):
             for child in (*row.children, row):
                 child.close()
-
-
-def _picker(description: str, options, tooltip: str, width: str) -> w.Dropdown:
-    return w.Dropdown(
-        options=tuple(options), description=description, tooltip=tooltip, style=WIDE, layout={"width": width}
-    )
-
-
-def _box(description: str, tooltip: str, width: str) -> w.Checkbox:
-    return w.Checkbox(description=description, tooltip=tooltip, indent=False, layout={"width": width})
-
-
-def _button(description: str, tooltip: str, icon: str) -> w.Button:
-    return w.Button(description=description, tooltip=tooltip, icon=icon, layout={"width": "auto"})

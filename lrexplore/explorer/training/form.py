@@ -5,8 +5,7 @@ from typing import Any
 import ipywidgets as w
 
 from lrexplore.datasets.data import NAMES
-from lrexplore.explorer.layer.controls import WIDE
-from lrexplore.explorer.training.controls import ROW
+from lrexplore.explorer.pickers import ROW, WIDE, escape, picker
 from lrexplore.explorer.training.start import why_not
 from lrexplore.linalg import SCHEMES
 from lrexplore.models.catalogue import OWN
@@ -35,15 +34,15 @@ class TrainingForm:
             "noise, for speed only; a folder with train and val, as ImageNet is unpacked; or package.module:function",
         )  # fmt: skip
         ranks = (SCALE, BY_HAND, WHOLE) if by_hand else (SCALE, WHOLE)
-        self.ranks = _picker("ranks", ranks, "Which layers become factor pairs, of which rank", "215px")
+        self.ranks = picker("ranks", ranks, "Which layers become factor pairs, of which rank", "215px")
         self.rank_scale = w.BoundedFloatText(
             value=0.1, min=0.001, max=1, step=0.05, description="rank scale", style=WIDE, layout={"width": "135px"},
             tooltip="Rank of every layer as a fraction of the smaller side of its matrix",
         )  # fmt: skip
-        self.initializer = _picker("initializer", INITIALIZER_NAMES, "How the factors start", "205px")
-        self.scheme = _picker("scheme", SCHEMES, "How a convolution's kernel becomes a matrix", "165px")
+        self.initializer = picker("initializer", INITIALIZER_NAMES, "How the factors start", "205px")
+        self.scheme = picker("scheme", SCHEMES, "How a convolution's kernel becomes a matrix", "165px")
         decays = [name for name in DECAY_NAMES if name != "normalized"]  # which needs the norms of another run
-        self.decay = _picker("decay", decays, "What it pulls down: the norm of the product, or of the factors", "165px")
+        self.decay = picker("decay", decays, "What it pulls down: the norm of the product, or of the factors", "165px")
         self.strength = w.BoundedFloatText(
             value=0.001, min=0, max=1e6, step=0.0005, description="strength", style=WIDE, layout={"width": "140px"},
             tooltip="Coefficient of weight decay, and of Frobenius decay on the factors",
@@ -52,7 +51,7 @@ class TrainingForm:
             value=4, min=0.01, max=1e9, step=1, description="length", style=WIDE, layout={"width": "120px"},
             tooltip="How long the run is",
         )  # fmt: skip
-        self.unit = _picker("in", ("epochs", "steps"), "What its length counts", "105px")
+        self.unit = picker("in", ("epochs", "steps"), "What its length counts", "105px")
         self.seed = w.BoundedIntText(
             value=0, min=0, max=2**31 - 1, description="seed", style=WIDE, layout={"width": "100px"},
             tooltip="Draws the network, the order of the images and their augmentation",
@@ -117,14 +116,4 @@ class TrainingForm:
             reason = f"`ranks` set layer by layer are those of {self._own}. Choose that model, or a rank scale."
         self.start.disabled = bool(reason)
         self.start.tooltip = reason or "Train in a process of its own; it goes on when this notebook is closed"
-        self.reason.value = f"<span>{_escape(reason)}</span>" if reason else ""
-
-
-def _picker(description: str, options, tooltip: str, width: str) -> w.Dropdown:
-    return w.Dropdown(
-        options=tuple(options), description=description, tooltip=tooltip, style=WIDE, layout={"width": width}
-    )
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("`", "")
+        self.reason.value = f"<span>{escape(reason).replace('`', '')}</span>" if reason else ""

@@ -30,7 +30,7 @@ def plan_of(subject: Subject, ranks: Mapping[str, int], scheme: str, initializer
             "`ranks` must leave a layer between the first convolution and the last linear layer that saves parameters, "
             "got none. Set smaller ranks in the layer's tab."
         )
-    total = sum(parameter.numel() for parameter in subject.model.parameters())
+    total = subject.num_parameters
     return RankPlan(
         layers=tuple(layers), initializer=initializer, inputs="none", method="by hand", budget="none",
         error=float("nan"), gap=None, parameters=(total, total - saved),

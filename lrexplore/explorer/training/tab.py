@@ -1,7 +1,5 @@
 """The training tab: runs listed, followed, compared, started, stopped. What it starts outlives it."""
 
-import base64
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
@@ -14,6 +12,7 @@ from lrexplore.explorer.panel.board_patch import patch_between
 from lrexplore.explorer.panel.panel import PlotPanel
 from lrexplore.explorer.pictures.board_figure import board_figure
 from lrexplore.explorer.pictures.board_picture import draw_board_png
+from lrexplore.explorer.pictures.displayed import Displayed
 from lrexplore.explorer.training.controls import TrainingControls
 from lrexplore.explorer.training.form import BY_HAND, TrainingForm
 from lrexplore.explorer.training.frame import build_board, run_table
@@ -37,7 +36,7 @@ def watch(folder: str | Path = "runs") -> "TrainingTab":
     return TrainingTab(folder)
 
 
-class TrainingTab:
+class TrainingTab(Displayed):
     """`widget` is displayed; `state` has the traits to set, observe and link. `poll()` looks at the runs once.
 
     While it is on screen a daemon thread does so every .4 s if a run is live, else every 3 s for new ones; hidden, it
@@ -48,6 +47,7 @@ class TrainingTab:
     def __init__(
         self, folder: str | Path = "runs", *, model: str = "resnet20", plan: Callable[[str], RankPlan] | None = None
     ):
+        super().__init__(self._picture)
         self.state = TrainingState(folder=str(folder))
         self._lock, self._plan = RLock(), plan
         self._watch = RunWatch(self.state.folder)
@@ -146,6 +146,7 @@ class TrainingTab:
 
     def close(self) -> None:
         """End the thread and close the widgets. Runs go on."""
+        self.forget_cells()
         self._ticker.close()
         with self._lock:
             self.controls.close()
@@ -153,13 +154,21 @@ class TrainingTab:
             self.panel.close()
             self.widget.close()
 
-    def _repr_mimebundle_(self, **kwargs):
-        bundle = self.widget._repr_mimebundle_(**kwargs)
-        bundle = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
-        bundle["text/plain"] = f"Training runs in {self.state.folder}: {len(self.runs)}"
+    def wait(self, time_limit_s: float | None = None) -> bool:
+        """True: what was written so far is on screen at once."""
+        return True
+
+    def end(self) -> None:
+        """Close: another one is displayed in the place of this one."""
+        self.close()
+
+    def text(self) -> str:
+        """What is displayed, in one line."""
+        return f"Training runs in {self.state.folder}: {len(self.runs)}"
+
+    def _picture(self) -> bytes:
         with self._lock:
-            picture = draw_board_png(self._frame)
-        return bundle | ({"image/png": base64.b64encode(picture).decode("ascii")} if picture else {})
+            return draw_board_png(self._frame)
 
     def _open(self) -> None:
         """Lists the folder anew, and compares what is live, or else the newest arms that differ in one choice."""
@@ -204,7 +213,7 @@ class TrainingTab:
         self.controls.allow(stop=bool(chosen and chosen.can_stop), resume=bool(chosen and chosen.can_resume))
 
     def _wake(self) -> None:
-        if self._visible and "google.colab" not in sys.modules:  # which shows no update that a thread sends
+        if self._visible:
             self._ticker.wake()
 
     def _tick(self) -> float | None:

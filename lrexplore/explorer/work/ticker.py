@@ -3,12 +3,15 @@
 import threading
 from collections.abc import Callable
 
+from lrexplore.explorer.work.colab import shows_background
+from lrexplore.explorer.work.worker import hand_on
+
 
 class Ticker:
     """Calls `tick()`, which says in how many seconds to call it again; None: not before `wake()`.
 
     What it raises goes to `on_error`, and it is called again after `retry_s`. The thread starts at the first `wake()`
-    and ends with `close()`.
+    and ends with `close()`. There is none where it would not be shown (Colab).
     """
 
     def __init__(
@@ -27,7 +30,7 @@ class Ticker:
     def wake(self) -> None:
         """Call the function now, from the ticker's thread."""
         with self._changed:
-            if self._closed:
+            if self._closed or not shows_background():
                 return
             self._woken = True
             if self._thread is None:
@@ -41,10 +44,10 @@ class Ticker:
             self._closed = True
             self._changed.notify_all()
 
-    def join(self, timeout_s: float | None = None) -> None:
+    def join(self, time_limit_s: float | None = None) -> None:
         """Wait until the thread has ended."""
         if self._thread is not None:
-            self._thread.join(timeout_s)
+            self._thread.join(time_limit_s)
 
     def _run(self) -> None:
         pause: float | None = None
@@ -56,6 +59,6 @@ class Ticker:
                 self._woken = False
             try:
                 pause = self._tick()
-            except Exception as error:  # whatever it raises is shown, and the thread lives on
+            except BaseException as error:  # whatever it raises is shown, and the thread lives on
                 pause = self._retry_s
-                self._on_error(error)
+                hand_on(error, self._on_error)

@@ -1,10 +1,13 @@
 """One background thread with one place for work: the latest wins."""
 
 import atexit
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable
+
+from lrexplore.explorer.work.colab import shows_background
 
 
 class Stopped(Exception):
@@ -42,7 +45,8 @@ class Worker:
 
     A job may become `grace_s` old before it is stopped, else a held key would cancel every job before it shows
     anything. A job that comes after `quiet_s` without any starts at once, others once none has come for `rest_s`, so
-    that nothing competes with a slider that moves. A job may pause, for `pause_s`. What it raises goes to `on_error`.
+    that nothing competes with a slider that moves. A job may pause, for `pause_s`. What it raises goes to `on_error`,
+    and what that raises to the log. Where no background thread is shown (Colab), jobs run in their caller.
     """
 
     def __init__(
@@ -69,12 +73,18 @@ class Worker:
         with self._changed:
             if self._closed:
                 return
-            self._waiting = job
+            if shows_background():
+                self._waiting = job
             now = time.monotonic()
             self._is_rush, self._submitted = now - self._submitted < self._quiet_s, now
             if self._running:
                 self._running.cancel(self._grace_s)
             self._changed.notify_all()
+        if not shows_background():
+            try:
+                job(Token())
+            except Exception as error:
+                hand_on(error, self._on_error)
 
     def cancel(self) -> None:
         """Stop the running job and forget the waiting one."""
@@ -83,10 +93,10 @@ class Worker:
             if self._running:
                 self._running.cancel()
 
-    def wait(self, timeout_s: float | None = None) -> bool:
+    def wait(self, time_limit_s: float | None = None) -> bool:
         """Block until nothing waits or runs; whether that came about in time."""
         with self._changed:
-            return self._changed.wait_for(lambda: not (self._waiting or self._running), timeout_s)
+            return self._changed.wait_for(lambda: not (self._waiting or self._running), time_limit_s)
 
     def close(self) -> None:
         """End the thread, as soon as the running job looks at its token."""
@@ -120,9 +130,17 @@ class Worker:
                 token = self._running = Token(self._pause_s)
             try:
                 job(token)
-            except Exception as error:  # whatever a job raises is shown, and the thread lives on
-                self._on_error(error)
+            except BaseException as error:  # SystemExit would end the thread, and later jobs would be ignored
+                hand_on(error, self._on_error)
             finally:
                 with self._changed:
                     self._running = None
                     self._changed.notify_all()
+
+
+def hand_on(error: BaseException, on_error: Callable[[BaseException], None]) -> None:
+    """Give an error to its handler; what the handler itself raises goes to the log."""
+    try:
+        on_error(error)
+    except BaseException:
+        logging.getLogger("lrexplore").exception("The handler of %r failed.", error)

@@ -15,7 +15,7 @@ from lrexplore.explorer.work.worker import Token
 
 def block(explorer, monkeypatch):
     """Make the study on screen wait inside its second point; returns the events (reached, go on)."""
-    study, reached, go_on = explorer._study(), threading.Event(), threading.Event()
+    study, reached, go_on = explorer.layer_tab.study(), threading.Event(), threading.Event()
     add = study.add
 
     def slow(initializer, rank, stopped=None):
@@ -67,12 +67,26 @@ def test_cancel_leaves_the_curves_as_far_as_they_are_and_the_explorer_usable(bus
     explorer.panel._handle_custom_msg({"type": "cancel"}, [])
     go_on.set()
     assert explorer.wait(60)
-    assert len(explorer._study().curve("function").ranks) == 2
+    assert len(explorer.layer_tab.study().curve("function").ranks) == 2
     assert "cancelled" in explorer.panel.status
     assert (explorer.state.progress, explorer.panel.busy) == (1, False)
     explorer.state.layer = HEAD
     assert explorer.wait(60)
     assert len(curve_on_screen(explorer, "function")[0]) == 6
+
+
+def test_what_was_cancelled_goes_on_by_a_button_that_is_there_only_then(busy):
+    explorer, go_on = busy
+    resume = explorer.controls.resume
+    assert resume.layout.display == "none"
+    explorer.panel._handle_custom_msg({"type": "cancel"}, [])
+    go_on.set()
+    assert explorer.wait(60)
+    assert (resume.layout.display, resume.description) == (None, "go on")
+    resume.click()
+    assert explorer.wait(60)
+    assert len(curve_on_screen(explorer, "function")[0]) == 16
+    assert (resume.layout.display, explorer.panel.status) == ("none", "")
 
 
 def test_another_layer_does_not_wait_for_the_curves_of_the_last_one(busy):
@@ -141,7 +155,7 @@ def test_what_a_handler_raises_is_shown_and_the_explorer_goes_on(sent, open_expl
 def test_the_exact_neurons_of_a_rank_come_before_the_curves(sent, open_explorer):
     explorer = open_explorer(nn.Linear(80, 70))
     assert explorer.wait(60)
-    rank = min(set(range(1, 71)) - set(explorer._study().table_ranks.tolist()))
+    rank = min(set(range(1, 71)) - set(explorer.layer_tab.study().table_ranks.tolist()))
     sent.clear()
     explorer.panel.set_state({"rank": rank})
     assert explorer.wait(60)

@@ -77,10 +77,10 @@ def test_a_curve_that_must_be_run_anew_is_not_known_before_it_is(network):
     assert study.errors_at("function", 5) == (curve.function_error[0], curve.frobenius_error[0])
 
 
-def test_filling_goes_from_coarse_to_fine_and_begins_with_the_rank_asked_for(network):
+def test_filling_goes_from_coarse_to_fine_and_begins_with_the_rank_asked_for_and_those_beside_it(network):
     study = study_of(network, WIDE)
     order = study.missing("function", 7)
-    assert order[:2] == [7, 16]
+    assert order[:4] == [7, 6, 8, 16]
     assert sorted(order) == list(range(1, 17))
     gaps = [np.diff(sorted({1, 16, *order[: 2 + count]})).max() for count in (1, 3, 7, 13)]
     assert gaps == sorted(gaps, reverse=True)
@@ -136,15 +136,27 @@ def test_rho_at_full_rank_is_one(network):
     np.testing.assert_allclose(loss[-1], 0, atol=1e-6)
 
 
-def test_neurons_at_ranks_not_known_lie_between_those_that_are(network):
+def test_neurons_at_ranks_not_known_are_not_drawn(network):
     study = study_of(network, WIDE)
     study.add("function", 4)
     study.add("function", 8)
-    rho, _ = study.neuron_table("function")
-    row = {rank: rho[i] for i, rank in enumerate(study.table_ranks.tolist())}
-    np.testing.assert_allclose(row[6], (row[4] + row[8]) / 2, rtol=1e-6)
-    np.testing.assert_array_equal(row[1], row[4])
-    np.testing.assert_array_equal(row[16], row[8])
+    rho, loss = study.neuron_table("function")
+    assert study.table_ranks[np.isfinite(rho).all(1)].tolist() == [4, 8]
+    assert np.isnan(rho[[0, 5, 15]]).all()
+    assert not loss[[0, 5, 15]].any()
+
+
+def test_no_line_leads_over_ranks_that_are_not_known(network):
+    study = study_of(network, WIDE)
+    for rank in (4, 5, 8):
+        study.add("function", rank)
+    x, y = study.curve("function").line("function")
+    np.testing.assert_array_equal(x, [4, 5, 6.5, 8])
+    assert np.isnan(y).tolist() == [False, False, True, False]
+    fill(study, "function")
+    x, y = study.curve("function").line("frobenius")
+    np.testing.assert_array_equal(x, range(1, 17))
+    assert np.isfinite(y).all()
 
 
 def test_a_row_is_the_exact_one_of_its_rank(network):

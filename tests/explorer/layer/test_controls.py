@@ -17,7 +17,7 @@ def state():
 
 @pytest.fixture
 def controls(state):
-    made = Controls(state, state._subject)
+    made = Controls(state, state._subject, lambda: None, list().append)
     yield made
     made.close()
 
@@ -70,7 +70,7 @@ def test_a_name_is_shown_as_text(controls):
 
 
 def test_closed_controls_no_longer_follow_the_state(state):
-    made = Controls(state, state._subject)
+    made = Controls(state, state._subject, lambda: None, list().append)
     made.close()
     made.close()
     state.initializer = "spectral"

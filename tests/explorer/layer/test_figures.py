@@ -14,7 +14,7 @@ from lrexplore.explorer.layer.figures import (
     neuron_plot,
 )
 from lrexplore.init import INITIALIZERS, REAL_INPUTS
-from lrexplore.theory.styles import STYLES
+from lrexplore.theory.styles import METHOD_STYLES, STYLES
 
 RANKS = np.array([1, 2, 4, 8])
 NAMES = tuple(INITIALIZERS)
@@ -47,6 +47,11 @@ def test_every_initializer_has_its_own_color_and_marker():
     assert set(STYLES) == {*INITIALIZERS, *REAL_INPUTS}
     for part in zip(*STYLES.values(), strict=True):
         assert len(set(part)) == len(STYLES)
+
+
+def test_no_two_names_of_any_kind_share_a_color():
+    colors = [style[0] for styles in (STYLES, METHOD_STYLES) for style in styles.values()]
+    assert len({color.upper() for color in colors}) == len(colors)
 
 
 def test_an_initializer_has_a_solid_function_error_and_a_dashed_frobenius_error(curves):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from explorer.networks import GROUPED, HEAD, STEM, WIDE, small_network
+from torch import nn
 
 from lrexplore.explorer.layer.compute import Study
 from lrexplore.explorer.layer.frame import (
@@ -103,12 +104,23 @@ def test_what_is_not_known_of_the_chosen_initializer_is_nan(network):
         assert np.isnan(readout(frame, name)["values"]).all()
 
 
-def test_a_gain_is_not_claimed_between_ranks_that_are_known(network):
+@pytest.mark.parametrize("name", ["function_error", "frobenius_error", "saved"])
+def test_no_number_is_claimed_between_far_ranks_that_are_known(network, name):
     _, study = choose(network, WIDE)
     study.add("function", 4)
     study.add("function", 12)
-    saved = error_readouts(study, "function", known_curves(study))["saved"]
-    assert np.flatnonzero(~np.isnan(saved)).tolist() == [3, 11]
+    values = error_readouts(study, "function", known_curves(study))[name]
+    assert np.flatnonzero(~np.isnan(values)).tolist() == [3, 11]
+
+
+def test_a_readout_between_the_ranks_of_a_table_says_that_it_is_about(network):
+    layer = nn.Linear(80, 70)
+    subject = Subject(layer, "one")
+    choice = Choice("", "channel", "identity", False)
+    frame = build_frame(subject, Study(subject.problem(choice), (70, 80)), choice, "function")
+    assert readout(frame, "function_error")["note"].endswith("≈ between the 64 ranks computed")
+    choice, study = choose(network, WIDE)
+    assert "≈" not in readout(build_frame(network, study, choice, "function"), "function_error")["note"]
 
 
 def test_a_first_convolution_shows_its_filters(network):

@@ -1,5 +1,7 @@
 """Tables and figures that outlive the explorer."""
 
+from html import unescape
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -53,7 +55,7 @@ def test_the_table_says_layer_scheme_costs_and_for_which_inputs(network, study):
 
 def test_the_figure_is_a_plain_one_with_every_trace_and_the_rank(network, study):
     frame = build_frame(network, study, CHOICE, "function")
-    figure = plotly_figure(frame, 5)
+    figure = plotly_figure(frame, 5, "net · wide · function · rank 5")
     assert type(figure) is go.Figure
     assert len(figure.data) == sum(len(plot["data"]) for plot in frame["plots"])
     assert "rank 5" in figure.layout.title.text
@@ -65,14 +67,33 @@ def test_the_figure_is_a_plain_one_with_every_trace_and_the_rank(network, study)
 
 def test_figures_axes_are_those_of_the_plots(network, study):
     frame = build_frame(network, study, CHOICE, "function")
-    figure = plotly_figure(frame, 5)
+    figure = plotly_figure(frame, 5, "net · wide · function · rank 5")
     titles = {axis.title.text for axis in figure.select_yaxes()}
     assert {plot["layout"]["yaxis"]["title"]["text"] for plot in frame["plots"]} <= titles
     assert "log" in {axis.type for axis in figure.select_yaxes()}
+
+
+def test_the_figure_fits_a_page_two_plots_in_a_row_and_names_each_curve_once(network, study):
+    frame = build_frame(network, study, CHOICE, "function")
+    figure = plotly_figure(frame, 5, "net · wide · function · rank 5")
+    assert len({axis.domain for axis in figure.select_xaxes()}) == 2
+    assert figure.layout.width <= 1000
+    named = [trace.name for trace in figure.data if trace.showlegend]
+    assert len(set(named)) == len(named)
+    assert {"spectral", "function", "energy kept", "as it is"} <= set(named)
+
+
+def test_a_heading_is_broken_between_its_parts_and_shown_as_it_is(network, study):
+    frame = build_frame(network, study, CHOICE, "function")
+    parts = ["a $net$ of mine", "<b>wide</b> " + 40 * "x", "function at rank 5", 60 * "y"]
+    shown = plotly_figure(frame, 5, " · ".join(parts)).layout.title.text.split("<br>")
+    assert " · ".join(map(unescape, shown)) == " · ".join(parts)
+    assert max(map(len, shown)) <= 130
+    assert "$" not in "".join(shown)
 
 
 def test_the_figure_leaves_pictures_out(network):
     choice = Choice(STEM, "channel", "relu", True)
     stem = Study(network.problem(choice), network.layers[STEM].group_shape)
     frame = build_frame(network, stem, choice, "spectral")
-    assert len(plotly_figure(frame, 3).layout.annotations) == len(frame["plots"]) - 1
+    assert len(plotly_figure(frame, 3, "net").layout.annotations) == len(frame["plots"]) - 1

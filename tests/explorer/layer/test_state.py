@@ -1,5 +1,7 @@
 """The traits: what they take, what they refuse, and what follows from a layer or a scheme."""
 
+from threading import Thread
+
 import pytest
 from explorer.networks import DEPTHWISE, GROUPED, HEAD, STEM, WIDE, linear_network, small_network
 from torch import nn
@@ -54,10 +56,49 @@ def test_a_scheme_brings_the_rank_of_its_own_matrix(state):
     assert state.rank == 6
 
 
-def test_a_rank_set_before_comes_back_with_its_layer(state, network):
-    network.ranks[WIDE] = 9
+def test_a_rank_set_before_comes_back_with_its_layer(state):
+    state.layer = WIDE
+    state.rank = 9
+    state.layer = HEAD
+    assert state.ranks_by_hand == {WIDE: 9}
     state.layer = WIDE
     assert state.rank == 9
+
+
+def test_a_rank_kept_for_one_scheme_fits_the_other(state):
+    state.rank = 27
+    assert (state.rank_of(STEM), state.rank_of(STEM, "spatial"), state.rank_of(WIDE)) == (27, 9, 4)
+
+
+def test_values_assigned_as_one_are_checked_together_and_refused_together(state):
+    state.assign(rank=16, layer=WIDE, scheme="channel")
+    assert (state.layer, state.rank, state.activation, state.ranks_by_hand) == (WIDE, 16, "silu", {WIDE: 16})
+    before = values(state)
+    for refused in ({"layer": STEM, "rank": 28}, {"layer": "nope", "rank": 1}, {"rank": 2, "nope": 1}):
+        with pytest.raises(TraitError):
+            state.assign(**refused)
+        assert values(state) == before
+
+
+def test_four_threads_may_set_the_state_at_once(state):
+    errors = []
+
+    def set_again_and_again(name, rank):
+        try:
+            for _ in range(200):
+                state.assign(layer=name, rank=rank)
+                state.layer = name
+        except BaseException as error:
+            errors.append(error)
+
+    chosen = ((STEM, 27), (WIDE, 16), (HEAD, 6), (GROUPED, 8))
+    threads = [Thread(target=set_again_and_again, args=each) for each in chosen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert 1 <= state.rank <= state.max_rank
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from explorer.whole_network import batches, prepared, silent
 import lrexplore as lr
 from lrexplore.explorer.network.compute import FRONT_RATIOS, full_ranks, ratio_of
 from lrexplore.explorer.network.state import Wish
+from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.work.worker import Stopped
 from lrexplore.network import factorize, factorized_flops
-from lrexplore.ranks import YOURS
+from lrexplore.ranks import YOURS as YOUR_INPUTS
 from lrexplore.ranks.latency import LatencyCost
 
 
@@ -91,7 +92,7 @@ def test_your_inputs_are_calibrated_on_and_said(model):
     wish = Wish(inputs=YOURS, initializer="whitened")
     told = []
     allocation = prepared(model, wish)
-    assert allocation.plan(wish).inputs == YOURS
+    assert allocation.plan(wish).inputs == YOUR_INPUTS
     allocation.network(wish, lambda *seen: told.append(seen))
     assert told[0][2].startswith("factorizing")
 

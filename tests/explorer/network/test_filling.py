@@ -2,6 +2,7 @@
 
 import threading
 from copy import deepcopy
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +12,9 @@ from explorer.whole_network import batches, plot, silent, take_error
 from lrexplore.explorer.network import long_work
 from lrexplore.explorer.network.frame import Board
 from lrexplore.explorer.panel.arrays import unpack
-from lrexplore.ranks import network_curves as curves
 
 HELD = "grouped"
+curves = import_module("lrexplore.ranks.network_curves")
 
 
 @pytest.fixture
@@ -161,3 +162,45 @@ def test_curves_are_drawn_four_times_a_second_at_most(page, monkeypatch):
         progress(number, 100, "curves")
     assert np.diff([0.0, *drawn]).min() >= 0.25
     assert len(drawn) == 11
+
+
+def test_cancel_comes_back_as_one_from_choices_that_do_not_go_together(opened, held):
+    held.go_on.set()
+    assert opened.wait(120)
+    opened.state.initializer = "spectral"
+    assert opened.wait(120)
+    good = opened.state.wish
+    held.reached.clear()
+    held.go_on.clear()
+    opened.state.scheme = "spatial"  # its curves are computed: what is chosen meanwhile cannot be checked
+    assert held.reached.wait(60)
+    opened.state.inputs = "yours"
+    opened.state.ratio = 0.01
+    cancel(opened)
+    held.go_on.set()
+    assert opened.wait(60)
+    assert opened.state.wish == good
+    assert "back to what was computed before" in opened.panel.status
+    assert not opened.panel.busy
+
+
+def test_a_search_asked_for_while_work_runs_is_done_after_it(page, monkeypatch):
+    reached, go_on, network = threading.Event(), threading.Event(), page._allocation.network
+
+    def slow(wish, progress):
+        reached.set()
+        assert go_on.wait(30)
+        progress(0, 1, "factorizing")
+        return network(wish, progress)
+
+    monkeypatch.setattr(page._allocation, "network", slow)
+    page.state.ratio = 0.9
+    assert reached.wait(30)
+    page.controls.agreement.value = 10
+    page.controls.buttons["search"].click()
+    page.controls.buttons["measure"].click()
+    go_on.set()
+    assert page.wait(120)
+    assert page.state.ratio < 0.9
+    assert "latency measured" in page.panel.status
+    assert page._allocation.latency_ratio(page._allocation.plan(page.state.wish)) is None, "it was of the budget before"

@@ -10,7 +10,8 @@ from explorer.whole_network import batches, plot, readout, take_error
 
 import lrexplore as lr
 from lrexplore.explorer.network import judge
-from lrexplore.ranks import YOURS
+from lrexplore.explorer.real_inputs import YOURS
+from lrexplore.ranks import YOURS as YOUR_INPUTS
 
 
 @pytest.fixture
@@ -23,8 +24,8 @@ def test_your_inputs_bring_their_initializers_and_are_named_everywhere(page):
     assert page.wait(120)
     assert page.state.initializer == page.controls.initializer.value == "whitened"
     assert "your inputs (your loader), whitened" in page.panel.frame["title"]
-    assert YOURS in readout(page, "error")["note"]
-    assert YOURS in plot(page, "heat")["caption"]
+    assert YOUR_INPUTS in readout(page, "error")["note"]
+    assert YOUR_INPUTS in plot(page, "heat")["caption"]
     assert readout(page, "agreement")["value"] is not None
 
 
@@ -161,7 +162,7 @@ def test_a_network_that_takes_no_photographs_has_plans_and_says_why_no_samples(o
     page.state.inputs = YOURS
     assert page.wait(60)
     assert "`loader` must be given" in take_error(page)
-    assert page.state.inputs == "Gaussian inputs"
+    assert page.state.inputs == "gaussian"
 
 
 def test_the_plan_makes_the_factorized_network_of_the_library(explorer, page):

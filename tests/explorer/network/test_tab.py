@@ -1,5 +1,6 @@
 """The Network tab without a kernel: `set_state` and custom messages are what the browser sends."""
 
+from dataclasses import replace
 from threading import Event, Thread
 
 import pytest
@@ -101,7 +102,9 @@ def test_typed_ranks_pins_and_unpins_by_button(explorer, page):
     assert page.state.pinned == {}
 
 
-@pytest.mark.parametrize("pins", [{"nope": 2}, {"wide": 0}, {"wide": 17}, {"depthwise": 1}])
+@pytest.mark.parametrize(
+    "pins", [{"nope": 2}, {"wide": 0}, {"wide": 17}, {"depthwise": 1}, {"wide": "x"}, {"wide": 2.5}, {3: 1, "wide": 2}]
+)
 def test_pins_that_cannot_be_are_refused_and_nothing_moves(page, pins):
     with pytest.raises(TraitError, match="`pinned` must"):
         page.state.pinned = pins
@@ -192,3 +195,46 @@ def test_another_choice_leaves_a_slider_alone_that_has_just_been_moved(page, sen
         page.state.method = "uniform"
         assert page.panel.value == 0.35
     assert page.state.ratio == 0.35
+
+
+def test_pins_are_a_copy_that_nobody_changes(page):
+    mine = {"wide": 4}
+    page.state.pinned = mine
+    mine["wide"] = 99
+    assert page.state.pinned == {"wide": 4}
+    with pytest.raises(TypeError):
+        page.state.pinned["wide"] = 99
+    with pytest.raises(TraitError, match="`pinned` must hold whole numbers or None for as it is, got 'x' for 'wide'"):
+        page.state.pin("wide", "x")
+    assert page.state.pinned == {"wide": 4}
+
+
+def test_a_wish_is_taken_as_one_or_not_at_all(page):
+    before = page.state.wish
+    wish = replace(before, inputs="gaussian", initializer="spectral", ratio=0.7, pins=(("wide", 4),))
+    page.state.take(wish)
+    assert page.state.wish == wish
+    with pytest.raises(TraitError):
+        page.state.take(replace(before, initializer="spectral", ratio=0.01))
+    assert page.state.wish == wish
+    assert page.wait(60)
+
+
+def test_four_threads_may_set_the_state_at_once(page):
+    errors = []
+
+    def set_again_and_again(name):
+        try:
+            for turn in range(5):
+                page.state.pin(name, 1 + turn % 3)
+                page.state.ratio = 0.6 + turn / 20
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [Thread(target=set_again_and_again, args=(name,)) for name in ("stem", "wide", "point", "head")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert set(page.state.pinned) == {"stem", "wide", "point", "head"}

@@ -25,23 +25,31 @@ def frame_of(network, name, initializer="function"):
 
 @pytest.mark.parametrize("initializer", ["independent", "spectral", "function"])
 @pytest.mark.parametrize("name", [STEM, HEAD])
-def test_the_picture_is_a_png_with_all_plots_side_by_side(network, name, initializer):
-    image = Image.open(BytesIO(draw_png(frame_of(network, name, initializer), 2)))
+def test_the_picture_is_a_png_with_all_plots_two_in_a_row(network, name, initializer):
+    image = Image.open(BytesIO(draw_png(frame_of(network, name, initializer), 2, "small · 1 < 2")))
     image.load()
     assert image.format == "PNG"
-    assert image.width > 3 * image.height
+    rows = 3
+    assert image.height == pytest.approx(80 * (3.4 * rows + 0.6), abs=2)
+    assert image.width == pytest.approx(80 * 10.4, abs=2)
     assert len(np.unique(np.asarray(image.convert("L")))) > 50
 
 
 def test_another_rank_is_another_picture(network):
     frame = frame_of(network, HEAD, "spectral")
-    assert draw_png(frame, 1) != draw_png(frame, 5)
-    assert draw_png(frame, 1) == draw_png(frame, 1)
+    assert draw_png(frame, 1, "small") != draw_png(frame, 5, "small")
+    assert draw_png(frame, 1, "small") == draw_png(frame, 1, "small")
+
+
+@pytest.mark.parametrize("heading", [r"$\frac$ · rank 1", "one $ two $ three", "$"])
+def test_dollars_in_a_name_are_shown_and_set_no_formula(network, heading):
+    frame = frame_of(network, HEAD, "spectral")
+    assert draw_png(frame, 1, heading) != draw_png(frame, 1, heading.replace("$", ""))
 
 
 def test_no_figure_stays_open(network):
     import matplotlib.pyplot as plt
 
     before = plt.get_fignums()
-    draw_png(frame_of(network, HEAD, "spectral"), 1)
+    draw_png(frame_of(network, HEAD, "spectral"), 1, "small")
     assert plt.get_fignums() == before

@@ -149,6 +149,30 @@ def test_what_a_job_raises_is_handed_on_and_the_next_job_runs(open_worker, error
     assert ran.is_set()
 
 
+@pytest.mark.parametrize("raised", [ArithmeticError, SystemExit, KeyboardInterrupt])
+def test_the_worker_survives_whatever_a_job_or_its_error_handler_raises(raised):
+    def fail(*arguments):
+        raise raised("lost")
+
+    worker, ran = Worker(fail), threading.Event()
+    worker.submit(fail)
+    assert worker.wait(30)
+    worker.submit(lambda token: ran.set())
+    assert worker.wait(30)
+    assert ran.is_set()
+    worker.close()
+
+
+def test_in_colab_a_job_runs_in_its_caller(open_worker, errors, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    seen, worker = [], open_worker()
+    worker.submit(lambda token: seen.append(threading.current_thread()))
+    worker.submit(lambda token: 1 / 0)
+    assert seen == [threading.current_thread()]
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    assert worker.wait(0)
+
+
 def test_cancel_stops_the_running_job_and_forgets_the_waiting_one(open_worker):
     ran, first = [], Stubborn()
     worker = open_worker()
@@ -185,7 +209,7 @@ def test_close_ends_the_thread_and_later_jobs_are_forgotten(open_worker):
 def test_an_interpreter_ends_well_while_a_job_runs():
     script = """
         import threading, torch
-        from lrexplore.explorer.worker import Worker
+        from lrexplore.explorer.work.worker import Worker
         started, ended = threading.Event(), []
         def job(token):
             started.set()

@@ -1,0 +1,41 @@
+"""The layer table as the panel takes it."""
+
+from lrexplore.explorer.subject import Subject
+
+COLUMNS = [
+    {"key": "name", "label": "layer", "align": "left"},
+    {"key": "shape", "label": "out x in", "align": "right"},
+    {"key": "parameters", "label": "params", "align": "right"},
+    {"key": "stable_rank", "label": "stable rank", "align": "right"},
+    {"key": "follows", "label": "then", "align": "left"},
+]
+
+
+def layer_table(subject: Subject) -> dict:
+    """Rows of display values, skipped layers with their reason.
+
+    Stable ranks that `Subject.add_stable_ranks` has not found yet are three dots.
+    """
+    rows = []
+    for layer in subject.layers.values():
+        shape = layer.matrix_shape() if layer.kind in ("linear", "conv") else layer.weight_shape
+        known = subject.stable_rank(layer.name)
+        stable = "–" if layer.skip_reason else "…" if known is None else f"{known:.0f}"
+        rows.append(
+            {
+                "name": layer.name,
+                "shape": " x ".join(map(str, shape)),
+                "parameters": _short(layer.num_parameters),
+                "stable_rank": stable,
+                "follows": layer.follows.text,
+                "disabled": layer.skip_reason,
+            }
+        )
+    return {"label": f"layers of {subject.name}", "columns": COLUMNS, "rows": rows}
+
+
+def _short(number: int) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)

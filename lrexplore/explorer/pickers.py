@@ -1,0 +1,85 @@
+"""Pickers, boxes and buttons as every tab has them, and what makes them one with the traits of a state."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import ipywidgets as w
+from traitlets import HasTraits, TraitError
+
+from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS
+
+WIDE = {"description_width": "initial"}
+ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
+
+
+def picker(label: str, options, tooltip: str, width: int | str) -> w.Dropdown:
+    """A dropdown; `width` in px."""
+    size = f"{width}px" if isinstance(width, int) else width
+    return w.Dropdown(options=tuple(options), description=label, tooltip=tooltip, style=WIDE, layout={"width": size})
+
+
+def inputs_picker(tooltip: str, source: str) -> w.Dropdown:
+    """The dropdown of the inputs; `source` says whose "yours" are."""
+    return picker("inputs", [(GAUSSIAN, GAUSSIAN), (f"{YOURS}: {source}", YOURS)], tooltip, 320)
+
+
+def box(label: str, tooltip: str, width: int | str) -> w.Checkbox:
+    """A check box; `width` in px."""
+    size = f"{width}px" if isinstance(width, int) else width
+    return w.Checkbox(description=label, tooltip=tooltip, indent=False, layout={"width": size})
+
+
+def button(label: str, tooltip: str, icon: str = "") -> w.Button:
+    """A button as wide as its label."""
+    return w.Button(description=label, tooltip=tooltip, icon=icon, layout={"width": "auto"})
+
+
+def escape(text: str) -> str:
+    """The text as HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+class Bound:
+    """Controls that are one with the traits of a state of the same names.
+
+    A choice that the state refuses goes back, and to `on_error`.
+    """
+
+    def __init__(self, state: HasTraits, controls: Mapping[str, w.Widget], on_error: Callable[[BaseException], None]):
+        self._state, self._controls, self._on_error = state, dict(controls), on_error
+        for name, control in self._controls.items():
+            control.value = getattr(state, name)
+            control.observe(self._choose, names="value")
+        state.observe(self._follow, names=list(self._controls))
+
+    def offer(self, name: str, options: Sequence) -> None:
+        """Offer other options, of which what is chosen is one."""
+        control = self._controls[name]
+        if control.options != tuple(options):
+            control.unobserve(self._choose, names="value")  # new options choose the first one: nobody's choice
+            control.options = tuple(options)
+            control.value = getattr(self._state, name)
+            control.observe(self._choose, names="value")
+
+    def close(self) -> None:
+        """Unbind them; they stay."""
+        if self._controls:
+            self._state.unobserve(self._follow, names=list(self._controls))
+        while self._controls:
+            self._controls.popitem()[1].unobserve(self._choose, names="value")
+
+    def _choose(self, change) -> None:
+        name = next(name for name, control in self._controls.items() if control is change["owner"])
+        if change["new"] is None or change["new"] == getattr(self._state, name):
+            return
+        try:
+            setattr(self._state, name, change["new"])
+        except TraitError as error:
+            change["owner"].value = getattr(self._state, name)
+            self._on_error(ValueError(str(error)))
+
+    def _follow(self, change) -> None:
+        control = self._controls.get(change["name"])
+        value = getattr(self._state, change["name"])
+        known = getattr(control, "options", None)
+        if known is None or value in [option[1] if isinstance(option, tuple) else option for option in known]:
+            control.value = value
