@@ -11,8 +11,8 @@ from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
 from lrexplore.init import Problem
 from lrexplore.linalg import SCHEMES, check_finite, quick_singular_values, rank_from_scale, stable_rank
 from lrexplore.network import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
+from lrexplore.network.private import why
 from lrexplore.network.replace import nothing_to_factorize
-from lrexplore.network.skeleton import why
 
 
 @dataclass(frozen=True)

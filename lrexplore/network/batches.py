@@ -21,8 +21,7 @@ from threading import Lock
 import torch
 from torch import Tensor, nn
 
-from lrexplore.network.follows import WRAPPERS
-from lrexplore.network.skeleton import drop_shared_hooks, skeleton
+from lrexplore.network.private import WRAPPERS, skeleton
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.linear import FactorizedLinear
 
@@ -317,7 +316,6 @@ def _check_batched(model: nn.Module, inputs) -> None:
 
     try:
         copy = skeleton(model)
-        drop_shared_hooks(model, copy)
         for module in copy.modules():
             if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd, FactorizedLinear, FactorizedConv2d)):
                 module.register_forward_pre_hook(look)

@@ -48,7 +48,7 @@ def _inputs(model: nn.Module, layers: dict[str, nn.Module], example_input) -> di
 
     def record(name: str) -> Callable:
         def hook(module, args, keywords):
-            seen.setdefault(name, []).append(_described(args[0] if args else keywords["x"]))
+            seen.setdefault(name, []).append(_described(args[0] if args else keywords["input"]))
 
         return hook
 

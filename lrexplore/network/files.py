@@ -13,7 +13,7 @@ from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.linalg import SCHEMES, Factors, matrix_shape
 from lrexplore.network.batches import as_example, batch_size, device_of, evaluation, example_inputs, to_device
-from lrexplore.network.skeleton import skeleton
+from lrexplore.network.private import to_fill
 from lrexplore.nn import FactorizedConv2d, FactorizedLinear, factorized_layers
 
 _FORMAT = "lrexplore network 1"
@@ -71,7 +71,7 @@ def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, s
         _check_description(about, tensors)
     if model is None:
         model = _build(about, path)
-    network = skeleton(model, to_fill=True)
+    network = to_fill(model)
     replaced = dict(_replacement(network, name, options) for name, options in about["layers"].items())
     network = deepcopy(network, replaced)  # by the modules themselves: one may be at several places
     tied = _tied(network)

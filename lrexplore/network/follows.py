@@ -1,19 +1,18 @@
-"""What follows each layer of a model: batch norm, activation, nothing; read from the traced graph."""
+"""What follows each layer of a model: batch norm, activation, nothing; read from the recorded or traced graph."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from torch import fx, nn
 
-from lrexplore.network.operations import SHAPE_QUERIES, STOPS, TRANSPARENT, activation_of, operation
-from lrexplore.network.skeleton import why
+from lrexplore.network.operations import LIKE, SHAPE_QUERIES, STOPS, TRANSPARENT, activation_of, operation
+from lrexplore.network.private import why
+from lrexplore.network.recording import SymbolicTracer
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.linear import FactorizedLinear
 
 MIXING = (nn.Linear, nn.modules.conv._ConvNd, FactorizedLinear, FactorizedConv2d)
 """Layers after which nothing follows the layer before them."""
-
-WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
-"""Modules whose output is that of the one module in them -> the name of that module."""
 
 POSITIONAL = {"leakyrelu": ("negative_slope",), "hardtanh": ("min_val", "max_val")}
 
@@ -24,7 +23,8 @@ class Follows:
 
     `activation` is a name of `lrexplore.dual`; "identity" where an addition, a pooling, the next layer or the
     output comes first. `text` says it in words: "BN, ReLU", "BN, then add", "nothing". Where the graph did
-    not tell, `assumed` is True and `assumption` says what was taken and why.
+    not tell, `assumed` is True and `assumption` says what was taken and why. `shared_norm`: outputs of other layers, or
+    of other calls, pass through `batch_norm` too, so its statistics are not the layer's own.
     """
 
     activation: str = "identity"
@@ -32,9 +32,10 @@ class Follows:
     text: str = "nothing"
     assumed: bool = False
     assumption: str = ""
+    shared_norm: bool = False
 
 
-class GraphTracer(fx.Tracer):
+class GraphTracer(SymbolicTracer):
     """fx's tracer, for which layers, batch norms and the activations inside them are single nodes."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
@@ -46,18 +47,34 @@ def is_batch_norm(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.batchnorm._BatchNorm) or type(module).__name__ == "FrozenBatchNorm2d"
 
 
-def find_follows(model: nn.Module, names) -> dict[str, Follows]:
-    """What follows each named layer of `model`.
+class RecordedOperations(GraphTracer):
+    """The same of a recording, which also enters the layers of torch's transformers."""
 
-    Where the model cannot be traced (its forward depends on values), its children are traced one by one. A
-    layer whose follower lies outside of what could be traced is taken to be followed by ReLU; `assumption`
-    says so.
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return not isinstance(module, _TRANSFORMERS) and super().is_leaf_module(module, name)
+
+
+_TRANSFORMERS = (
+    nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+)  # fmt: skip
+
+
+def find_follows(model: nn.Module, names, graph: fx.Graph | None = None) -> dict[str, Follows]:
+    """What follows each named layer of `model`, by the graph of its recorded forward pass.
+
+    Without one it is traced, which patches the model's modules meanwhile: give a copy. Where the model cannot be traced
+    (its forward depends on values), its children are traced one by one. A layer whose follower lies outside of what
+    could be traced is taken to be followed by ReLU; `assumption` says so.
     """
     layers = {model.get_submodule(name): name for name in names}
     if model in layers:
         return {"": Follows()}
     found = {}
-    _trace_into(found, model, "", layers, outer_reason="")
+    if graph is not None:
+        _read_graph(found, graph, model, "", layers, outer_reason="")
+    else:
+        _trace_into(found, model, "", layers, outer_reason="")
     for layer, name in layers.items():
         if name not in found:
             parent = model.get_submodule(name.rpartition(".")[0])
@@ -69,10 +86,6 @@ def _trace_into(found: dict, root: nn.Module, prefix: str, layers: dict, outer_r
     inside = {module: layers[module] for module in root.modules() if module in layers}
     if not inside:
         return
-    wrapped = WRAPPERS.get(type(root).__name__)
-    if wrapped:
-        _trace_into(found, getattr(root, wrapped), f"{prefix}.{wrapped}".lstrip("."), layers, outer_reason)
-        return
     try:
         graph = GraphTracer(param_shapes_constant=True).trace(root)
     except Exception as error:  # the forward is the user's: it may raise anything
@@ -83,12 +96,19 @@ def _trace_into(found: dict, root: nn.Module, prefix: str, layers: dict, outer_r
             else:
                 _trace_into(found, child, f"{prefix}.{child_name}".lstrip("."), layers, reason)
         return
+    _read_graph(found, graph, root, prefix, inside, outer_reason)
+
+
+def _read_graph(found: dict, graph: fx.Graph, root: nn.Module, prefix: str, layers: dict, outer_reason: str) -> None:
     modules = dict(root.named_modules())
-    seen = {}
+    seen, times = {}, Counter(node.target for node in graph.nodes if node.op == "call_module")
     for node in graph.nodes:
-        if node.op == "call_module" and modules[node.target] in inside:
+        if node.op == "call_module" and modules[node.target] in layers:
             layer = modules[node.target]
-            seen.setdefault(inside[layer], []).append(_read(node, layer, modules, prefix, outer_reason))
+            follows = _read(node, layer, modules, prefix, outer_reason)
+            if follows.batch_norm and times[follows.batch_norm.removeprefix(f"{prefix}.")] > 1:
+                follows = replace(follows, shared_norm=True)
+            seen.setdefault(layers[layer], []).append(follows)
     for name, calls in seen.items():
         found.setdefault(name, _merge(calls))
 
@@ -105,7 +125,7 @@ def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_rea
         return Follows(activation, batch_norm, ", ".join(words) or "nothing", bool(assumption), assumption)
 
     while True:
-        users = [user for user in node.users if not _is_shape_query(user)]
+        users = [user for user in node.users if not _is_shape_query(user, node)]
         if _is_silu(users):
             return answer("silu", "SiLU")
         if len(users) != 1:
@@ -161,7 +181,9 @@ def _operation(node: fx.Node, modules: dict) -> str:
     return operation(modules[node.target] if node.op == "call_module" else node.target)
 
 
-def _is_shape_query(node: fx.Node) -> bool:
+def _is_shape_query(node: fx.Node, of: fx.Node) -> bool:
+    if operation(node.target) in LIKE and node.args[0] is not of:  # y.reshape_as(x) asks x for its shape
+        return True
     if node.op == "call_function" and node.target is getattr:
         return node.args[1] in SHAPE_QUERIES
     return node.op == "call_method" and node.target in SHAPE_QUERIES
@@ -189,6 +211,7 @@ def _merge(calls: list[Follows]) -> Follows:
         f"{texts} (differs between its calls)",
         any(call.assumed for call in calls),
         "; ".join(dict.fromkeys(call.assumption for call in calls if call.assumption)),
+        any(call.shared_norm for call in calls),
     )
 
 

@@ -11,8 +11,8 @@ from lrexplore.linalg.matricization import matrix_shape
 from lrexplore.linalg.rank import break_even_rank
 from lrexplore.network.batches import as_example, example_inputs
 from lrexplore.network.follows import Follows, find_follows
+from lrexplore.network.private import skeleton
 from lrexplore.network.sizes import Call, measure
-from lrexplore.network.skeleton import drop_shared_hooks, skeleton, why
 from lrexplore.network.skipped import skip_reason
 
 
@@ -82,13 +82,35 @@ class Layer:
         return break_even_rank(self.matrix_shape(scheme))
 
 
-def find_layers(model: nn.Module, example_input=None) -> list[Layer]:
+class Layers(list[Layer]):
+    """A model's layers, with what the rest of it computes.
+
+    `other_flops`: multiply-adds of one sample in all but the calls of these linear layers and convolutions, such as
+    products of activations, recurrent layers, and matrices that are read and not called; None when unknown.
+    """
+
+    def __init__(self, layers=(), *, other_flops: int | None = None):
+        super().__init__(layers)
+        self.other_flops = other_flops
+
+    @property
+    def flops(self) -> int | None:
+        """Multiply-adds of one sample in the whole model; None when unknown."""
+        known = [layer.flops for layer in self if layer.kind in ("linear", "conv")]
+        if self.other_flops is None or None in known:
+            return None
+        return sum(known) + self.other_flops
+
+
+def find_layers(model: nn.Module, example_input=None) -> Layers:
     """Every linear layer and convolution of `model` in module order, each with its sizes and what follows it.
 
     Those that cannot be factorized are there too, with a `skip_reason`. The model is neither run nor changed;
     a copy without weights is. `example_input` (a batch, or the forward's arguments as a tuple or a dict) sets the
-    sizes; without it they are those of a 224 x 224 image where the model takes one.
-    Raises TypeError for anything but an nn.Module, ValueError for lazy layers that have no weight yet.
+    sizes; without it they are those of a 224 x 224 image where the model takes one. A forward that reads values needs
+    it: then a private copy with the weights is run.
+    Raises TypeError for anything but an nn.Module, ValueError for lazy layers that have no weight yet and for a model
+    that cannot be copied.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -105,20 +127,16 @@ def find_layers(model: nn.Module, example_input=None) -> list[Layer]:
     owners = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
     kinds = {name: _kind(module) for name, module in modules.items()}
     names = [name for name, kind in kinds.items() if kind in ("linear", "conv")]
-    try:
-        copy = skeleton(model)
-    except Exception as error:  # a model may refuse to be copied, for any reason of its own
-        copy, calls, measured = model, None, f"unknown: the model could not be copied ({why(error)})"
-    else:
-        drop_shared_hooks(model, copy)
-        calls, measured = measure(copy, names, example_input)
-    follows = find_follows(copy, names)
-    layers = []
+    copy = skeleton(model)
+    calls, measured, other_flops, recording = measure(model, copy, names, example_input)
+    follows = find_follows(copy, names, recording and recording.graph)
+    read = recording.read if recording else ()
+    layers = Layers(other_flops=other_flops)
     for name, module in modules.items():
         seen = calls.get(name) if calls is not None else None
         follow = Follows(text="not called") if seen == () else follows.get(name, Follows())
         shared = owners[id(module._parameters.get("weight"))] > 1
-        reason = skip_reason(model, name, module, seen, shared=shared)
+        reason = skip_reason(model, name, module, seen, shared=shared, read=name in read)
         layers.append(
             Layer(
                 name=name,
@@ -180,7 +198,7 @@ def layers_table(model: nn.Module, example_input=None):
 
     Columns: name, kind, shape (m x n of one group's channel matrix), kernel, groups, parameters, MFLOP
     (million multiply-adds of one sample), follows, break_even_rank, factorizable, reason.
-    `attrs["measured"]` says for what input the MFLOP hold.
+    `attrs["measured"]` says for what input the MFLOP hold, `attrs["other_MFLOP"]` what all else computes.
     """
     import pandas as pd  # slow to import, and only tables need it
 
@@ -192,6 +210,7 @@ def layers_table(model: nn.Module, example_input=None):
     )  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     table.attrs["measured"] = layers[0].measured if layers else ""
+    table.attrs["other_MFLOP"] = None if layers.other_flops is None else layers.other_flops / 1e6
     return table
 
 

@@ -40,7 +40,7 @@ TRANSPARENT = {
     "identity", "dropout", "dropout1d", "dropout2d", "alphadropout", "featuredropout", "dropblock2d",
     "stochasticdepth", "droppath", "flatten", "unflatten", "view", "reshape", "permute", "transpose", "t",
     "squeeze", "unsqueeze", "contiguous", "clone", "to", "type", "typeas", "float", "half", "bfloat16",
-    "movedim", "swapaxes",
+    "movedim", "swapaxes", "reshapeas", "viewas",
 }  # fmt: skip
 """Operations that neither change nor mix values (in evaluation mode): what follows them follows the layer."""
 
@@ -68,6 +68,9 @@ STOPS = {
 """Operations before which the layer is linear, in words. Any other operation is given by its own name."""
 
 SHAPE_QUERIES = {"shape", "size", "dim", "ndim", "numel", "device", "dtype", "is_cuda", "requires_grad"}
+
+LIKE = {"reshapeas", "viewas", "typeas", "expandas"}
+"""Operations that take the shape or type of their second argument, and no value of it."""
 
 
 def operation(target) -> str:

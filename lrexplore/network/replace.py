@@ -12,7 +12,7 @@ from lrexplore.linalg.rank import check_multiple
 from lrexplore.network.costs import factorized_parameters
 from lrexplore.network.layer_choices import check_choices, check_finite, choose_rank, scheme_for
 from lrexplore.network.layers import Layer, batch_norms_of, find_layers, weights_of
-from lrexplore.network.skeleton import why
+from lrexplore.network.private import why
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.kinds import FACTORIZED
 from lrexplore.nn.linear import FactorizedLinear

@@ -1,14 +1,16 @@
 """What each layer sees in one forward pass of one sample."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
-from lrexplore.network.skeleton import why
+from lrexplore.network.batches import device_of, to_device
+from lrexplore.network.follows import RecordedOperations
+from lrexplore.network.private import private_copy, why
+from lrexplore.network.recording import Recording, record
 
 IMAGE_SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
 
@@ -23,29 +25,54 @@ class Call(NamedTuple):
     output_size: tuple[int, int]
 
 
-def measure(meta_model: nn.Module, names, example_input=None) -> tuple[dict[str, tuple[Call, ...]] | None, str]:
-    """The calls of each named layer in one forward pass on meta tensors, and the input they were measured on.
+class Sizes(NamedTuple):
+    """What one forward pass of one sample told of a network, on the input that `text` names; or why it did not.
+
+    `calls` and `other_flops`, the multiply-adds of all but the layers' calls, are None where no forward worked, and so
+    is `recording`.
+    """
+
+    calls: dict[str, tuple[Call, ...]] | None
+    text: str
+    other_flops: int | None = None
+    recording: Recording | None = None
+
+
+def measure(model: nn.Module, meta_model: nn.Module, names, example_input=None) -> Sizes:
+    """The sizes of a forward pass of `meta_model`, the model's skeleton.
 
     `example_input` is a batched tensor, or the forward's arguments, whose first axis is the batch: a tuple, or a dict
-    of them by name.
+    of them by name. A forward that reads values, which the skeleton does not have, is run on it by a private copy.
     Without one, the input is guessed: an image of 224 x 224 (then other usual sizes) for the first
-    convolution, or one row for the first linear layer. When no forward works the calls are None and the text
-    says why.
+    convolution, or one row for the first linear layer.
     """
     first_error = None
     for args in _inputs(meta_model, names, example_input):
         try:
-            return _calls(meta_model, names, args), _describe(args)
+            # Gradients stay on: without them nn.TransformerEncoderLayer reads weights and calls no layer.
+            with torch.enable_grad():
+                return _sizes(meta_model, names, args)
         except Exception as error:  # the forward is the user's: it may raise anything
             first_error = first_error or f"the forward pass on {_describe(args)} failed ({why(error)})"
-    return None, f"unknown: {first_error or 'no layer to guess an input from'}. Pass `example_input`."
+    if example_input is not None:
+        try:
+            with torch.no_grad():
+                twin = private_copy(model).eval()
+                return _sizes(twin, names, to_device(_arguments(example_input), device_of(twin)))
+        except Exception as error:
+            first_error = f"the forward pass on {_describe(args)} failed ({why(error)})"
+    return Sizes(None, f"unknown: {first_error or 'no layer to guess an input from'}. Pass `example_input`.")
+
+
+def _arguments(example_input):
+    if isinstance(example_input, Mapping):
+        return dict(example_input)
+    return tuple(example_input) if isinstance(example_input, (tuple, list)) else (example_input,)
 
 
 def _inputs(model: nn.Module, names, example_input):
     if example_input is not None:
-        given = tuple(example_input) if isinstance(example_input, (tuple, list)) else (example_input,)
-        args = dict(example_input) if isinstance(example_input, Mapping) else given
-        yield tree_map(lambda value: value.detach().to("meta") if isinstance(value, Tensor) else value, args)
+        yield to_device(_arguments(example_input), torch.device("meta"))
         return
     layers = [model.get_submodule(name) for name in names]
     convs = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
@@ -66,28 +93,20 @@ def _describe(args) -> str:
     return "input " + " and ".join(shapes)
 
 
-def _calls(model: nn.Module, names, args) -> dict[str, tuple[Call, ...]]:
+def _sizes(model: nn.Module, names, args) -> Sizes:
     tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
     batch = tensors[0].shape[0] if tensors and tensors[0].ndim else 1
-    calls = defaultdict(list)
+    layers = {model.get_submodule(name): name for name in names}
+    found = record(model, args, layers, RecordedOperations().is_leaf_module)
+    calls = {
+        name: tuple(_call(layer, given, made, batch) for given, made in found.calls[name])
+        for layer, name in layers.items()
+    }
+    return Sizes(calls, _describe(args), found.other_multiplications // batch, found)
 
-    def record(name, module, inputs, keywords, output):
-        if isinstance(module, nn.Conv2d):
-            image = inputs[0] if inputs else keywords["input"]
-            calls[name].append(Call(tuple(image.shape[-2:]), tuple(output.shape[-2:])))
-        else:
-            positions = output.numel() // (output.shape[-1] * batch)
-            calls[name].append(Call((positions, 1), (positions, 1)))
 
-    hooks = [
-        model.get_submodule(name).register_forward_hook(lambda *seen, name=name: record(name, *seen), with_kwargs=True)
-        for name in names
-    ]
-    try:
-        # Gradients stay on: without them nn.TransformerEncoderLayer reads weights and calls no layer.
-        with torch.enable_grad():
-            model(**args) if isinstance(args, dict) else model(*args)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: tuple(calls[name]) for name in names}
+def _call(layer: nn.Module, given: torch.Size, made: torch.Size, batch: int) -> Call:
+    if isinstance(layer, nn.Conv2d):
+        return Call(tuple(given[-2:]), tuple(made[-2:]))
+    positions = made.numel() // (made[-1] * batch)
+    return Call((positions, 1), (positions, 1))

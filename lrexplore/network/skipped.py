@@ -1,33 +1,46 @@
 """Why a layer cannot be factorized."""
 
+import dis
+from functools import cache
+from types import FunctionType
+
 from torch import nn
 
 from lrexplore.linalg.matricization import SCHEMES, matrix_shape
 from lrexplore.linalg.rank import break_even_rank
+from lrexplore.network.private import looks_only
 from lrexplore.nn.conv_same import is_conv_same
 
 SAME_FORWARD = {"timm.layers.linear.Linear"}
 """Subclasses that override forward and still compute what their base does."""
 
+SET_UP = ("init", "reset", "load", "resize", "tie", "copy")
+"""Words in the names of methods whose writing into weights is over once a model is made."""
 
-def skip_reason(model: nn.Module, name: str, module: nn.Module, calls, *, shared: bool) -> str | None:
+
+def skip_reason(model: nn.Module, name: str, module: nn.Module, calls, *, shared: bool, read: bool) -> str | None:
     """Why the named layer cannot be factorized, as a sentence; None where it can.
 
     `calls` are its calls in a forward pass (None when no forward worked); `shared` says that another module
-    owns the same weight.
+    owns the same weight, `read` that other code computes with it in the forward pass.
     """
     if not isinstance(module, (nn.Linear, nn.Conv2d)):
         return f"{type(module).__name__}: only nn.Linear and nn.Conv2d are factorized"
     if isinstance(model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention):
         return "inside nn.MultiheadAttention, which reads this weight and does not call the layer"
-    if "weight" not in module._parameters:
+    if "weight" not in module._parameters or hasattr(type(module), "weight"):
         return "its weight is computed (weight norm, pruning or another parametrization): remove that first"
+    if "bias" not in module._parameters or hasattr(type(module), "bias"):
+        return "its bias is computed (by a parametrization): remove that first"
     if shared:
         return "its weight is shared with another module: factorizing one would untie them"
-    if _overrides_forward(module):
-        return f"its class {type(module).__name__} computes something else than {_base(module).__name__}"
+    own = _own_computation(module) or _of_adapter(model, name)
+    if own:
+        return own
     if calls is not None and not calls:
         return "the forward pass (evaluation mode) never calls it: its weight is unused, or read elsewhere"
+    if read:
+        return "its weight is also read by other code in the forward pass, which would go on with another matrix"
     if isinstance(module, nn.Conv2d) and module.groups > 1 and module.groups == module.in_channels:
         rows, columns = module.out_channels // module.groups, module.weight[0].numel()
         return (
@@ -40,6 +53,75 @@ def skip_reason(model: nn.Module, name: str, module: nn.Module, calls, *, shared
         m, n = matrix_shape(group_shape, "channel")
         return f"too small: even rank 1 of its {m} x {n} matrix saves no parameters"
     return None
+
+
+def _own_computation(module: nn.Module) -> str | None:
+    """Why a layer computes something else than its class' base does with its weight and bias."""
+    kind, base = type(module).__name__, _base(module).__name__
+    if _overrides_forward(module):
+        return f"its class {kind} computes something else than {base}"
+    if type(module).__call__ is not nn.Module.__call__ or type(module).__getattr__ is not nn.Module.__getattr__:
+        return f"its class {kind} is called in another way than {base}"
+    replaced = [method for method in ("forward", "_conv_forward") if method in vars(module)]
+    if replaced:
+        return f"its `{replaced[0]}` was replaced on this module (by hand, or by a library): take that off first"
+    more = {*module._parameters, *module._buffers, *module._modules} - {"weight", "bias"}
+    if more:
+        return f"it has more than weight and bias ({', '.join(sorted(more))}), which may act on them"
+    for kept in ("_forward_hooks", "_forward_pre_hooks"):
+        for hook in vars(module)[kept].values():
+            if not looks_only(hook):
+                text = getattr(hook, "__name__", type(hook).__name__)
+                return f"its forward hook `{text}` may change what it computes (it returns a value): remove it first"
+    if _written(type(module), "self", frozenset()):
+        return f"its class {kind} writes into its weight later, which would be lost"
+    return None
+
+
+def _of_adapter(model: nn.Module, name: str) -> str | None:
+    """Why a layer belongs to code that adapts a weight, as LoRA does."""
+    above, _, last = name.rpartition(".")
+    parent = model.get_submodule(above)
+    if last == "base_layer":
+        return f"{type(parent).__name__} adapts its weight, and may merge into it: merge that first"
+    while above:
+        adapter = model.get_submodule(above)
+        if "base_layer" in adapter._modules:
+            return f"a matrix of the adapter {type(adapter).__name__}, which may be merged: do so first"
+        above = above.rpartition(".")[0]
+    if name and _written(type(parent), last, frozenset(parent._modules) - {last}):
+        return f"{type(parent).__name__}, which holds it, writes into its weight later, which would be lost"
+    return None
+
+
+@cache
+def _written(kind: type, child: str, others: frozenset) -> bool:
+    """Whether a method of a class, but for those that set up, writes into `.weight` of a child (or a local name's)."""
+    classes = [one for one in kind.__mro__ if not one.__module__.startswith("torch.") and one is not object]
+    methods = {name: method for one in reversed(classes) for name, method in vars(one).items()}
+    return any(
+        _writes(method, child, others)
+        for name, method in methods.items()
+        if isinstance(method, FunctionType) and not any(word in name for word in SET_UP)
+    )
+
+
+def _writes(method: FunctionType, child: str, others: frozenset) -> bool:
+    if any(step.opname == "STORE_ATTR" and step.argval == child for step in dis.get_instructions(method)):
+        return False  # it puts another module there
+    steps = [step for step in dis.get_instructions(method) if step.opname not in ("COPY", "DUP_TOP", "CACHE")]
+    for owner, weight, use in zip(steps, steps[1:], steps[2:] + steps[-1:], strict=False):
+        if weight.argval != "weight" or not weight.opname.endswith(("_ATTR", "_METHOD")) or owner.argval in others:
+            continue
+        if weight.opname == "STORE_ATTR":
+            if owner.argval == child:
+                return True
+        elif owner.opname.startswith("LOAD_") and (owner.argval == child or owner.opname.startswith("LOAD_FAST")):
+            named = str(use.argval)
+            touched = named == "data" or (named.endswith("_") and not named.endswith("__"))
+            if touched and (owner.argval != "self" or child == "self"):
+                return True
+    return False
 
 
 def _base(module: nn.Module) -> type:

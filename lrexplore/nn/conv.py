@@ -108,16 +108,16 @@ class FactorizedConv2d(nn.Module):
         )  # fmt: skip
         return adopt_weight(layer, self, self.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # the name that nn.Conv2d gives it
         if self.execution == "product":
-            return self._conv(x, self.weight, self.bias, (True, True))
+            return self._conv(input, self.weight, self.bias, (True, True))
         k_h, k_w = self.kernel_size
         c_in = self.in_channels // self.groups
         # With k_h = 1 both schemes are one matrix, and the channel halves drop the skipped rows earlier.
         if self.scheme == "channel" or k_h == 1:
-            x = self._conv(x, self.right.view(-1, c_in, k_h, k_w), None, (True, True))
+            x = self._conv(input, self.right.view(-1, c_in, k_h, k_w), None, (True, True))
             return F.conv2d(x, self.left[:, :, None, None], self.bias, groups=self.groups)
-        x = self._conv(x, self.right.view(-1, c_in, 1, k_w), None, (False, True))
+        x = self._conv(input, self.right.view(-1, c_in, 1, k_w), None, (False, True))
         column = self.left.view(self.out_channels, k_h, self.rank).transpose(1, 2)[..., None]
         return self._conv(x, column, self.bias, (True, False))
 

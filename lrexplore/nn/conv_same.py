@@ -20,11 +20,11 @@ class Conv2dSame(nn.Conv2d):
     timm's class of this name is the same function; collapsing a factorized one gives this class.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        sizes = zip(x.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
+    def forward(self, input: Tensor) -> Tensor:
+        sizes = zip(input.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
         rows, columns = [same_padding(*size) for size in sizes]
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-        x = F.pad(x, (*columns, *rows), mode=mode)
+        x = F.pad(input, (*columns, *rows), mode=mode)
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 

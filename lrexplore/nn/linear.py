@@ -63,10 +63,10 @@ class FactorizedLinear(nn.Module):
         layer = nn.Linear(self.in_features, self.out_features, has_bias, device="meta")
         return adopt_weight(layer, self, self.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # the name that nn.Linear gives it
         if self.execution == "product":
-            return F.linear(x, self.weight, self.bias)
-        return F.linear(F.linear(x, self.right), self.left, self.bias)
+            return F.linear(input, self.weight, self.bias)
+        return F.linear(F.linear(input, self.right), self.left, self.bias)
 
     def extra_repr(self) -> str:
         return (

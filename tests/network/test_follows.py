@@ -1,3 +1,5 @@
+from threading import Thread
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -212,3 +214,92 @@ def test_a_wrapped_model_is_read_as_the_model_in_it(wrap, prefix):
     wrapped = wrap(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)))
     assert [follows(wrapped, f"{prefix}.{name}").text for name in (0, 2)] == ["tanh", "nothing"]
     assert not follows(wrapped, f"{prefix}.2").assumed
+
+
+def test_operations_on_the_way_to_a_sum_do_not_hide_it():
+    assert after_conv(lambda net, x: x.contiguous() + F.tanh(x)).text == "add"
+    assert after_conv(lambda net, x: F.relu_(x)).text == "ReLU"
+    assert after_conv(lambda net, x: 1 + x).text == "add"
+
+
+def test_a_layer_that_is_given_something_else_than_the_models_input_is_read_too():
+    net = Net(lambda net, x: x + net.fc(net.table).relu(), fc=nn.Linear(4, 4))
+    net.register_buffer("table", torch.ones(2, 4))
+    assert (follows(net, "fc").text, follows(net, "fc").assumed) == ("ReLU", False)
+
+
+def test_batch_norm_on_flattened_tokens_belongs_to_the_linear_layer_before_it():
+    # As timm's LinearNorm.
+    net = Net(lambda net, x: net.bn(net.fc(x).flatten(0, 1)).reshape_as(net.fc(x)), fc=nn.Linear(4, 4))
+    net.bn = nn.BatchNorm1d(4)
+
+    def forward(net, x):
+        x = net.fc(x)
+        return F.hardswish(net.bn(x.flatten(0, 1)).reshape_as(x))
+
+    net._function = forward
+    found = {layer.name: layer.follows for layer in find_layers(net, torch.zeros(2, 5, 4))}["fc"]
+    assert (found.text, found.batch_norm, found.shared_norm) == ("BN, Hardswish", "bn", False)
+
+
+def test_a_batch_norm_of_two_layers_is_said_to_be_shared():
+    layers = {"one": nn.Linear(4, 4), "two": nn.Linear(4, 4), "bn": nn.BatchNorm1d(4), "fc": nn.Linear(4, 4)}
+    net = Net(lambda net, x: net.own(net.fc(net.bn(net.one(x)) + net.bn(net.two(x)))), **layers)
+    net.own = nn.BatchNorm1d(4)
+    found = {layer.name: (layer.follows.batch_norm, layer.follows.shared_norm) for layer in find_layers(net)}
+    assert found == {"one": ("bn", True), "two": ("bn", True), "fc": ("own", False)}
+
+
+def test_a_forward_that_reads_values_is_read_on_an_example():
+    body = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    model = Net(depends_on_values, body=body, head=nn.Linear(4, 2))
+    found = {layer.name: layer for layer in find_layers(model, torch.ones(3, 4))}
+    assert [found[name].follows.text for name in ("body.0", "body.2", "head")] == ["tanh", "nothing", "nothing"]
+    assert not any(layer.follows.assumed for layer in found.values())
+    assert [layer.flops for layer in found.values()] == [16, 16, 8]
+
+
+def test_patched_forwards_are_traced_without_a_call_of_the_original():
+    model = Net(lambda net, x: net.body(x), body=nn.Sequential(nn.Linear(4, 4), nn.Tanh()))
+    calls, plain = [], model.body.forward
+    model.body.forward = lambda x: plain(x)
+    model.body[0].register_forward_pre_hook(lambda *seen: calls.append(seen))
+    assert follows(model, "body.0").text == "tanh" and calls == []
+
+
+class Chain(nn.Module):
+    """Many layers, so that a trace takes long; its forward reads values, so that it is traced by symbols too."""
+
+    def __init__(self, reads_values):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(3, 3) for _ in range(60))
+        self.reads_values = reads_values
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.relu(layer(x))
+        return x if not self.reads_values or x.sum() >= 0 else -x
+
+
+@pytest.mark.parametrize("reads_values", [False, True])
+def test_layers_found_in_two_threads_leave_every_module_of_the_process_usable(reads_values):
+    model, x, raised, patched = Chain(reads_values), torch.randn(2, 3), [], []
+    call, read = nn.Module.__call__, nn.Module.__getattr__
+
+    def run():
+        try:
+            for _ in range(4):
+                find_layers(model)
+                patched.append((nn.Module.__call__, nn.Module.__getattr__) != (call, read))
+        except Exception as error:
+            raised.append(error)
+
+    threads = [Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):  # a person's own cell meanwhile
+        assert isinstance(model(x), torch.Tensor) and nn.Module.__call__ is call
+    for thread in threads:
+        thread.join()
+    assert raised == [] and not any(patched) and nn.Module.__getattr__ is read
+    assert torch.equal(model(x), model(x)) and not any("forward" in vars(module) for module in model.modules())

@@ -1,10 +1,14 @@
+from collections import OrderedDict
+
 import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 from lrexplore.network import batch_norm_of, batch_norms_of, find_layers, layers, weights_of
+from lrexplore.network.layers import layers_table
 
 
 def torchvision_model(name):
@@ -223,3 +227,159 @@ def test_a_batch_norm_with_neither_scale_nor_statistics_is_one_all_the_same(grou
     assert small(loader[0]).shape == net(loader[0]).shape
     assert list(lr.layers(net)["follows"]) == ["BN, ReLU", "nothing"]
     assert lr.explore(net).state is not None
+class Adapted(nn.Module):
+    """A linear layer with matrices beside it, which are added to its weight later, as LoRA's are."""
+
+    def __init__(self):
+        super().__init__()
+        self.base_layer = nn.Linear(8, 8)
+        self.lora_A = nn.ModuleDict({"default": nn.Linear(8, 2, bias=False)})
+        self.lora_B = nn.ModuleDict({"default": nn.Linear(2, 8, bias=False)})
+
+    def forward(self, x):
+        return self.base_layer(x) + self.lora_B["default"](self.lora_A["default"](x))
+
+
+class Merging(nn.Module):
+    """Its method writes into one layer's weight, in one of these ways; the other layer is set up only."""
+
+    def __init__(self):
+        super().__init__()
+        self.written, self.stored, self.free = (nn.Linear(8, 8) for _ in range(3))
+        nn.init.normal_(self.free.weight)
+
+    def reset_parameters(self):
+        self.free.weight.data.zero_()
+
+    def merge(self):
+        self.written.weight.data += 1
+
+    def swap(self, weight):
+        self.stored.weight = weight
+
+    def forward(self, x):
+        return self.written(x) + self.stored(x) + self.free(x).type(self.free.weight.dtype)
+
+
+class Reading(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.fc(x) @ self.fc.weight.T
+
+
+class Doubled(nn.Linear):
+    def __call__(self, x):
+        return 2 * super().__call__(x)
+
+
+class SelfMerging(nn.Linear):
+    def merge(self):
+        self.weight.data.add_(1)
+
+
+class Initialized(nn.Linear):
+    def reset_parameters(self):
+        self.weight.data.fill_(1)
+
+
+def shifted(module, args, output):
+    return output + 1
+
+
+def printed(module, args, output):
+    print(output.shape)
+
+
+def test_what_a_layer_computes_is_more_than_its_class():
+    plain = {name: nn.Linear(8, 8) for name in ("patched", "hooked", "looked at", "biased", "more")}
+    old = plain["patched"].forward
+    plain["patched"].forward = lambda x: 2 * old(x)
+    plain["hooked"].register_forward_hook(shifted)
+    plain["looked at"].register_forward_hook(printed)
+    parametrize.register_parametrization(plain["biased"], "bias", nn.Tanh())
+    plain["more"].register_buffer("mask", torch.ones(8, 8))
+    others = {
+        "adapted": Adapted(), "merging": Merging(), "reading": Reading(), "doubled": Doubled(8, 8),
+        "self merging": SelfMerging(8, 8), "initialized": Initialized(8, 8),
+    }  # fmt: skip
+    found = {layer.name: layer.skip_reason for layer in find_layers(nn.Sequential(OrderedDict(plain | others)))}
+    assert {name for name, text in found.items() if text is None} == {"looked at", "merging.free", "initialized"}
+    for name, words in {
+        "patched": "its `forward` was replaced on this module",
+        "hooked": "its forward hook `shifted` may change what it computes",
+        "biased": "its bias is computed",
+        "more": "it has more than weight and bias (mask)",
+        "adapted.base_layer": "Adapted adapts its weight, and may merge into it",
+        "adapted.lora_A.default": "a matrix of the adapter Adapted",
+        "merging.written": "Merging, which holds it, writes into its weight later",
+        "merging.stored": "Merging, which holds it, writes into its weight later",
+        "reading.fc": "its weight is also read by other code in the forward pass",
+        "doubled": "its class Doubled is called in another way than Linear",
+        "self merging": "its class SelfMerging writes into its weight later",
+    }.items():
+        assert found[name].startswith(words), name
+
+
+CLASSIFIERS = {
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t",
+    "mnasnet1_0", "mobilenet_v3_large", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_0", "swin_t", "swin_v2_t",
+    "vit_b_16", "wide_resnet50_2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(CLASSIFIERS))
+def test_multiply_adds_of_a_whole_network_are_those_that_torchvision_publishes(name):
+    weights = next(iter(torchvision.models.get_model_weights(name)))
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    with torch.device("meta"):
+        model = torchvision.models.get_model(name, weights=None, **options)
+    size = weights.transforms().crop_size[0]
+    flops = find_layers(model, torch.empty(2, 3, size, size, device="meta")).flops
+    assert flops / 1e9 == pytest.approx(weights.meta["_ops"], rel=0.02)
+
+
+def test_recurrent_layers_and_products_of_activations_count_as_what_stays():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lstm = nn.Linear(6, 6), nn.LSTM(6, 5, batch_first=True)
+
+        def forward(self, x):
+            x = self.fc(x)
+            return self.lstm(torch.einsum("bij,bkj->bik", x, x) @ x)
+
+    layers = find_layers(Mixed(), torch.zeros(3, 7, 6))
+    # einsum 7 x 7 x 6, product 7 x 7 x 6; the four gates of the LSTM, from 6 inputs and 5 states, at 7 times
+    assert layers.other_flops == 2 * 7 * 7 * 6 + 7 * 4 * 5 * (6 + 5)
+    assert layers.flops == layers.other_flops + 7 * 36
+    table = layers_table(Mixed(), torch.zeros(3, 7, 6))
+    assert table.attrs["other_MFLOP"] == layers.other_flops / 1e6
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_a_forward_that_reads_values_has_the_sizes_of_a_real_run(as_dict):
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head, self.norm = nn.Linear(4, 4), nn.Linear(4, 2), nn.BatchNorm1d(4)
+
+        def forward(self, x, mask=None):
+            return self.head(self.norm(self.body(x[: int(mask.sum())])))
+
+    model = Masked().train()
+    example = {"x": torch.randn(4, 4), "mask": torch.ones(4, dtype=torch.bool)}
+    before = model.norm.running_mean.clone()
+    layers = find_layers(model, example if as_dict else tuple(example.values()))
+    assert [layer.flops for layer in layers] == [16, 8] and layers[0].measured == "input 4 x 4 and 4"
+    assert layers[0].follows.batch_norm == "norm"
+    assert model.training and torch.equal(model.norm.running_mean, before)
+
+
+def test_a_compiled_network_has_the_layers_of_the_network_in_it():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    (plain,), (compiled,) = find_layers(model), find_layers(torch.compile(model))
+    assert compiled.name == "_orig_mod.0" and compiled.follows.batch_norm == "_orig_mod.1"
+    assert (compiled.calls, compiled.follows.text) == (plain.calls, plain.follows.text)
