@@ -15,7 +15,7 @@ from lrexplore.bench.init import pinned, processor
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.models import load_model
 from lrexplore.network import choose_execution, factorize, find_layers
-from lrexplore.network.costs import factorized_flops
+from lrexplore.network.layers import factorized_flops
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.nn import EXECUTIONS, factorized_layers, set_execution
 from lrexplore.optim import FrobeniusDecay, parameter_groups

@@ -14,6 +14,7 @@ from lrexplore.calibration.reservoir import Reservoir
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.network import Layer, find_layers
 from lrexplore.network.batches import BrokenInputError, as_example, batch_size, evaluation, first_inputs, run_model
+from lrexplore.network.private import private_copy
 
 HELD_OUT_EVERY = 4
 CHUNK_VALUES = 16 * 2**20
@@ -35,12 +36,12 @@ def calibrate(
     `loader` is any iterable of inputs or (input, label) pairs (`lrexplore.network.batches`); every fourth input is
     held out for judging. Of an image at most `positions` output pixels (tokens) are looked at, drawn anew for each
     batch; None takes all.
-    `layers` limits it to these names. The model runs in evaluation mode and is left as it was.
+    `layers` limits it to these names. A private copy of the model runs, in evaluation mode.
     `progress(done, total, "inputs")` is called after each batch; `total` is 0 where the loader does not tell. Moments
     are summed in float64.
 
     Raises ValueError for an empty loader, a batch that the model refuses, inputs of a layer that are NaN or
-    infinite, and layers that the model never calls.
+    infinite, layers that the model never calls, and a model that cannot be copied.
 
     >>> import lrexplore as lr, torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
@@ -50,6 +51,7 @@ def calibrate(
     generator = generator or torch.Generator().manual_seed(0)
     total = _num_inputs(loader)
     [first, *_], batches = first_inputs(loader, 1, model)
+    twin = private_copy(model)
     found = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
     chosen = found if layers is None else {name: _chosen(found, name) for name in _names(layers)}
     recorders = {
@@ -58,14 +60,14 @@ def calibrate(
     hooks, done = [], 0
     try:
         for name, recorder in recorders.items():
-            module = model.get_submodule(name)
+            module = twin.get_submodule(name)
             hooks.append(module.register_forward_hook(partial(_record, recorder), with_kwargs=True))
-        with evaluation(model):
+        with evaluation(twin):
             for batch in batches:
                 size = batch_size(batch)
                 for recorder in recorders.values():
                     recorder.start(done, size)
-                run_model(model, batch)
+                run_model(twin, batch)
                 done += size
                 if progress:
                     progress(done, total, "inputs")

@@ -15,7 +15,8 @@ from lrexplore.calibration import Calibration, calibrate, first_inputs, run_mode
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
 from lrexplore.models import available_weights, categories, names, preprocess
-from lrexplore.network.batches import check_loader, evaluation
+from lrexplore.network.batches import check_loader
+from lrexplore.network.private import private_copy
 
 NUM_FIT, NUM_LOADED, BATCH_SIZE = 32, 128, 8
 NUMS_JUDGED = (16, 32, 64, 128)
@@ -89,8 +90,8 @@ class Origin:
         """
         if self._samples is None:
             found = self._photographs() if self.loader is None else _loaded(self.loader, model)
-            with evaluation(model):
-                self._check(model, found)
+            with torch.no_grad():
+                self._check(private_copy(model), found)
             self._samples = found
         return self._samples
 
@@ -124,7 +125,8 @@ class Origin:
 
     def _check(self, model: nn.Module, found: Samples) -> None:
         try:
-            run_model(model, found.first_judged[:1])
+            with torch.no_grad():
+                run_model(private_copy(model), found.first_judged[:1])
         except ValueError as error:
             if self.loader is not None:
                 raise

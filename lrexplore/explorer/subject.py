@@ -48,11 +48,13 @@ class Subject:
     rank_scale: float = 0.25
     layers: dict[str, Layer] = field(init=False)
     real: RealInputs | None = None
+    _flops: int | None = field(init=False)
     _stable_ranks: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self):
         rank_from_scale((1, 1), self.rank_scale)
-        self.layers = {layer.name: layer for layer in find_layers(self.model)}
+        found = find_layers(self.model)
+        self.layers, self._flops = {layer.name: layer for layer in found}, found.flops
         if not self.names:
             raise nothing_to_factorize(self.model, list(self.layers.values()), self.name)
         for name in self.names:

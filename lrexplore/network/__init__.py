@@ -1,9 +1,17 @@
 """A model and its layers: found, replaced by factorized ones, collapsed, compared, kept in files."""
 
 from lrexplore.network.choose_execution import choose_execution
-from lrexplore.network.costs import factorized_flops, factorized_parameters
 from lrexplore.network.follows import Follows
-from lrexplore.network.layers import Layer, batch_norm_of, batch_norms_of, find_layers, layers_table, weights_of
+from lrexplore.network.layers import (
+    Layer,
+    batch_norm_of,
+    batch_norms_of,
+    factorized_flops,
+    factorized_parameters,
+    find_layers,
+    layers_table,
+    weights_of,
+)
 from lrexplore.network.replace import Replacement, collapse, factorize, report
 from lrexplore.network.sizes import Call
 

@@ -6,8 +6,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from lrexplore.network.batches import evaluation, run_model
+from lrexplore.network.batches import run_model
 from lrexplore.network.follows import is_batch_norm
+from lrexplore.network.private import private_copy
 
 
 class _Statistics:
@@ -43,20 +44,24 @@ def correct_batch_norms(model: nn.Module, factorized: nn.Module, batches: Iterab
     ]  # fmt: skip
     if not names:
         return 0
-    pairs = {name: (model.get_submodule(name), factorized.get_submodule(name)) for name in names}
     before, after = ({name: _Statistics() for name in names} for _ in range(2))
+    kept, model, factorized = factorized, private_copy(model), private_copy(factorized)
+    pairs = {name: (model.get_submodule(name), factorized.get_submodule(name)) for name in names}
     hooks = []
     for name, (original, changed) in pairs.items():
         hooks.append(original.register_forward_pre_hook(partial(_observe, before[name])))
         hooks.append(changed.register_forward_pre_hook(partial(_correct, original, before[name], after[name])))
     try:
-        with evaluation(model), evaluation(factorized):
+        with torch.no_grad():
             for batch in batches:
                 run_model(model, batch)
                 run_model(factorized, batch)
     finally:
         for hook in hooks:
             hook.remove()
+    for name, (_, changed) in pairs.items():
+        kept.get_submodule(name).running_mean.copy_(changed.running_mean)
+        kept.get_submodule(name).running_var.copy_(changed.running_var)
     return len(names)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lrexplore.network.batches import call, evaluation, example_inputs
+from lrexplore.network.batches import call, example_inputs
+from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.nn.execution import EXECUTIONS, set_execution
 from lrexplore.nn.kinds import factorized_layers
@@ -27,10 +28,11 @@ def choose_execution(model: nn.Module, example_input, *, training: bool = True, 
     """
     import pandas as pd  # slow to import, and only tables need it
 
-    layers = factorized_layers(model)
+    twin = private_copy(model)
+    layers = factorized_layers(twin)
     known: dict[tuple, list[float]] = {}
     rows = []
-    for name, inputs in _inputs(model, layers, example_input).items():
+    for name, inputs in _inputs(twin, layers, example_input).items():
         times = [0.0, 0.0]
         for like in inputs:
             key = _key(layers[name], like)
@@ -55,7 +57,7 @@ def _inputs(model: nn.Module, layers: dict[str, nn.Module], example_input) -> di
     inputs = example_inputs(example_input, model)
     hooks = [module.register_forward_pre_hook(record(name), with_kwargs=True) for name, module in layers.items()]
     try:
-        with evaluation(model):  # so that running statistics stay
+        with torch.no_grad():
             call(model, inputs)
     finally:
         for hook in hooks:

@@ -8,18 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrexplore.network.answers import Choice, agreements, class_numbers, divergences, logits_of
-from lrexplore.network.batches import (
-    as_example,
-    call,
-    device_of,
-    evaluation,
-    input_batches,
-    read_items,
-    run_model,
-    to_device,
-)
-from lrexplore.network.costs import factorized_flops
-from lrexplore.network.layers import find_layers
+from lrexplore.network.batches import as_example, call, device_of, input_batches, read_items, run_model, to_device
+from lrexplore.network.layers import factorized_flops, find_layers
+from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.nn.kinds import FACTORIZED, factorized_layers
 
@@ -51,7 +42,8 @@ def compare(
 
     agreement, first = _Agreement(), None
     device = device_of(factorized)
-    with evaluation(model), evaluation(factorized):
+    model, factorized = private_copy(model), private_copy(factorized)
+    with torch.no_grad():
         for item in read_items(loader, model):
             batch = to_device(item.inputs, device)
             first = batch if first is None else first
@@ -90,7 +82,8 @@ def layer_drift(model: nn.Module, factorized: nn.Module, loader: Iterable):
     def judge(name, module, args, output):
         sums[name][2] += _square(output - seen.pop(name))
 
-    with evaluation(model), evaluation(factorized):
+    model, factorized = private_copy(model), private_copy(factorized)
+    with torch.no_grad():
         try:
             for name in names:
                 hooks.append(model.get_submodule(name).register_forward_hook(partial(remember, name)))
@@ -106,19 +99,16 @@ def layer_drift(model: nn.Module, factorized: nn.Module, loader: Iterable):
 
 
 def network_flops(model: nn.Module, factorized: nn.Module, example_input) -> tuple[int | None, int | None]:
-    """Multiply-adds of one input in the linear layers and convolutions of both networks; None when unknown."""
-    before = after = 0
-    modules = dict(factorized.named_modules())
-    for layer in find_layers(model, example_input):
-        if layer.flops is None:
-            return None, None
-        before += layer.flops
+    """Multiply-adds of one input in both networks; None when unknown."""
+    layers, modules = find_layers(model, example_input), dict(factorized.named_modules())
+    if layers.flops is None:
+        return None, None
+    after = layers.flops
+    for layer in layers:
         module = modules.get(layer.name)
         if isinstance(module, FACTORIZED):
-            after += factorized_flops(layer, module.rank, getattr(module, "scheme", "channel"))
-        else:
-            after += layer.flops
-    return before, after
+            after += factorized_flops(layer, module.rank, getattr(module, "scheme", "channel")) - layer.flops
+    return layers.flops, after
 
 
 def _square(x: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from lrexplore.disk.paths import output_path
 from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.linalg import SCHEMES, Factors, matrix_shape
-from lrexplore.network.batches import as_example, batch_size, device_of, evaluation, example_inputs, to_device
-from lrexplore.network.private import to_fill
+from lrexplore.network.batches import as_example, batch_size, device_of, example_inputs, to_device
+from lrexplore.network.private import private_copy, to_fill
 from lrexplore.nn import FactorizedConv2d, FactorizedLinear, factorized_layers
 
 _FORMAT = "lrexplore network 1"
@@ -95,7 +95,7 @@ def export(model: nn.Module, path: str | Path, example_input) -> None:
     """Writes the network as a program that runs without lrexplore: `.pt2` (torch.export) or `.onnx`.
 
     `example_input` is a batch, the forward's arguments as a tuple or a dict, or an item of a loader; the program takes
-    the same arguments. Exported in evaluation mode; the model's own mode stays. The batch size stays free. ONNX needs
+    the same arguments. A private copy is exported, in evaluation mode. The batch size stays free. ONNX needs
     the packages onnx and onnxscript. Raises ValueError for another suffix, FileNotFoundError where the folder is
     missing, ModuleNotFoundError where a package is, OSError where the disk is full.
 
@@ -115,7 +115,8 @@ def export(model: nn.Module, path: str | Path, example_input) -> None:
     batch, arguments = torch.export.Dim("batch"), as_example(inputs)
     shapes = _changed(arguments, lambda x: {0: batch} if len(x) == size else None, otherwise=lambda x: None)
     args, options = ((), arguments) if isinstance(arguments, Mapping) else (arguments, {})
-    with evaluation(model), torch.enable_grad():
+    model = private_copy(model)
+    with torch.enable_grad():
         write = _as_pt2 if path.suffix == ".pt2" else _as_onnx
         write_whole(path, write(model, args, kwargs=options, dynamic_shapes=shapes))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lrexplore.dual import BatchNorm
 from lrexplore.linalg.matricization import matrix_shape
-from lrexplore.linalg.rank import break_even_rank
+from lrexplore.linalg.rank import break_even_rank, check_rank, num_factor_parameters
 from lrexplore.network.batches import as_example, example_inputs
 from lrexplore.network.follows import Follows, find_follows
 from lrexplore.network.private import skeleton
@@ -233,3 +233,29 @@ def _row(layer: Layer) -> tuple:
 
 def _by(sizes) -> str:
     return " x ".join(map(str, sizes))
+
+
+def factorized_parameters(layer: Layer, rank: int, scheme: str = "channel") -> int:
+    """Numbers in the factors of all groups and the bias, at `rank` a group."""
+    shape = layer.matrix_shape(scheme)
+    factors = layer.groups * num_factor_parameters(shape, check_rank(rank, shape))
+    return factors + (layer.weight_shape[0] if layer.bias else 0)
+
+
+def factorized_flops(layer: Layer, rank: int, scheme: str = "channel") -> int | None:
+    """Multiply-adds of one sample in both halves of the factorized layer; None where `layer.flops` is.
+
+    Under `spatial` the first half (1 x k_w) runs on every input row, the second on the output's rows.
+    """
+    m, n = layer.matrix_shape(scheme)
+    check_rank(rank, (m, n))
+    if layer.calls is None:
+        return None
+    # With k_h = 1 the spatial halves are the channel halves.
+    spatial = scheme == "spatial" and layer.kernel_size[0] > 1
+    flops = 0
+    for call in layer.calls:
+        rows, columns = call.output_size
+        first_rows = call.input_size[0] if spatial else rows
+        flops += first_rows * columns * layer.groups * rank * n + rows * columns * layer.groups * m * rank
+    return flops

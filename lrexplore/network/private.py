@@ -20,7 +20,7 @@ MAX_SHARED = 1000
 
 
 def private_copy(model: nn.Module) -> nn.Module:
-    """The model with buffers, modes and hooks of its own, and the model's own parameters, to run without a trace.
+    """The model to run: in evaluation mode, with buffers and hooks of its own, and the model's own parameters.
 
     What cannot be copied (locks, files, modules, generators as attributes) is shared. Compiled and data-parallel parts
     run as the modules in them. Hooks that only look are left off where they belong to someone else.
@@ -28,7 +28,7 @@ def private_copy(model: nn.Module) -> nn.Module:
     """
     twin, memo = _copied(model, {id(parameter): parameter for parameter in model.parameters()}, alone=True)
     _drop_hooks(model, twin, looks_only)
-    return _unwrapped(twin, memo)
+    return _unwrapped(twin, memo).eval()
 
 
 def skeleton(model: nn.Module) -> nn.Module:
@@ -50,7 +50,17 @@ def to_fill(model: nn.Module) -> nn.Module:
     return deepcopy(model, _meta_memo(model.state_dict(keep_vars=True).values())).eval()
 
 
-def own_functions(twin: nn.Module, memo: dict[int, object], *, alone: bool = False) -> nn.Module:
+def copy_with(model: nn.Module, memo: dict[int, object]) -> nn.Module:
+    """A copy of the model in which what stands in `memo` by its id is replaced; `memo` then holds all that was copied.
+
+    Raises ValueError as `private_copy`, and RuntimeError for tensors that a graph made, as weight norm leaves them.
+    """
+    twin, filled = _copied(model, memo, detach=False)
+    memo.update(filled)
+    return twin
+
+
+def _own_functions(twin: nn.Module, memo: dict[int, object], *, alone: bool = False) -> nn.Module:
     """A copy whose hooks and replaced methods act on itself, by the memo that deepcopy filled for it.
 
     `alone`: with lists, dicts and sets of its own too, so that what they keep there is not seen outside.
@@ -63,10 +73,11 @@ def own_functions(twin: nn.Module, memo: dict[int, object], *, alone: bool = Fal
 
 
 def copy_hooks(module: nn.Module, twin: nn.Module, memo: dict[int, object]) -> None:
-    """Gives `twin`, which stands for `module` in a copy, its hooks; `memo` is that of the copy."""
+    """Gives `twin`, which stands for `module` in a copy, its hooks; `memo` is what deepcopy filled for that copy."""
     for name, hooks in _hooks_of(module):
-        vars(twin)[name] = deepcopy(hooks, memo)
-        _rebind(vars(twin)[name], memo)
+        if name.startswith(("_forward", "_backward")):
+            vars(twin)[name] = deepcopy(hooks, memo)
+            _rebind(vars(twin)[name], memo)
 
 
 def looks_only(hook: Callable) -> bool:
@@ -102,7 +113,7 @@ def _meta_memo(tensors) -> dict[int, Tensor]:
     return memo
 
 
-def _copied(model: nn.Module, replaced: dict, *, alone: bool = False) -> tuple[nn.Module, dict]:
+def _copied(model: nn.Module, replaced: dict, *, alone: bool = False, detach: bool = True) -> tuple[nn.Module, dict]:
     """A copy and its memo. What deepcopy stumbles over is put into the memo as it is, and the copy begun again."""
     start = dict(replaced)
     for _ in range(MAX_SHARED):
@@ -112,12 +123,14 @@ def _copied(model: nn.Module, replaced: dict, *, alone: bool = False) -> tuple[n
             break
         except Exception as error:  # an object may refuse to be copied, for any reason of its own
             culprit, reason = _culprit(error), error
+            if isinstance(culprit, Tensor) and not detach:
+                raise
             if culprit is None or isinstance(culprit, nn.Module) or id(culprit) in start:
                 raise _no_copy(model, error) from error
             start[id(culprit)] = culprit.detach().clone() if isinstance(culprit, Tensor) else culprit
     else:
         raise _no_copy(model, reason) from reason
-    return own_functions(twin, memo, alone=alone), memo
+    return _own_functions(twin, memo, alone=alone), memo
 
 
 def _culprit(error: Exception):
@@ -138,9 +151,7 @@ def _no_copy(model: nn.Module, error: Exception) -> ValueError:
 
 
 def _hooks_of(module: nn.Module) -> list[tuple[str, dict]]:
-    return [
-        (name, value) for name, value in vars(module).items() if name.endswith("_hooks") and isinstance(value, dict)
-    ]
+    return [(name, hooks) for name, hooks in vars(module).items() if "_hooks" in name and isinstance(hooks, dict)]
 
 
 def _drop_hooks(model: nn.Module, twin: nn.Module, which: Callable) -> None:

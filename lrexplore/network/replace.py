@@ -1,7 +1,6 @@
 """Replace layers of a model by factorized ones, say what was replaced and saved, and collapse them back."""
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import astuple, dataclass, fields
 
 import torch
@@ -9,10 +8,9 @@ from torch import Tensor, nn
 
 from lrexplore.init import find_initializer, initialize
 from lrexplore.linalg.rank import check_multiple
-from lrexplore.network.costs import factorized_parameters
 from lrexplore.network.layer_choices import check_choices, check_finite, choose_rank, scheme_for
-from lrexplore.network.layers import Layer, batch_norms_of, find_layers, weights_of
-from lrexplore.network.private import why
+from lrexplore.network.layers import Layer, batch_norms_of, factorized_parameters, find_layers, weights_of
+from lrexplore.network.private import copy_hooks, copy_with, why
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.kinds import FACTORIZED
 from lrexplore.nn.linear import FactorizedLinear
@@ -57,7 +55,7 @@ def factorize(
     name. Without a `generator` the draws are those of seed 0.
 
     The copy carries `factorization`, one `Replacement` a layer; `report` shows it as a table. Hooks of the replaced
-    layers are not taken over. Raises ValueError, before anything is computed, for unknown names, ranks out of range, a
+    layers come along. Raises ValueError, before anything is computed, for unknown names, ranks out of range, a
     model none of whose layers can be factorized, and NaN or inf weights.
     """
     layers, record = find_layers(model), find_initializer(initializer)
@@ -94,12 +92,14 @@ def factorize(
         progress(len(chosen), len(chosen), "")
     # deepcopy takes what its memo holds, so the replaced weights are never copied.
     try:
-        factorized = deepcopy(model, memo)
+        factorized = copy_with(model, memo)
     except RuntimeError as error:  # torch's word for tensors that a graph made, as weight norm and pruning leave them
         raise ValueError(
             f"`model` must be one that `copy.deepcopy` copies, got a {type(model).__name__} that it does not "
             f"({why(error)}). Take off weight norm and pruning first (`remove_weight_norm`, `prune.remove`)."
         ) from error
+    for layer in chosen:
+        copy_hooks(model.get_submodule(layer.name), factorized.get_submodule(layer.name), memo)
     for layer, shift in shifts.items():
         if shift is not None:
             factorized.get_submodule(layer.follows.batch_norm).running_mean.sub_(shift)
@@ -130,7 +130,10 @@ def collapse(model: nn.Module) -> nn.Module:
     Linear(in_features=8, out_features=32, bias=True)
     """
     memo = {id(module): module.collapse() for module in model.modules() if isinstance(module, FACTORIZED)}
-    collapsed = deepcopy(model, memo)
+    collapsed = copy_with(model, memo)
+    for name, module in model.named_modules():
+        if isinstance(module, FACTORIZED):
+            copy_hooks(module, collapsed.get_submodule(name), memo)
     collapsed.__dict__.pop("factorization", None)
     return collapsed
 

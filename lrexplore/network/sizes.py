@@ -57,7 +57,7 @@ def measure(model: nn.Module, meta_model: nn.Module, names, example_input=None) 
     if example_input is not None:
         try:
             with torch.no_grad():
-                twin = private_copy(model).eval()
+                twin = private_copy(model)
                 return _sizes(twin, names, to_device(_arguments(example_input), device_of(twin)))
         except Exception as error:
             first_error = f"the forward pass on {_describe(args)} failed ({why(error)})"

@@ -12,8 +12,9 @@ from lrexplore.calibration import Calibration, calibrate, first_inputs
 from lrexplore.init import find_initializer
 from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
-from lrexplore.network import Layer, find_layers, weights_of
+from lrexplore.network import find_layers, weights_of
 from lrexplore.network.batches import as_example
+from lrexplore.network.layers import Layer, Layers
 from lrexplore.network.replace import nothing_to_factorize
 from lrexplore.ranks.budget_choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
 from lrexplore.ranks.knapsack import MAX_STATES, solve
@@ -103,7 +104,7 @@ class Allocator:
     """
 
     model: nn.Module
-    layers: list[Layer]
+    layers: Layers
     curves: dict[tuple[str, str], LayerCurve]
     initializer: str
     scheme: str
@@ -204,7 +205,8 @@ class Allocator:
         if budget == "parameter_ratio":
             return float(sum(p.numel() for p in self.model.parameters()))
         if budget == "flop_ratio":
-            return sum(flop_cost(layer, 0, "channel") for layer in self.layers if layer.kind in ("linear", "conv"))
+            flops = sum(flop_cost(layer, 0, "channel") for layer in self.layers if layer.kind in ("linear", "conv"))
+            return flops + (self.layers.other_flops or 0)
         return self.network_ms
 
     def smallest(self, budget: str) -> float:
@@ -251,8 +253,9 @@ class Allocator:
         before = sum(p.numel() for p in self.model.parameters())
         saved = sum(layer.parameters_before - layer.parameters_after for layer in layers)
         flops = None
-        if all(layer.flops_before is not None for layer in layers):
-            flops = sum(layer.flops_before for layer in layers), sum(layer.flops_after for layer in layers)
+        if self.layers.flops is not None:
+            after = sum(layer.flops_after - layer.flops_before for layer in layers if layer.flops_before is not None)
+            flops = self.layers.flops, self.layers.flops + after
         latency = None
         if budget.startswith("latency"):
             change = sum(

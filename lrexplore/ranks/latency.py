@@ -11,6 +11,7 @@ from torch import nn
 from lrexplore.linalg import Factors
 from lrexplore.network import Layer
 from lrexplore.network.batches import evaluation
+from lrexplore.network.private import private_copy
 from lrexplore.network.timing import latency_rounds
 from lrexplore.nn import FactorizedConv2d, FactorizedLinear
 
@@ -40,11 +41,11 @@ def layer_latencies(
             f"`layer` must be one of known size to be timed, got `{layer.name}`: {layer.measured} "
             "Or set a `parameter_ratio`."
         )
-    module = model.get_submodule(layer.name)
+    module = private_copy(model.get_submodule(layer.name))
     x = _input(layer, module, batch_size)
     networks = [*_twins(module, layer, ranks, scheme), module]
     rounds, start = [], time.monotonic()
-    with evaluation(model):
+    with evaluation(module):
         for times in islice(latency_rounds([lambda net=net: net(x) for net in networks], x.device), 1 + _NUM_ROUNDS):
             if stopped():
                 return None

@@ -12,6 +12,7 @@ from lrexplore.network import Layer
 from lrexplore.network import factorize as factorize_layers
 from lrexplore.network.answers import Choice, answer_of, divergences
 from lrexplore.network.batches import evaluation, tensors_of
+from lrexplore.network.private import private_copy
 from lrexplore.ranks.cache import digest, keep, recall
 from lrexplore.ranks.network_curves import LayerCurve, fingerprint
 
@@ -49,6 +50,7 @@ def sensitivities(
     record = find_initializer(initializer)
     use_cache &= record.is_ours  # another person's may change under its name
     layers, moved, errors = [layer for layer in layers if layer.name in first], {}, {}
+    model = private_copy(model)
     with evaluation(model):
         said = [answer_of(run_model(model, batch), logits).double() for batch in batches]
         seen = digest(*said, *tensors_of(batches))

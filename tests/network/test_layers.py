@@ -227,6 +227,8 @@ def test_a_batch_norm_with_neither_scale_nor_statistics_is_one_all_the_same(grou
     assert small(loader[0]).shape == net(loader[0]).shape
     assert list(lr.layers(net)["follows"]) == ["BN, ReLU", "nothing"]
     assert lr.explore(net).state is not None
+
+
 class Adapted(nn.Module):
     """A linear layer with matrices beside it, which are added to its weight later, as LoRA's are."""
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import RLock
 
 import numpy as np
@@ -13,7 +14,7 @@ from lrexplore.calibration import Calibration, first_inputs
 from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.samples import Origin, Samples
-from lrexplore.network.batches import evaluation
+from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.ranks import PLAIN, LayerCurve, RankPlan, factorize
 from lrexplore.ranks.allocate import NUM_PROBES, Allocator
@@ -54,6 +55,11 @@ class Allocation:
     def samples(self) -> Samples:
         """The inputs to calibrate and to judge by; raises as `Origin.samples`."""
         return self.origin.samples(self.model)
+
+    @cached_property
+    def runnable(self) -> nn.Module:
+        """A private copy of the model to run, in evaluation mode."""
+        return private_copy(self.model)
 
     def ready(self, wish: Wish) -> bool:
         """Whether a plan for this can be made at once."""
@@ -149,12 +155,11 @@ class Allocation:
 
     def measure(self, wish: Wish, progress: Progress) -> None:
         """Time both networks on a batch of the samples, in turns."""
-        made, batch = self.network(wish, progress), self.samples.first_judged
+        made, batch = private_copy(self.network(wish, progress)), self.samples.first_judged
         progress(0, 1, "measuring the latency")
         device = next(self.model.parameters()).device
         batch = batch.to(device)
-        with evaluation(self.model), evaluation(made):
-            before, after = paired_latency_ms([lambda: self.model(batch), lambda: made(batch)], device)
+        before, after = paired_latency_ms([lambda: self.runnable(batch), lambda: made(batch)], device)
         self._latencies[self.plan(wish)] = after / before
 
     def _keep_column(self, columns: dict[str, np.ndarray], curve: LayerCurve) -> None:

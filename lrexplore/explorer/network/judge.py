@@ -15,6 +15,7 @@ from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.samples import BATCH_SIZE, NUMS_JUDGED
 from lrexplore.network.answers import agreements, divergences, logits_of
 from lrexplore.network.batches import evaluation
+from lrexplore.network.private import private_copy
 from lrexplore.ranks import RankPlan
 
 MAX_PLANS, NUM_HALVINGS = 64, 7
@@ -77,7 +78,7 @@ class Judge:
 
     def original(self, progress: Progress) -> Verdict:
         """What the unfactorized network says, beside itself."""
-        self._ask(None, self._allocation.model, progress, "asking the original")
+        self._ask(None, self._allocation.runnable, progress, "asking the original")
         return self.known(None)
 
     def verdict(self, wish: Wish, progress: Progress) -> Verdict:
@@ -85,7 +86,7 @@ class Judge:
         self.original(progress)
         plan = self._allocation.plan(wish)
         if len(self._answers.get(plan, ())) < self.num:
-            self._ask(plan, self._allocation.network(wish, progress), progress, "asking the factorized")
+            self._ask(plan, private_copy(self._allocation.network(wish, progress)), progress, "asking the factorized")
             self._forget()
         return self.known(plan)
 
