@@ -90,8 +90,7 @@ class Origin:
         """
         if self._samples is None:
             found = self._photographs() if self.loader is None else _loaded(self.loader, model)
-            with torch.no_grad():
-                self._check(private_copy(model), found)
+            self._check(model, found)
             self._samples = found
         return self._samples
 
