@@ -1,6 +1,7 @@
 """Errors of one weight at many ranks: all ranks at once where the initializer is nested."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from lrexplore.init.rank_errors import RankErrors, single_errors, truncated_erro
 from lrexplore.init.record import Initializer
 from lrexplore.linalg import check_rank
 from lrexplore.linalg.inputs import LayerInputs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def rank_grid(max_rank: int, num_points: int) -> list[int]:
@@ -32,7 +36,7 @@ def nested_errors(
     initializer: str | Callable,
     ranks: Iterable[int],
     generator: torch.Generator | None = None,
-    **options,
+    **options: Any,
 ) -> RankErrors:
     """Errors of a nested initializer at all the ranks at once, by cumulative sums.
 
@@ -66,7 +70,7 @@ def each_rank(
     initializer: str | Callable,
     ranks: Iterable[int],
     generator: torch.Generator | None = None,
-    **options,
+    **options: Any,
 ) -> Iterator[RankErrors]:
     """Errors rank by rank, for an initializer that has to be run anew at each; the order is that of `ranks`."""
     make = find_initializer(initializer)
@@ -88,8 +92,8 @@ def error_curve(
     batch_norm: BatchNorm | None = None,
     calibration: LayerInputs | None = None,
     generator: torch.Generator | None = None,
-    **options,
-):
+    **options: Any,
+) -> "pd.DataFrame":
     """DataFrame of both relative errors against rank: columns `rank`, `function_error`, `frobenius_error`.
 
     `ranks` None takes every rank for the nested initializers (independent, spectral, rescaled: all at once), and 32
@@ -101,10 +105,10 @@ def error_curve(
 
     record = find_initializer(initializer)
     if record.is_real:
-        options["calibration"] = required_inputs(calibration, record.name)
-        calibration.check_shape(tuple(weight.shape))
+        options["calibration"] = calibration = required_inputs(calibration, record.name)
+        calibration.check_shape(weight.shape)
     problem = Problem.of(weight, scheme, activation, batch_norm)
-    shape = tuple(problem.matrix.shape)
+    shape = (problem.matrix.shape[0], problem.matrix.shape[1])
     nested = record.nested
     if record.all_ranks is not None and options:
         raise TypeError(

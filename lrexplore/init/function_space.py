@@ -10,9 +10,11 @@ never decreases F: no step size, no samples. For the identity F is the energy of
 After Vodrahalli et al. 2022 (arXiv:2202.00834) for the objective and Journee et al. 2010 for the method.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lrexplore.init.many_starts import climb_together, cosines, step_weights
@@ -25,9 +27,16 @@ _SMALL = 1024
 
 
 class _Subspace(NamedTuple):
-    coordinates: Tensor  # A^T (m, r)
-    mixing: Tensor | None  # C^T (m, r) with Q^T = C W, where the iteration runs on the Gram matrix of the rows
-    right: Tensor | None  # Q^T (r, n), where it runs on the matrix itself
+    coordinates: Float[Tensor, "m r"]  # A^T
+    mixing: Float[Tensor, "m r"] | None  # C^T with Q^T = C W, where the iteration runs on the Gram matrix of the rows
+    right: Float[Tensor, "r n"] | None  # Q^T, where it runs on the matrix itself
+
+    def rows(self, matrix: Tensor) -> Tensor:
+        """Q^T, (r, n)."""
+        if self.right is not None:
+            return self.right
+        assert self.mixing is not None  # one of the two is there
+        return self.mixing.mT @ matrix
 
 
 def function(
@@ -56,13 +65,14 @@ def function(
     base = _gain(problem, start)
     # What is gained must stand clear of rounding, or `rescaled` itself is the answer.
     clear = 30 * torch.finfo(problem.matrix.dtype).eps * float(problem.response.energy.sum())
-    best, best_gain = None, base + clear
+    best: _Subspace | None = None
+    best_gain = base + clear
     for subspace, gain in _climbs(problem, rank, num_starts, generator, max_steps, tolerance):
         if gain > best_gain:
             best, best_gain = subspace, gain
     if best is None:
         return rescaled(problem, rank)
-    right = best.right if best.right is not None else best.mixing.mT @ problem.matrix
+    right = best.rows(problem.matrix)
     if float((right @ right.mT - torch.eye(rank).to(right)).abs().max()) > 1e-3:
         return rescaled(problem, rank)  # the Gram matrix is too ill-conditioned: what seemed gained is rounding
     return rescale(problem, best.coordinates, right)
@@ -72,35 +82,49 @@ def _is_small(problem: Problem) -> bool:
     return problem.matrix.numel() <= _SMALL
 
 
-def _climbs(problem: Problem, rank: int, num_starts: int, generator, max_steps: int, tolerance: float):
+def _climbs(
+    problem: Problem,
+    rank: int,
+    num_starts: int,
+    generator: torch.Generator | None,
+    max_steps: int,
+    tolerance: float,
+) -> Iterator[tuple[_Subspace | None, float]]:
     """The subspaces reached from the starts, and the energy each keeps; of a small matrix only the best."""
     starts = (_start(problem, rank, number, generator) for number in range(num_starts))
     if not _is_small(problem):
-        yield from (_climb(problem, start, max_steps, tolerance) for start in starts)
+        for start in starts:
+            on_rows = _is_on_rows(problem)
+            subspace = _orthonormal_on_rows(problem, rank, start) if on_rows else _orthonormal(problem, start)
+            yield _climb(problem, subspace, max_steps, tolerance)
         return
     basis, gain = climb_together(problem, torch.stack(list(starts)), max_steps, tolerance)
     yield _Subspace(problem.matrix @ basis, None, basis.mT), gain
 
 
-def _start(problem: Problem, rank: int, number: int, generator: torch.Generator | None) -> _Subspace | Tensor | None:
-    """A starting subspace: number 0 is the singular one, turned by about 1e-3; the others are random.
+def _is_on_rows(problem: Problem) -> bool:
+    """Whether the iteration runs on the Gram matrix of the rows."""
+    return problem.matrix.shape[0] < problem.matrix.shape[1] and not _is_small(problem)
 
-    Of a small matrix it is any basis (n, r) of it.
+
+def _start(problem: Problem, rank: int, number: int, generator: torch.Generator | None) -> Tensor:
+    """A basis (n, r) of a starting subspace, or its C^T (m, r) where the iteration runs on the Gram matrix.
+
+    Number 0 is the singular subspace, turned by about 1e-3; the others are random.
     """
     matrix, decomposition = problem.matrix, problem.decomposition(rank)
     m, n = matrix.shape
     if generator is None:
         generator = torch.Generator(matrix.device).manual_seed(0)
-    on_rows = m < n and not _is_small(problem)
+    on_rows = _is_on_rows(problem)
     noise = torch.randn(m if on_rows else n, rank, generator=generator, dtype=matrix.dtype, device=matrix.device)
     if on_rows:
         if number == 0:
             top = decomposition.coordinates(rank) / decomposition.values[:rank] ** 2
             noise = top + noise * (1e-3 * torch.linalg.vector_norm(top) / torch.linalg.vector_norm(noise))
-        return _orthonormal_on_rows(problem, rank, noise)
-    if number == 0:
+    elif number == 0:
         noise = decomposition.right(rank).mT + noise * (1e-3 / n**0.5)
-    return noise if _is_small(problem) else _orthonormal(problem, noise)
+    return noise
 
 
 def _orthonormal_on_rows(problem: Problem, rank: int, mixing: Tensor) -> _Subspace | None:

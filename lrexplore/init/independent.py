@@ -9,9 +9,10 @@ from lrexplore.linalg import Factors
 def draw_directions(problem: Problem, generator: torch.Generator | None = None) -> Factors:
     """Full-rank standard normal factors whose first r columns and rows are those of the rank-r draw."""
     m, n = problem.matrix.shape
-    like = {"dtype": problem.matrix.dtype, "device": problem.matrix.device, "generator": generator}
-    right = torch.randn(problem.max_rank, n, **like)
-    return Factors(torch.randn(problem.max_rank, m, **like).mT, right)
+    dtype, device = problem.matrix.dtype, problem.matrix.device
+    right = torch.randn(problem.max_rank, n, dtype=dtype, device=device, generator=generator)
+    left = torch.randn(problem.max_rank, m, dtype=dtype, device=device, generator=generator).mT
+    return Factors(left, right)
 
 
 def entry_variance(problem: Problem) -> float:

@@ -1,6 +1,7 @@
 """One call for any initializer."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ def initialize(
     batch_norm: BatchNorm | None = None,
     calibration: LayerInputs | None = None,
     generator: torch.Generator | None = None,
-    **options,
+    **options: Any,
 ) -> Factors:
     """Balanced factors `left` (m, r), `right` (r, n) for a weight, in its dtype and on its device.
 
@@ -36,10 +37,10 @@ def initialize(
     """
     make = find_initializer(initializer)
     if make.is_real:
-        options["calibration"] = required_inputs(calibration, make.name)
-        calibration.check_shape(tuple(weight.shape))
+        options["calibration"] = calibration = required_inputs(calibration, make.name)
+        calibration.check_shape(weight.shape)
     problem = Problem.of(weight, scheme, activation, batch_norm)
-    rank = check_rank(rank, tuple(problem.matrix.shape))
+    rank = check_rank(rank, (problem.matrix.shape[0], problem.matrix.shape[1]))
     if generator is None:
         generator = torch.Generator(weight.device).manual_seed(0)
     return make(problem, rank, generator=generator, **options).to(weight.dtype)

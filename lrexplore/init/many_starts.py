@@ -1,15 +1,18 @@
 """The functional power iteration from many starts at once: in small matrices a call costs more than its step."""
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.init.problem import Problem
 
 
-def climb_together(problem: Problem, bases: Tensor, max_steps: int, tolerance: float) -> tuple[Tensor, float]:
-    """The best subspace reached, as an orthonormal basis (n, r), and the energy it keeps.
+def climb_together(
+    problem: Problem, bases: Float[Tensor, "starts n r"], max_steps: int, tolerance: float
+) -> tuple[Float[Tensor, "n r"], float]:
+    """The best subspace reached, as an orthonormal basis, and the energy it keeps.
 
-    `bases` (starts, n, r) span the subspaces to start from. Each is moved as in `function_space`, until a step saves
+    `bases` span the subspaces to start from. Each is moved as in `function_space`, until a step saves
     less than `tolerance` of what it still loses, or none.
     """
     total = float(problem.response.energy.sum())
@@ -35,15 +38,17 @@ def climb_together(problem: Problem, bases: Tensor, max_steps: int, tolerance: f
     return bases[best], float(gains[best])
 
 
-def cosines(problem: Problem, coordinates: Tensor) -> Tensor:
-    """Cosine between each neuron and each subspace, (neurons, starts) float64; 0 for a dead neuron."""
+def cosines(problem: Problem, coordinates: Float[Tensor, "starts m r"]) -> Float64[Tensor, "neurons starts"]:
+    """Cosine between each neuron and each subspace; 0 for a dead neuron."""
     norms = problem.norms[:, None]
     squares = coordinates.square().sum(2).double().view(len(coordinates), len(norms), -1).sum(2)
     return torch.where(norms > 0, squares.mT.sqrt() / norms, 0).clamp(0, 1)
 
 
-def step_weights(problem: Problem, rho: Tensor, dtype: torch.dtype) -> Tensor:
-    """The weights g of the neurons, one for every row of the matrix, (starts, m, 1), scaled to mean one."""
+def step_weights(
+    problem: Problem, rho: Float64[Tensor, "neurons starts"], dtype: torch.dtype
+) -> Float[Tensor, "starts m 1"]:
+    """The weights g of the neurons, one for every row of the matrix, scaled to mean one."""
     norms = problem.norms[:, None]
     slopes = problem.response.gain_slope(rho) / (rho.clamp_min(torch.finfo(dtype).eps) * norms**2)
     slopes = torch.where(norms > 0, slopes, 0)

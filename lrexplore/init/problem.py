@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.dual import BatchNorm, Response, check_batch_norm, find_activation, respond
@@ -16,7 +17,7 @@ class Problem:
     What several initializers or ranks need of the matrix is computed once and kept.
     """
 
-    matrix: Tensor
+    matrix: Float[Tensor, "m n"]
     rows: int = 1
     activation: str = "relu"
     batch_norm: BatchNorm | None = None
@@ -35,8 +36,8 @@ class Problem:
         return min(self.matrix.shape)
 
     @cached_property
-    def norms(self) -> Tensor:
-        """Norm of every neuron, (neurons,) float64."""
+    def norms(self) -> Float64[Tensor, " neurons"]:
+        """Norm of every neuron."""
         return neuron_norms(self.matrix, self.rows)
 
     @cached_property
@@ -52,6 +53,6 @@ class Problem:
             self.__dict__["_decomposition"] = decomposition
         return decomposition
 
-    def spread(self, values: Tensor) -> Tensor:
-        """Values (neurons,) as a column (m, 1) in the dtype of the matrix: one for every row of a neuron."""
+    def spread(self, values: Float[Tensor, " neurons"]) -> Float[Tensor, "m 1"]:
+        """Values as a column in the dtype of the matrix: one for every row of a neuron."""
         return values.to(self.matrix.dtype).repeat_interleave(self.rows)[:, None]

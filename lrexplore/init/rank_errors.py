@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float64, Int
 from torch import Tensor
 
 from lrexplore.dual import projected_energy
@@ -15,45 +16,45 @@ from lrexplore.linalg import Factors, compare_rows
 class RankErrors(NamedTuple):
     """Both relative errors at some ranks, and what each neuron does there; arrays over ranks are last."""
 
-    ranks: Tensor  # (points,)
-    function_error: Tensor  # (points,) float64
-    frobenius_error: Tensor  # (points,) float64
-    rho: Tensor  # (neurons, points): cosine between a neuron and its replacement
-    loss: Tensor  # (neurons, points): what the neuron loses, as a share of the layer's output energy
+    ranks: Int[Tensor, " points"]
+    function_error: Float64[Tensor, " points"]
+    frobenius_error: Float64[Tensor, " points"]
+    rho: Float64[Tensor, "neurons points"]  # cosine between a neuron and its replacement
+    loss: Float64[Tensor, "neurons points"]  # what the neuron loses, as a share of the layer's output energy
 
 
 def independent_errors(problem: Problem, ranks: Iterable[int], generator: torch.Generator | None = None) -> RankErrors:
     """Errors of `independent` at all the ranks."""
     if generator is None:
         generator = torch.Generator(problem.matrix.device).manual_seed(0)
-    ranks = _as_tensor(problem, ranks)
+    wanted = _as_tensor(problem, ranks)
     inner, squares = _cumulative_products(problem, draw_directions(problem, generator))
-    factor = entry_variance(problem) / torch.arange(1, problem.max_rank + 1, dtype=torch.float64, device=ranks.device)
-    return _compare(problem, ranks, (inner * factor.sqrt())[:, ranks - 1], (squares * factor)[:, ranks - 1])
+    factor = entry_variance(problem) / torch.arange(1, problem.max_rank + 1, dtype=torch.float64, device=wanted.device)
+    return _compare(problem, wanted, (inner * factor.sqrt())[:, wanted - 1], (squares * factor)[:, wanted - 1])
 
 
 def spectral_errors(problem: Problem, ranks: Iterable[int], generator: torch.Generator | None = None) -> RankErrors:
     """Errors of `spectral` at all the ranks."""
-    ranks = _as_tensor(problem, ranks)
-    kept = _kept_energy(problem, ranks)
-    return _compare(problem, ranks, kept, kept)
+    wanted = _as_tensor(problem, ranks)
+    kept = _kept_energy(problem, wanted)
+    return _compare(problem, wanted, kept, kept)
 
 
 def rescaled_errors(problem: Problem, ranks: Iterable[int], generator: torch.Generator | None = None) -> RankErrors:
     """Errors of `rescaled` at all the ranks."""
-    ranks = _as_tensor(problem, ranks)
-    kept, norms = _kept_energy(problem, ranks), problem.norms[:, None]
+    wanted = _as_tensor(problem, ranks)
+    kept, norms = _kept_energy(problem, wanted), problem.norms[:, None]
     rho = _cosine(kept, norms * kept.sqrt())
     best = torch.where(norms > 0, problem.response.best_norm(rho), 0)
     lost = (norms**2 + best**2 - 2 * best * norms * rho).sum(0)
-    return _summarize(problem, ranks, rho, best, lost)
+    return _summarize(problem, wanted, rho, best, lost)
 
 
 def truncated_errors(problem: Problem, factors: Factors, ranks: Iterable[int]) -> RankErrors:
     """Errors of the first r columns and rows of `factors` at all the ranks r."""
-    ranks = _as_tensor(problem, ranks)
+    wanted = _as_tensor(problem, ranks)
     inner, squares = _cumulative_products(problem, factors)
-    return _compare(problem, ranks, inner[:, ranks - 1], squares[:, ranks - 1].clamp_min(0))
+    return _compare(problem, wanted, inner[:, wanted - 1], squares[:, wanted - 1].clamp_min(0))
 
 
 def single_errors(problem: Problem, factors: Factors, rank: int) -> RankErrors:

@@ -1,6 +1,7 @@
 """Spectral subspace, every neuron rescaled to the norm that loses least as a function."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lrexplore.init.problem import Problem
@@ -18,10 +19,10 @@ def rescaled(problem: Problem, rank: int, *, generator: torch.Generator | None =
     return rescale(problem, decomposition.coordinates(rank), decomposition.right(rank))
 
 
-def rescale(problem: Problem, coordinates: Tensor, right: Tensor) -> Factors:
+def rescale(problem: Problem, coordinates: Float[Tensor, "m r"], right: Float[Tensor, "r n"]) -> Factors:
     """Balanced factors of the projected neurons, each brought to its best norm.
 
-    `coordinates` (m, r): rows of the matrix in the orthonormal rows of `right` (r, n).
+    `coordinates`: rows of the matrix in the orthonormal rows of `right`.
     """
     projected = neuron_norms(coordinates, problem.rows)
     alive = problem.norms > 0

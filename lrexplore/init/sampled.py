@@ -1,5 +1,7 @@
 """Low-rank function approximation by Adam on sampled Gaussian inputs: the published recipe, as a reference."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ def sampled(
     lr: float = 5e-3,
     fresh_inputs: bool = False,
     decay_lr: bool = False,
-    on_epoch=None,
+    on_epoch: Callable[[int, Factors], None] | None = None,
 ) -> Factors:
     """Factors fitted by Adam to the layer's output on `num_inputs` fixed Gaussian inputs; balanced at the end.
 
@@ -49,7 +51,7 @@ def sampled(
         optimizer = torch.optim.Adam([left, right], lr=lr)
         inputs = None if fresh_inputs else draw(num_inputs)
         for step in range(num_steps):
-            if fresh_inputs:
+            if inputs is None:
                 batch = draw(batch_size)
             else:
                 picked = torch.randint(num_inputs, (batch_size,), generator=generator, device=device)

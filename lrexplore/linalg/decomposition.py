@@ -3,6 +3,7 @@
 from functools import cached_property
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lrexplore.linalg.factors import Factors, fit_squares, upcast
@@ -16,8 +17,10 @@ class Decomposition:
     falls back to `torch.linalg.svd`. Half precision is computed in float32.
     """
 
-    def __init__(self, matrix: Tensor, rank: int | None = None):
+    def __init__(self, matrix: Float[Tensor, "m n"], rank: int | None = None):
         self.matrix = upcast(matrix)
+        self._left: Tensor | None
+        self._right: Tensor | None
         m, n = matrix.shape
         rank = rank or min(m, n)
         if m < n:
@@ -37,7 +40,7 @@ class Decomposition:
         self.good_rank = good_rank
 
     @cached_property
-    def row_gram(self) -> Tensor:
+    def row_gram(self) -> Float[Tensor, "m m"]:
         """Inner products of the rows, (m, m)."""
         if self.matrix.shape[0] < self.matrix.shape[1]:
             return self._gram
@@ -49,19 +52,21 @@ class Decomposition:
         floor = max(self.matrix.shape) * torch.finfo(self.values.dtype).eps * self.values[0]
         return int((self.values > floor).sum())
 
-    def coordinates(self, rank: int) -> Tensor:
+    def coordinates(self, rank: int) -> Float[Tensor, "m {rank}"]:
         """Rows of the matrix in the first `rank` right singular directions, (m, rank) = U S.
 
         Every row is right to its own scale (a row of zeros comes out as zeros), which U S itself would not be.
         """
         if self._right is None:
+            assert self._left is not None  # one of the two is there
             return (self.row_gram @ self._left[:, :rank]) / self.values[:rank]
         return self.matrix @ self._right[:rank].mT
 
-    def right(self, rank: int) -> Tensor:
+    def right(self, rank: int) -> Float[Tensor, "{rank} n"]:
         """The first `rank` right singular directions as rows, (rank, n)."""
         if self._right is not None:
             return self._right[:rank]
+        assert self._left is not None
         return (self._left[:, :rank].mT @ self.matrix) / self.values[:rank, None]
 
     def truncated(self, rank: int) -> Factors:
@@ -72,12 +77,12 @@ class Decomposition:
         return Factors(_alive(self.matrix) * self._left[:, :rank] * root, root[:, None] * self.right(rank))
 
 
-def truncate(matrix: Tensor, rank: int) -> Factors:
+def truncate(matrix: Float[Tensor, "m n"], rank: int) -> Factors:
     """The best rank-`rank` approximation of a matrix in the Frobenius norm, balanced, in the matrix's dtype."""
     return Decomposition(fit_squares(matrix), rank).truncated(rank).to(matrix.dtype)
 
 
-def balance_orthonormal(left: Tensor, right: Tensor) -> Factors:
+def balance_orthonormal(left: Float[Tensor, "m r"], right: Float[Tensor, "r n"]) -> Factors:
     """Balanced factors of `left @ right` for `right` with orthonormal rows.
 
     Cheaper than `Factors.balanced`: one r x r eigendecomposition of the Gram matrix of `left`, and an SVD of `left`

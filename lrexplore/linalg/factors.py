@@ -1,8 +1,10 @@
 """A pair of factors and what can be said of their product without forming it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -13,10 +15,10 @@ class Factors:
     Raises ValueError when the inner dimensions differ or a factor is not a matrix.
     """
 
-    left: Tensor
+    left: Tensor  # checked here, with an error of its own
     right: Tensor
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.left.ndim != 2 or self.right.ndim != 2 or self.left.shape[1] != self.right.shape[0]:
             raise ValueError(
                 "`left` and `right` must be matrices (m, r) and (r, n), got "
@@ -38,11 +40,11 @@ class Factors:
         """Numbers stored: r (m + n)."""
         return self.left.numel() + self.right.numel()
 
-    def product(self) -> Tensor:
+    def product(self) -> Float[Tensor, "m n"]:
         """The matrix (m, n) that the factors stand for."""
         return self.left @ self.right
 
-    def to(self, *args, **kwargs) -> "Factors":
+    def to(self, *args: Any, **kwargs: Any) -> "Factors":
         """The same factors on another device or in another dtype (arguments of `Tensor.to`)."""
         return Factors(self.left.to(*args, **kwargs), self.right.to(*args, **kwargs))
 
@@ -63,12 +65,12 @@ class Factors:
         return Factors(left.to(self.left.dtype), right.to(self.right.dtype))
 
 
-def upcast(tensor: Tensor) -> Tensor:
+def upcast(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """The tensor in a dtype that decompositions take: half precision goes to float32."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
-def fit_squares(matrix: Tensor) -> Tensor:
+def fit_squares(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     """The matrix, upcast, and in float64 where the squares of its entries would leave the range of float32."""
     matrix = upcast(matrix)
     low, high = matrix.aminmax()

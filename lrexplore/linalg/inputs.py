@@ -1,8 +1,11 @@
 """What one layer is given on real inputs, in plain tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 
@@ -30,7 +33,7 @@ class LayerInputs:
     active: Tensor  # (neurons,) probability that u > 0
     kernel_size: tuple[int, int] = (1, 1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n, neurons = len(self.mean), len(self.scale)
         expected = {
             "second_moment": (n, n),
@@ -52,20 +55,21 @@ class LayerInputs:
         return len(self.mean)
 
     @property
-    def judged(self) -> Tensor:
+    def judged(self) -> Float[Tensor, "h n"]:
         """The vectors to judge by, (h, n): `held_out`, or `samples` where the loader gave one input only."""
         return self.held_out if len(self.held_out) else self.samples
 
-    def covariance(self) -> Tensor:
+    def covariance(self) -> Float64[Tensor, "n n"]:
         """The covariance (n, n), float64."""
         return self.second_moment - torch.outer(self.mean, self.mean)
 
-    def to(self, *, device) -> "LayerInputs":
+    def to(self, *, device: torch.device | str) -> "LayerInputs":
         """The same numbers on another device."""
-        moved = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)}
+        return replace(self, **moved)
 
-    def check_shape(self, weight_shape) -> None:
+    def check_shape(self, weight_shape: Sequence[int]) -> None:
         """Raises ValueError unless a weight of this shape takes these inputs."""
         neurons, n = weight_shape[0], torch.Size(weight_shape[1:]).numel()
         kernel_size = tuple(weight_shape[2:]) or (1, 1)

@@ -10,6 +10,9 @@ A kernel (c_out, c_in, k_h, k_w) becomes
 A matrix passes through both unchanged.
 """
 
+from collections.abc import Sequence
+
+from jaxtyping import Float
 from torch import Tensor
 
 from lrexplore.linalg.factors import Factors
@@ -17,7 +20,7 @@ from lrexplore.linalg.factors import Factors
 SCHEMES = ("channel", "spatial")
 
 
-def _check(weight_shape, scheme: str) -> None:
+def _check(weight_shape: Sequence[int], scheme: str) -> None:
     if scheme not in SCHEMES:
         raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, got {scheme!r}. Choose one of them.")
     if len(weight_shape) not in (2, 4):
@@ -27,44 +30,48 @@ def _check(weight_shape, scheme: str) -> None:
         )
 
 
-def matrix_shape(weight_shape, scheme: str = "channel") -> tuple[int, int]:
+def matrix_shape(weight_shape: Sequence[int], scheme: str = "channel") -> tuple[int, int]:
     """The shape (m, n) of the matricized weight."""
     _check(weight_shape, scheme)
     if len(weight_shape) == 2:
-        return tuple(weight_shape)
+        return weight_shape[0], weight_shape[1]
     c_out, c_in, k_h, k_w = weight_shape
     return (c_out, c_in * k_h * k_w) if scheme == "channel" else (c_out * k_h, c_in * k_w)
 
 
-def rows_per_neuron(weight_shape, scheme: str = "channel") -> int:
+def rows_per_neuron(weight_shape: Sequence[int], scheme: str = "channel") -> int:
     """How many consecutive rows of the matrix belong to one output channel: k_h under `spatial`, else 1."""
     _check(weight_shape, scheme)
     return weight_shape[2] if len(weight_shape) == 4 and scheme == "spatial" else 1
 
 
-def matricize_channel(kernel: Tensor) -> Tensor:
+def matricize_channel(kernel: Float[Tensor, "c_out c_in k_h k_w"]) -> Float[Tensor, "c_out c_in*k_h*k_w"]:
     """The matrix (c_out, c_in k_h k_w) of a kernel."""
     return kernel.flatten(1)
 
 
-def dematricize_channel(matrix: Tensor, kernel_shape) -> Tensor:
+def dematricize_channel(
+    matrix: Float[Tensor, "m n"], kernel_shape: Sequence[int]
+) -> Float[Tensor, "c_out c_in k_h k_w"]:
     """The kernel (c_out, c_in, k_h, k_w) of a channel matrix."""
     return matrix.reshape(kernel_shape)
 
 
-def matricize_spatial(kernel: Tensor) -> Tensor:
+def matricize_spatial(kernel: Float[Tensor, "c_out c_in k_h k_w"]) -> Float[Tensor, "c_out*k_h c_in*k_w"]:
     """The matrix (c_out k_h, c_in k_w) of a kernel: row o k_h + i, column c k_w + j holds kernel[o, c, i, j]."""
     c_out, c_in, k_h, k_w = kernel.shape
     return kernel.permute(0, 2, 1, 3).reshape(c_out * k_h, c_in * k_w)
 
 
-def dematricize_spatial(matrix: Tensor, kernel_shape) -> Tensor:
+def dematricize_spatial(
+    matrix: Float[Tensor, "m n"], kernel_shape: Sequence[int]
+) -> Float[Tensor, "c_out c_in k_h k_w"]:
     """The kernel (c_out, c_in, k_h, k_w) of a spatial matrix."""
     c_out, c_in, k_h, k_w = kernel_shape
     return matrix.reshape(c_out, k_h, c_in, k_w).permute(0, 2, 1, 3).contiguous()
 
 
-def matricize(weight: Tensor, scheme: str = "channel") -> Tensor:
+def matricize(weight: Tensor, scheme: str = "channel") -> Float[Tensor, "m n"]:
     """The matrix (m, n) of a weight under `scheme`; a matrix is returned as it is."""
     _check(weight.shape, scheme)
     if weight.ndim == 2:
@@ -72,7 +79,7 @@ def matricize(weight: Tensor, scheme: str = "channel") -> Tensor:
     return matricize_channel(weight) if scheme == "channel" else matricize_spatial(weight)
 
 
-def dematricize(matrix: Tensor, weight_shape, scheme: str = "channel") -> Tensor:
+def dematricize(matrix: Tensor, weight_shape: Sequence[int], scheme: str = "channel") -> Tensor:
     """The weight of shape `weight_shape` whose matricization is `matrix`."""
     expected = matrix_shape(weight_shape, scheme)
     if tuple(matrix.shape) != expected:
@@ -87,7 +94,7 @@ def dematricize(matrix: Tensor, weight_shape, scheme: str = "channel") -> Tensor
     )
 
 
-def scheme_of(weight_shape, factors: Factors) -> str:
+def scheme_of(weight_shape: Sequence[int], factors: Factors) -> str:
     """The scheme under which the factors' product has the shape of the matricized weight.
 
     Where both fit (a matrix, or k_h = 1) they are the same matrix, and the answer is `channel`.

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.linalg.factors import Factors, upcast
@@ -13,21 +14,21 @@ from lrexplore.linalg.spectrum import quick_singular_values
 
 class RowComparison(NamedTuple):
     """Norms, a neuron, of the weight, of its approximation and of their difference, and the cosine `rho` between
-    the two (0 where either is zero); each (neurons,) float64."""
+    the two (0 where either is zero)."""
 
-    weight: Tensor
-    product: Tensor
-    difference: Tensor
-    rho: Tensor
+    weight: Float64[Tensor, " neurons"]
+    product: Float64[Tensor, " neurons"]
+    difference: Float64[Tensor, " neurons"]
+    rho: Float64[Tensor, " neurons"]
 
 
-def neuron_norms(matrix: Tensor, rows: int = 1) -> Tensor:
-    """Norm of every neuron, (m / rows,) float64; a neuron is `rows` consecutive rows of the matrix (m, n)."""
+def neuron_norms(matrix: Float[Tensor, "m n"], rows: int = 1) -> Float64[Tensor, " m//{rows}"]:
+    """Norm of every neuron; a neuron is `rows` consecutive rows of the matrix (m, n)."""
     norms = torch.linalg.vector_norm(matrix, dim=1, dtype=torch.float64)
     return norms if rows == 1 else torch.linalg.vector_norm(norms.view(-1, rows), dim=1)
 
 
-def compare_rows(matrix: Tensor, factors: Factors, rows: int = 1) -> RowComparison:
+def compare_rows(matrix: Float[Tensor, "m n"], factors: Factors, rows: int = 1) -> RowComparison:
     """Every neuron of `matrix` (m, n) beside that of the factors' product.
 
     The cosine comes from the difference of the two unit vectors: 1 - rho keeps its digits where rho is near 1.
@@ -45,12 +46,12 @@ def _unit(matrix: Tensor, norms: Tensor, rows: int) -> Tensor:
     return matrix * inverse.to(matrix.dtype).repeat_interleave(rows)[:, None]
 
 
-def relative(loss: Tensor, total: Tensor) -> float:
+def relative(loss: Tensor | float, total: Tensor | float) -> float:
     """loss / total as a float; a loss of zero is 0 whatever the total, and any loss of nothing is infinite."""
-    loss, total = float(loss), float(total)
-    if loss <= 0:
+    lost, whole = float(loss), float(total)
+    if lost <= 0:
         return 0.0
-    return loss / total if total > 0 else float("inf")
+    return lost / whole if whole > 0 else float("inf")
 
 
 def frobenius_error(weight: Tensor, factors: Factors) -> float:
@@ -80,6 +81,6 @@ def product_norm(factors: Factors) -> float:
     return float(((left.mT @ left) * (right @ right.mT)).sum().clamp_min(0).sqrt())
 
 
-def spectral_norm(matrix: Tensor) -> float:
+def spectral_norm(matrix: Float[Tensor, "m n"]) -> float:
     """The largest singular value, from the smaller Gram matrix."""
     return float(quick_singular_values(matrix)[0])

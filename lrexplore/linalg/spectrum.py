@@ -1,28 +1,33 @@
 """Singular values and what is read off them."""
 
 from math import pi, sqrt
+from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.linalg.factors import fit_squares, upcast
 from lrexplore.linalg.finite import check_finite
 from lrexplore.linalg.matricization import matricize
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def singular_values(matrix: Tensor) -> Tensor:
-    """Singular values of a matrix (m, n), descending, float64, length min(m, n)."""
+
+def singular_values(matrix: Float[Tensor, "m n"]) -> Float64[Tensor, " min(m,n)"]:
+    """Singular values of a matrix, descending."""
     return torch.linalg.svdvals(upcast(matrix).double())
 
 
-def quick_singular_values(matrix: Tensor) -> Tensor:
+def quick_singular_values(matrix: Float[Tensor, "m n"]) -> Float[Tensor, " k"]:
     """Singular values from the smaller Gram matrix, descending: much faster; small ones have half their digits."""
     matrix = fit_squares(matrix)
     gram = matrix @ matrix.mT if matrix.shape[0] < matrix.shape[1] else matrix.mT @ matrix
     return torch.linalg.eigvalsh(gram).flip(0).clamp_min(0).sqrt()
 
 
-def energy(values: Tensor) -> Tensor:
+def energy(values: Float[Tensor, " k"]) -> Float64[Tensor, " k"]:
     """Share of the squared Frobenius norm in the first r singular values, for r = 1..len(values).
 
     A spectrum of zeros has energy 1 at every rank: nothing is lost.
@@ -32,13 +37,13 @@ def energy(values: Tensor) -> Tensor:
     return squares.cumsum(0) / total if total > 0 else torch.ones_like(squares)
 
 
-def stable_rank(values: Tensor) -> float:
+def stable_rank(values: Float[Tensor, " k"]) -> float:
     """|W|_F^2 / |W|_2^2: between 1 and the rank; 0 for the zero matrix."""
     top = values.max().item()
     return float(values.double().square().sum() / top**2) if top > 0 else 0.0
 
 
-def effective_rank(values: Tensor) -> float:
+def effective_rank(values: Float[Tensor, " k"]) -> float:
     """exp of the entropy of the normalized singular values (Roy & Vetterli 2007); 0 for the zero matrix."""
     total = values.double().sum()
     if total <= 0:
@@ -47,7 +52,7 @@ def effective_rank(values: Tensor) -> float:
     return float(torch.exp(torch.special.entr(share).sum()))
 
 
-def marchenko_pastur_density(values: Tensor, shape: tuple[int, int], std: float) -> Tensor:
+def marchenko_pastur_density(values: Float[Tensor, " k"], shape: tuple[int, int], std: float) -> Float64[Tensor, " k"]:
     """Density of the singular values of an (m, n) matrix of independent entries with variance std^2.
 
     Normalized over the min(m, n) singular values; zero outside std (sqrt(max) -+ sqrt(min)).
@@ -60,8 +65,8 @@ def marchenko_pastur_density(values: Tensor, shape: tuple[int, int], std: float)
     return inside / (pi * std**2 * small * x.clamp_min(torch.finfo(torch.float64).tiny))
 
 
-def marchenko_pastur(shape: tuple[int, int], std: float, num_points: int = 4096) -> Tensor:
-    """Expected singular values (quantiles of the Marchenko-Pastur law), descending, length min(m, n).
+def marchenko_pastur(shape: tuple[int, int], std: float, num_points: int = 4096) -> Float64[Tensor, " {min(shape)}"]:
+    """Expected singular values (quantiles of the Marchenko-Pastur law), descending, min(m, n) of them.
 
     `shape` (m, n) and `std` of the independent entries. Compare with `singular_values` of a random draw.
     """
@@ -81,7 +86,7 @@ def marchenko_pastur(shape: tuple[int, int], std: float, num_points: int = 4096)
     return std * torch.lerp(root[at - 1], root[at], share)
 
 
-def noise_threshold(values: Tensor, shape: tuple[int, int]) -> float:
+def noise_threshold(values: Float[Tensor, " k"], shape: tuple[int, int]) -> float:
     """The optimal hard threshold for the singular values of an (m, n) matrix under unknown noise.
 
     omega(beta) times their median, beta = min / max of the shape, where the noise level is read off the
@@ -92,7 +97,7 @@ def noise_threshold(values: Tensor, shape: tuple[int, int]) -> float:
     return omega * float(values.double().quantile(0.5))
 
 
-def spectrum(weight: Tensor, *, scheme: str = "channel"):
+def spectrum(weight: Tensor, *, scheme: str = "channel") -> "pd.DataFrame":
     """DataFrame of a weight's spectrum: one row a singular value.
 
     Columns `rank`, `singular_value`, `energy` (share kept up to this rank), `marchenko_pastur` (what independent
@@ -116,7 +121,7 @@ def spectrum(weight: Tensor, *, scheme: str = "channel"):
             "rank": range(1, len(values) + 1),
             "singular_value": values.cpu().numpy(),
             "energy": energy(values).cpu().numpy(),
-            "marchenko_pastur": marchenko_pastur(tuple(matrix.shape), std).numpy(),
+            "marchenko_pastur": marchenko_pastur((matrix.shape[0], matrix.shape[1]), std).numpy(),
         }
     )
     table.attrs = {"stable_rank": stable_rank(values), "effective_rank": effective_rank(values)}

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.proof.chords import Chords, relu_gain, relu_gain_and_slope
@@ -29,37 +30,37 @@ _ROUNDING = 1e-9
 
 
 class SearchResult(NamedTuple):
-    """Projection (k, k) of the best subspace found, what it keeps, what no subspace exceeds, cells looked at."""
+    """Projection of the best subspace found, what it keeps, what no subspace exceeds, cells looked at."""
 
-    point: Tensor
+    point: Float64[Tensor, "k k"]
     kept: float
     bound: float
     cells: int
 
 
 class SearchState(NamedTuple):
-    """Where a search stands: cells still `live` with their `bounds` (cells,); those `dropped` since the last state,
-    which need no more splitting, with theirs; how many were `seen`; the projection (k, k) of the best subspace so
-    far, what it `kept`, and what no subspace exceeds (`bound`)."""
+    """Where a search stands: cells still `live` with their `bounds`; those `dropped` since the last state, which need
+    no more splitting, with theirs; how many were `seen`; the projection of the best subspace so far, what it `kept`,
+    and what no subspace exceeds (`bound`)."""
 
     live: Cells
-    bounds: Tensor
+    bounds: Float64[Tensor, " live"]
     dropped: Cells
-    dropped_bounds: Tensor
+    dropped_bounds: Float64[Tensor, " dropped"]
     seen: int
-    point: Tensor
+    point: Float64[Tensor, "k k"]
     kept: float
     bound: float
 
 
 class Search:
-    """Subspaces of dimension `rank` for neurons `rows` (neurons, k) whose squared norms are shares of `total` 1.
+    """Subspaces of dimension `rank` for neurons `rows` whose squared norms are shares of `total` 1.
 
-    A neuron may be longer than its row: `shares` (neurons,) are the squared norms of whole neurons, of which the
+    A neuron may be longer than its row: `shares` are the squared norms of whole neurons, of which the
     rows are projections. F = sum shares_i f(|P row_i|^2 / shares_i).
     """
 
-    def __init__(self, rows: Tensor, shares: Tensor, rank: int):
+    def __init__(self, rows: Float64[Tensor, "neurons k"], shares: Float64[Tensor, " neurons"], rank: int):
         self._rows, self._shares, self._rank = rows, shares, rank
         self._unit = rows / shares.sqrt()[:, None]
         self._length = torch.linalg.vector_norm(self._unit, dim=1)
@@ -68,16 +69,16 @@ class Search:
         self._cones = Cones(self._unit, shares, self._chords) if rank == 1 else None
 
     @classmethod
-    def of(cls, weight: Tensor, rank: int) -> "Search":
-        """The search of all subspaces of dimension `rank` for a weight (m, k) of few columns and no zero row."""
+    def of(cls, weight: Float[Tensor, "m k"], rank: int) -> "Search":
+        """The search of all subspaces of dimension `rank` for a weight of few columns and no zero row."""
         shares = weight.double().square().sum(1)
         return cls(weight.double() / shares.sum().sqrt(), shares / shares.sum(), rank)
 
-    def kept(self, point: Tensor) -> float:
-        """F at a projection (k, k)."""
+    def kept(self, point: Float64[Tensor, "k k"]) -> float:
+        """F at a projection."""
         return float((self._shares * relu_gain(self._squares(point[None])[0])).sum())
 
-    def climb(self, point: Tensor, num_steps: int = 30) -> Tensor:
+    def climb(self, point: Float64[Tensor, "k k"], num_steps: int = 30) -> Float64[Tensor, "k k"]:
         """The projection that power steps reach from `point`."""
         basis = torch.linalg.eigh(point).eigenvectors[:, -self._rank :]
         for _ in range(num_steps):
@@ -88,7 +89,7 @@ class Search:
 
     def run(
         self,
-        point: Tensor,
+        point: Float64[Tensor, "k k"],
         eps: float,
         deadline: float,
         progress: Callable[[int, float, float], None] | None = None,
@@ -104,7 +105,7 @@ class Search:
                 break
         return SearchResult(state.point, state.kept, state.bound, state.seen)
 
-    def steps(self, point: Tensor, eps: float, batch: int | None = None) -> Iterator[SearchState]:
+    def steps(self, point: Float64[Tensor, "k k"], eps: float, batch: int | None = None) -> Iterator[SearchState]:
         """The search, batch by batch of cells split, until no cell can hold a subspace better by `eps`."""
         best, kept = point, self.kept(point)
         live = Cells.all(self._rank, self._rows.shape[1])

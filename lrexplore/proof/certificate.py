@@ -80,7 +80,7 @@ def lower_bound(
     first bound. Raises ValueError as `initialize` does.
     """
     problem = Problem.of(weight, scheme, activation, batch_norm)
-    rank = check_rank(rank, tuple(problem.matrix.shape))
+    rank = check_rank(rank, (problem.matrix.shape[0], problem.matrix.shape[1]))
     return next(floor_curve(problem, [rank], time_limit_s))[1]
 
 
@@ -166,14 +166,14 @@ def _tighten(frame: Frame, factors: Factors, deadline: float) -> tuple[float, in
     point = frame.subspace(factors.right)
     kept = frame.kept(point)
     enough = kept + _GOOD_ENOUGH * (1 - kept)
-    searched = factors.rank == 1 and frame.line_gain is not None
+    line_gain = frame.line_gain if factors.rank == 1 else None
     small = frame.dimension <= _FEW_DIMENSIONS and len(frame.rows) <= _FEW_NEURONS
     best, count = float("inf"), 0
-    if small or not searched:
+    if small or line_gain is None:
         best, count = _relax(frame, factors.rank, point, kept, deadline)
-    if searched and best > enough:
+    if line_gain is not None and best > enough:
         line = torch.linalg.eigh(point).eigenvectors[:, -1]
-        bound, nodes = SignSearch(frame.rows, frame.majorants.energy, frame.line_gain).bound(line, enough, deadline)
+        bound, nodes = SignSearch(frame.rows, frame.majorants.energy, line_gain).bound(line, enough, deadline)
         best, count = min(best, bound), count + nodes
     return max(1.0 - best, 0.0), count
 

@@ -8,19 +8,20 @@ the inflection, and is `high` itself before it.
 from math import pi
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 _NUM_CELLS = 2048
 _SMALLEST = 1e-7
 
 
-def relu_gain(t: Tensor) -> Tensor:
+def relu_gain(t: Float64[Tensor, "*any"]) -> Float64[Tensor, "*any"]:
     """f(t) = h(sqrt t)^2: the share of a neuron's energy that is kept at squared cosine t."""
     rho = t.sqrt()
     return (((1 - t).sqrt() + rho * (pi - torch.arccos(rho))) / pi) ** 2
 
 
-def relu_gain_and_slope(t: Tensor) -> tuple[Tensor, Tensor]:
+def relu_gain_and_slope(t: Float64[Tensor, "*any"]) -> tuple[Float64[Tensor, "*any"], Float64[Tensor, "*any"]]:
     """f(t) and f'(t), t > 0."""
     rho = t.sqrt()
     turned = pi - torch.arccos(rho)
@@ -31,7 +32,7 @@ def relu_gain_and_slope(t: Tensor) -> tuple[Tensor, Tensor]:
 class Chords:
     """A table of tangent points, and the lines it gives."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         t = torch.linspace(0.3, 0.5, 20001, dtype=torch.float64)
         # Rounded down by two grid steps: f is concave up to here.
         self._inflection = float(t[relu_gain_and_slope(t)[1].argmin() - 2])
@@ -45,8 +46,10 @@ class Chords:
         # The upper ends, and below that of the node to the left: never less than the tangent point.
         self._tangent_point = up
 
-    def lines(self, low: Tensor, middle: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets a and slopes s with f(t) <= a + s t for all t in [low, high], close to f at `middle`; any shape.
+    def lines(
+        self, low: Float64[Tensor, "*any"], middle: Float64[Tensor, "*any"], high: Float64[Tensor, "*any"]
+    ) -> tuple[Float64[Tensor, "*any"], Float64[Tensor, "*any"]]:
+        """Offsets a and slopes s with f(t) <= a + s t for all t in [low, high], close to f at `middle`.
 
         Right of the tangent point, f on [low, high] is below the chord. Otherwise the line is the tangent at a point
         tau in the concave part: f - s t is largest at tau there, and on the convex part at `high` or where it begins.

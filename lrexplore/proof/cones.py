@@ -20,6 +20,7 @@ The error of the parabolas is of third order in phi but for the few neurons near
 from math import pi
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from lrexplore.proof.chords import Chords
@@ -34,13 +35,13 @@ _CHUNK = 32768
 class Cones:
     """Neurons with rows `unit` (neurons, k) of length at most 1 and energies `shares` (neurons,)."""
 
-    def __init__(self, unit: Tensor, shares: Tensor, chords: Chords):
+    def __init__(self, unit: Float64[Tensor, "neurons k"], shares: Float64[Tensor, " neurons"], chords: Chords):
         self._unit, self._shares, self._chords = unit, shares, chords
         self._length = torch.linalg.vector_norm(unit, dim=1)
         self._products = torch.cat([unit, (unit[:, :, None] * unit[:, None, :]).flatten(1)], 1)
 
-    def bound(self, center: Tensor, angle: Tensor) -> Tensor:
-        """A number (cells,) that F exceeds on no line within `angle` (cells,) of `center` (cells, k)."""
+    def bound(self, center: Float64[Tensor, "cells k"], angle: Float64[Tensor, " cells"]) -> Float64[Tensor, " cells"]:
+        """A number that F exceeds on no line within `angle` of `center`, a cell."""
         k = center.shape[1]
         size = max(1, _CHUNK // len(self._unit))
         parts = [self._sums(*part) for part in zip(center.split(size), angle.split(size), strict=True)]
@@ -82,7 +83,12 @@ class Cones:
         return constant, linear, bend
 
 
-def largest_on_cone(linear: Tensor, quadratic: Tensor, center: Tensor, cosine: Tensor) -> Tensor:
+def largest_on_cone(
+    linear: Float64[Tensor, "cells k"],
+    quadratic: Float64[Tensor, "cells k k"],
+    center: Float64[Tensor, "cells k"],
+    cosine: Float64[Tensor, " cells"],
+) -> Float64[Tensor, " cells"]:
     """The largest of B.q + q^T C q / 2 over unit vectors with c.q >= `cosine`, from above, batched; C >= 0."""
     values, vectors = torch.linalg.eigh(quadratic)
     b, c = ((vectors.mT @ x[:, :, None])[:, :, 0] for x in (linear, center))

@@ -5,11 +5,12 @@ eigenvalues (Ky Fan 1949).
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def project(matrix: Tensor, rank: int) -> Tensor:
-    """The point of the Fantope nearest to a symmetric matrix (k, k): its eigenvalues shifted and clipped to [0, 1]."""
+def project(matrix: Float[Tensor, "k k"], rank: int) -> Float[Tensor, "k k"]:
+    """The point of the Fantope nearest to a symmetric matrix: its eigenvalues shifted and clipped to [0, 1]."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * _clip(values, rank)) @ vectors.mT
 
@@ -29,7 +30,7 @@ def _clip(values: Tensor, rank: int) -> Tensor:
     return (values - shift).clamp(0, 1)
 
 
-def largest_inner_product(matrix: Tensor, rank: int) -> float:
+def largest_inner_product(matrix: Float[Tensor, "k k"], rank: int) -> float:
     """An upper bound of max <matrix, P> over the Fantope, above the sum of the `rank` largest eigenvalues by rounding.
 
     A symmetric eigensolver is backward stable: each eigenvalue is off by at most a small multiple of k eps |matrix|.
@@ -39,7 +40,7 @@ def largest_inner_product(matrix: Tensor, rank: int) -> float:
     return float(values[-rank:].sum()) + rank * slack
 
 
-def projection_on(basis: Tensor) -> Tensor:
-    """The projection (k, k) on the span of the columns of `basis` (k, r)."""
+def projection_on(basis: Float[Tensor, "k r"]) -> Float[Tensor, "k k"]:
+    """The projection on the span of the columns of `basis`."""
     q, _ = torch.linalg.qr(basis)
     return q @ q.mT

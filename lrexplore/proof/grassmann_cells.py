@@ -14,15 +14,22 @@ from itertools import product
 from math import pi
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 _QUATERNION_UNITS = ((0, 1), (2, 3)), ((0, 2), (3, 1)), ((0, 3), (1, 2))
 
 
 class Cells:
-    """Boxes `low`, `high` (cells, coordinates); a sphere takes k coordinates, or twice 3 for planes of R^4."""
+    """Boxes `low`, `high`; a sphere takes k coordinates, or twice 3 for planes of R^4."""
 
-    def __init__(self, rank: int, dimension: int, low: Tensor, high: Tensor):
+    def __init__(
+        self,
+        rank: int,
+        dimension: int,
+        low: Float64[Tensor, "cells coordinates"],
+        high: Float64[Tensor, "cells coordinates"],
+    ):
         self._rank, self._dimension, self.low, self.high = rank, dimension, low, high
 
     @staticmethod
@@ -63,14 +70,14 @@ class Cells:
         """These cells and others."""
         return Cells(self._rank, self._dimension, torch.cat([self.low, other.low]), torch.cat([self.high, other.high]))
 
-    def axes(self) -> tuple[Tensor, Tensor]:
-        """Of cells of lines, or of hyperplanes by their normals: the central unit vector (cells, k) and the largest
-        angle from it (cells,)."""
+    def axes(self) -> tuple[Float64[Tensor, "cells k"], Float64[Tensor, " cells"]]:
+        """Of cells of lines, or of hyperplanes by their normals: the central unit vector and the largest angle from
+        it."""
         return _cone(self.low, self.high)
 
-    def reach(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Projection on the central subspace of each cell (cells, k, k); the largest principal angle from it to a
-        subspace of the cell (cells,); and the least tr(P P') between their projections (cells,)."""
+    def reach(self) -> tuple[Float64[Tensor, "cells k k"], Float64[Tensor, " cells"], Float64[Tensor, " cells"]]:
+        """Projection on the central subspace of each cell; the largest principal angle from it to a subspace of the
+        cell; and the least tr(P P') between their projections."""
         if self._rank in (1, self._dimension - 1):
             center, angle = self.axes()
             line = center[:, :, None] * center[:, None, :]

@@ -14,9 +14,11 @@ has its best norm elsewhere than at |w|, and convexity is not a theorem: there t
 what second differences show of concavity is added too.
 """
 
+from collections.abc import Callable
 from math import pi
 
 import torch
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from lrexplore.dual import Response
@@ -30,8 +32,8 @@ _TABLE_ERROR = 2e-7
 class Majorants:
     """Gains of neurons (shares of the layer's output energy) and the parabolas above them."""
 
-    def __init__(self, response: Response, alive: Tensor):
-        """`alive` (neurons,): which neurons of the response take part; the others keep what they have."""
+    def __init__(self, response: Response, alive: Bool[Tensor, " all_neurons"]):
+        """`alive`: which neurons of the response take part; the others keep what they have."""
         angle = torch.linspace(pi / 2, 0, NUM_CELLS + 1, dtype=torch.float64, device=response.energy.device)
         rho = torch.cos(angle)
         rho[0], rho[-1] = 0.0, 1.0
@@ -52,24 +54,24 @@ class Majorants:
             self._lifted += _TABLE_ERROR * self.energy[:, None] + torch.nn.functional.pad(sag, (1, 1))
         self._dip = _at_ends(self._t.diff() ** 2 / 8)
 
-    def gain(self, t: Tensor) -> Tensor:
-        """f_i(t_i), (neurons,)."""
+    def gain(self, t: Float64[Tensor, " neurons"]) -> Float64[Tensor, " neurons"]:
+        """f_i(t_i)."""
         return torch.maximum(self._full(self._response.gain, t) / self._total, self._off)
 
-    def slope(self, t: Tensor) -> Tensor:
-        """f_i'(t_i), (neurons,), at t_i kept away from 0 where it is infinite."""
+    def slope(self, t: Float64[Tensor, " neurons"]) -> Float64[Tensor, " neurons"]:
+        """f_i'(t_i), at t_i kept away from 0 where it is infinite."""
         rho = t.clamp(1e-8, 1).sqrt()
         slope = self._full(self._response.gain_slope, t) / (2 * rho * self._total)
         return torch.where(self.gain(t) > self._off, slope, 0)
 
-    def _full(self, method, t: Tensor) -> Tensor:
+    def _full(self, method: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
         """A method of the response at the cosines of the neurons that take part."""
         rho = torch.zeros(len(self._alive), dtype=t.dtype, device=t.device)
         rho[self._alive] = t.clamp(1e-8, 1).sqrt()
         return method(rho)[self._alive]
 
-    def touching_curvature(self, t: Tensor) -> Tensor:
-        """The least curvature b_i >= 0 of a majorant that touches f_i at t_i, (neurons,).
+    def touching_curvature(self, t: Float64[Tensor, " neurons"]) -> Float64[Tensor, " neurons"]:
+        """The least curvature b_i >= 0 of a majorant that touches f_i at t_i.
 
         A hair more than that, so that rounding does not lift the parabola off; 0 where f_i has a tangent above it.
         """
@@ -79,16 +81,24 @@ class Majorants:
         bend = torch.where((cells > 2) & (away.abs() > self._blur), 2 * rise / away**2, 0)
         return 1.01 * bend.amax(1).clamp_min(0)
 
-    def offset(self, slope: Tensor, curvature: Tensor) -> Tensor:
-        """The least safe a_i of a majorant with these s_i and b_i, (neurons,)."""
+    def offset(
+        self, slope: Float64[Tensor, " neurons"], curvature: Float64[Tensor, " neurons"]
+    ) -> Float64[Tensor, " neurons"]:
+        """The least safe a_i of a majorant with these s_i and b_i."""
         return self._excess(slope, curvature).amax(1)
 
     def _excess(self, slope: Tensor, curvature: Tensor) -> Tensor:
         lifted = self._lifted - slope[:, None] * self._t
         return lifted + curvature[:, None] * (self._dip - self._t**2 / 2)
 
-    def best_slope(self, t: Tensor, curvature: Tensor, guess: Tensor | None = None, num_steps: int = 6) -> Tensor:
-        """The slopes s_i of the majorants of these curvatures that are lowest at t_i, (neurons,).
+    def best_slope(
+        self,
+        t: Float64[Tensor, " neurons"],
+        curvature: Float64[Tensor, " neurons"],
+        guess: Float64[Tensor, " neurons"] | None = None,
+        num_steps: int = 6,
+    ) -> Float64[Tensor, " neurons"]:
+        """The slopes s_i of the majorants of these curvatures that are lowest at t_i.
 
         The lowest value is the concave envelope of f_i - b_i t^2 / 2; its slope is that of the edge over t_i, found
         by taking the highest node on either side and turning the line until both stay. Any slope is safe.

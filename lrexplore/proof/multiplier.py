@@ -19,24 +19,25 @@ Lambda times c is K over c, so every shape of Lambda has a least admissible scal
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 _LEVEL_RATIO = 1.5
 
 
 class Multiplier(NamedTuple):
-    """A symmetric positive matrix: orthonormal columns `basis` (k, k) and `values` (k,)."""
+    """A symmetric positive matrix: orthonormal columns `basis` and `values`."""
 
-    basis: Tensor
-    values: Tensor
+    basis: Float64[Tensor, "k k"]
+    values: Float64[Tensor, " k"]
 
-    def matrix(self) -> Tensor:
-        """Lambda itself, (k, k)."""
+    def matrix(self) -> Float64[Tensor, "k k"]:
+        """Lambda itself."""
         return (self.basis * self.values) @ self.basis.mT
 
 
-def eigengap_multiplier(gradient: Tensor, rank: int, crowd: int) -> Multiplier:
-    """Lambda with the eigenvectors of `gradient` (k, k) and the distances of its eigenvalues from the boundary.
+def eigengap_multiplier(gradient: Float64[Tensor, "k k"], rank: int, crowd: int) -> Multiplier:
+    """Lambda with the eigenvectors of `gradient` and the distances of its eigenvalues from the boundary.
 
     The boundary lies halfway between the `rank`-th eigenvalue and the next. Where this Lambda is admissible, the
     gradient with Lambda still has the same top eigenvectors, and their projection is the best point. The `crowd`
@@ -57,8 +58,10 @@ def eigengap_multiplier(gradient: Tensor, rank: int, crowd: int) -> Multiplier:
     return Multiplier(basis, leveled)
 
 
-def curvature_kernel(multiplier: Multiplier, rows: Tensor, num_rows: int) -> Tensor:
-    """K, (neurons, neurons); A_i is the sum of the outer products of the `num_rows` rows (.., k) of neuron i."""
+def curvature_kernel(
+    multiplier: Multiplier, rows: Float64[Tensor, "m k"], num_rows: int
+) -> Float64[Tensor, "m//{num_rows} m//{num_rows}"]:
+    """K; A_i is the sum of the outer products of the `num_rows` rows of neuron i."""
     rows = rows @ multiplier.basis
     values = multiplier.values
     levels = values.unique()
@@ -77,7 +80,9 @@ def curvature_kernel(multiplier: Multiplier, rows: Tensor, num_rows: int) -> Ten
     return kernel.sub_(torch.outer(trace, trace) / (1 / (2 * values)).sum())
 
 
-def estimate_norm(kernel: Tensor, curvature: Tensor, num_steps: int = 25) -> float:
+def estimate_norm(
+    kernel: Float64[Tensor, "neurons neurons"], curvature: Float64[Tensor, " neurons"], num_steps: int = 25
+) -> float:
     """The largest eigenvalue of sqrt(b_i b_j) K_ij by power iteration, from below."""
     root = curvature.sqrt()
     vector, top = root + float(root.mean()), 0.0
@@ -88,7 +93,7 @@ def estimate_norm(kernel: Tensor, curvature: Tensor, num_steps: int = 25) -> flo
     return top
 
 
-def bound_norm(kernel: Tensor, curvature: Tensor) -> float:
+def bound_norm(kernel: Float64[Tensor, "neurons neurons"], curvature: Float64[Tensor, " neurons"]) -> float:
     """A number above the largest eigenvalue of sqrt(b_i b_j) K_ij, by a per cent or two.
 
     Proved by a Cholesky factorization of (number) I - the matrix; when that exists in floating point, the exact matrix
@@ -105,7 +110,9 @@ def bound_norm(kernel: Tensor, curvature: Tensor) -> float:
     return 1.005 * norm
 
 
-def cap_curvature(kernel: Tensor, curvature: Tensor, norm: float) -> Tensor:
+def cap_curvature(
+    kernel: Float64[Tensor, "neurons neurons"], curvature: Float64[Tensor, " neurons"], norm: float
+) -> Float64[Tensor, " neurons"]:
     """min(b_i, c / K_ii) with the largest c for which the largest eigenvalue is about `norm` at most."""
     if estimate_norm(kernel, curvature) <= norm:
         return curvature

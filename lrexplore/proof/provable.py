@@ -67,7 +67,7 @@ def provable(
             raise ValueError(f"`{name}` must be positive, got {value!r}. Use a small positive number.")
     deadline = monotonic() + time_limit_s
     problem = Problem.of(check_finite(weight).cpu(), "channel", "relu", None)
-    rank = check_rank(rank, tuple(problem.matrix.shape))
+    rank = check_rank(rank, (problem.matrix.shape[0], problem.matrix.shape[1]))
     factors = function(problem, rank, num_starts=8)
     reduced = _reduce(problem, rank)
     # Where the search can close the gap, the certificate only gets to show whether it is needed.
@@ -105,7 +105,16 @@ def _reduce(problem: Problem, rank: int) -> tuple[Tensor, Tensor, float] | None:
     return None
 
 
-def _search(problem, rows, rank, factors, right, eps, deadline, report) -> SearchResult:
+def _search(
+    problem: Problem,
+    rows: Tensor,
+    rank: int,
+    factors: Factors,
+    right: Tensor,
+    eps: float,
+    deadline: float,
+    report: Callable[[int, float, float], None],
+) -> SearchResult:
     """Branch and bound in the reduced coordinates, from the factors found so far."""
     alive = problem.norms > 0
     shares = problem.norms[alive] ** 2

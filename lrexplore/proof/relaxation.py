@@ -9,6 +9,7 @@ from math import sqrt
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from lrexplore.proof.fantope import largest_inner_product, project
@@ -19,22 +20,22 @@ from lrexplore.proof.unit_neurons import Frame
 class Tangent(NamedTuple):
     """H at a point and its linearization there: H(P) <= `constant` + <`gradient`, P> on the whole Fantope."""
 
-    point: Tensor
+    point: Float64[Tensor, "k k"]
     value: float
     constant: float
-    gradient: Tensor
+    gradient: Float64[Tensor, "k k"]
 
 
 class Relaxation:
     """H for subspaces of dimension `rank`, with majorants that touch the gains at `point` where they can.
 
-    `point` (k, k) is a projection or any other point of the Fantope. `norm`: curvatures are capped until Lambda needs
+    `point` is a projection or any other point of the Fantope. `norm`: curvatures are capped until Lambda needs
     no more than this share of the distances of the eigenvalues from the boundary; below 1, the top eigenvectors at
     `point` stay the best choice. `crowd`: see `eigengap_multiplier`; a larger one admits more curvature, and pays
     where eigenvalues crowd at the boundary.
     """
 
-    def __init__(self, frame: Frame, rank: int, point: Tensor, norm: float, crowd: int):
+    def __init__(self, frame: Frame, rank: int, point: Float64[Tensor, "k k"], norm: float, crowd: int):
         self._frame, self._rank = frame, rank
         squares = frame.squared_cosines(point)
         gradient = frame.combine(frame.majorants.slope(squares))
@@ -48,10 +49,10 @@ class Relaxation:
         shape = Multiplier(shape.basis, values)
         self._lambda = shape.matrix()
         self._largest = float(shape.values.max())
-        self._slope = None
+        self._slope: Tensor | None = None
 
-    def tangent(self, point: Tensor) -> Tangent:
-        """The linearization of H at any symmetric `point` (k, k) with trace r, each parabola lowest there."""
+    def tangent(self, point: Float64[Tensor, "k k"]) -> Tangent:
+        """The linearization of H at any symmetric `point` with trace r, each parabola lowest there."""
         majorants, b = self._frame.majorants, self._curvature
         t = self._frame.squared_cosines(point)
         self._slope = slope = majorants.best_slope(t, b, self._slope)
@@ -66,7 +67,7 @@ class Relaxation:
         rounding = 1e-12 * (1 + self._largest) * self._frame.dimension
         return tangent.constant + largest_inner_product(tangent.gradient, self._rank) + rounding
 
-    def ascend(self, point: Tensor) -> Iterator[tuple[float, Tensor]]:
+    def ascend(self, point: Float64[Tensor, "k k"]) -> Iterator[tuple[float, Tensor]]:
         """Bounds and where they were taken, one every third accelerated projected gradient step on H.
 
         Source: Beck & Teboulle 2009.

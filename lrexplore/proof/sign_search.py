@@ -18,6 +18,7 @@ from time import monotonic
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from lrexplore.proof.cones import largest_on_cone
@@ -61,9 +62,9 @@ class _Nodes(NamedTuple):
 
 
 class SignSearch:
-    """Unit neurons `rows` (neurons, k) with `shares` (neurons,) of the energy, and their gain."""
+    """Unit neurons `rows` with `shares` of the energy, and their gain."""
 
-    def __init__(self, rows: Tensor, shares: Tensor, gain: SignedGain):
+    def __init__(self, rows: Float64[Tensor, "neurons k"], shares: Float64[Tensor, " neurons"], gain: SignedGain):
         self._rows, self._shares, self._gain = rows, shares[:, None], gain
         self._num_columns = min(_NUM_COLUMNS, rows.shape[1] + 1)
         neuron_work = 2 * rows.shape[1] * self._num_columns + _MAJORANT_WORK
@@ -71,10 +72,10 @@ class SignSearch:
         self._batch = min(_MAX_BATCH, max(1, _CHUNK // len(rows)))
         self._generator = torch.Generator().manual_seed(0)
 
-    def bound(self, line: Tensor, enough: float, deadline: float = float("inf")) -> tuple[float, int]:
+    def bound(self, line: Float64[Tensor, " k"], enough: float, deadline: float = float("inf")) -> tuple[float, int]:
         """A number that F exceeds on no line, and how many nodes were bounded.
 
-        Starts near the unit vector `line` (k,), and ends when the number is at most `enough`, at the deadline or
+        Starts near the unit vector `line`, and ends when the number is at most `enough`, at the deadline or
         after a fixed amount of work.
         """
         root = self._root(line, enough, deadline)
@@ -171,7 +172,9 @@ class SignSearch:
         doubts = torch.where(nodes.high - nodes.low < _NARROW, 0, doubts)
         return nodes._replace(points=points, bounds=bounds, lifts=lifts, cosines=cosines, doubts=doubts)
 
-    def _majorants(self, nodes: _Nodes, points: Tensor, lifts: Tensor):
+    def _majorants(
+        self, nodes: _Nodes, points: Tensor, lifts: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], Tensor]:
         """Each neuron in the columns of each V (neurons, nodes, q), a, b, d of each (neurons, nodes), and new lifts."""
         coordinates = (self._rows @ points.flatten(1)).view(-1, *points.shape[1:])
         t, c = coordinates.square().sum(2).clamp_max(1), coordinates[..., 0] * nodes.signs

@@ -15,6 +15,7 @@ z = (high u.p - t) / (high - u.p); where all v are the same, z = c, and nothing 
 """
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from lrexplore.dual.activations import homogeneous_correlation, homogeneous_correlation_slope
@@ -37,13 +38,19 @@ class SignedGain:
             low, high = torch.where(above, middle, low), torch.where(above, high, middle)
         self._last_tangent = float(low)
 
-    def gain_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def gain_and_slope(self, x: Float64[Tensor, "*any"]) -> tuple[Float64[Tensor, "*any"], Float64[Tensor, "*any"]]:
         """g(x) and g'(x), x in [0, 1]."""
         correlation = homogeneous_correlation(x, self._leak)
         return correlation**2, 2 * correlation * homogeneous_correlation_slope(x, self._leak)
 
-    def majorants(self, c: Tensor, t: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """a, b, d of any shape with a + b x + d x^2 >= g(|x|) for x in [low, high], close at the means `c` and `t`.
+    def majorants(
+        self,
+        c: Float64[Tensor, "*any"],
+        t: Float64[Tensor, "*any"],
+        low: Float64[Tensor, "*any"],
+        high: Float64[Tensor, "*any"],
+    ) -> tuple[Float64[Tensor, "*any"], Float64[Tensor, "*any"], Float64[Tensor, "*any"]]:
+        """a, b, d with a + b x + d x^2 >= g(|x|) for x in [low, high], close at the means `c` and `t`.
 
         `low` is -1 and `high` 1 where the sign is not known; elsewhere 0 <= low <= high - 2e-3.
         """

@@ -1,6 +1,7 @@
 """A problem in as few coordinates as it has: unit neurons in min(m, n) dimensions, float64."""
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.dual import find_activation
@@ -32,20 +33,20 @@ class Frame:
         self.fixed = float(energy[~alive].sum() / energy.sum())
         self.majorants = Majorants(problem.response, alive)
         leak = find_activation(problem.activation).leak
-        closed = leak is not None and problem.batch_norm is None and problem.rows == 1
-        self.line_gain = SignedGain(leak) if closed else None
+        single = problem.batch_norm is None and problem.rows == 1
+        self.line_gain = SignedGain(leak) if single and leak is not None else None
 
-    def squared_cosines(self, point: Tensor) -> Tensor:
-        """t_i = <A_i, P>, (neurons,), for a symmetric P (k, k); in [0, 1] on the Fantope."""
+    def squared_cosines(self, point: Float64[Tensor, "k k"]) -> Float64[Tensor, " neurons"]:
+        """t_i = <A_i, P> for a symmetric P; in [0, 1] on the Fantope."""
         return self._by_neuron(((self.rows @ point) * self.rows).sum(1))
 
-    def combine(self, weights: Tensor) -> Tensor:
-        """sum weights_i A_i, (k, k)."""
+    def combine(self, weights: Float64[Tensor, " neurons"]) -> Float64[Tensor, "k k"]:
+        """sum weights_i A_i."""
         spread = weights.repeat_interleave(self.num_rows)[:, None]
         return self.rows.mT @ (spread * self.rows)
 
-    def subspace(self, right: Tensor, max_steps: int = 40) -> Tensor:
-        """The projection (k, k) on what the power iteration makes of the row space of `right` (r, n)."""
+    def subspace(self, right: Float[Tensor, "r n"], max_steps: int = 40) -> Float64[Tensor, "k k"]:
+        """The projection on what the power iteration makes of the row space of `right`."""
         basis, _ = torch.linalg.qr(right.to(self.rows).mT)
         coordinates, gain = self._unreduced @ basis, 0.0
         for step in range(max_steps):
@@ -58,7 +59,7 @@ class Frame:
             coordinates = self.rows @ basis
         return projection_on(basis)
 
-    def kept(self, point: Tensor) -> float:
+    def kept(self, point: Float64[Tensor, "k k"]) -> float:
         """F, the share of the output energy kept at a projection P, `fixed` included."""
         return float(self.majorants.gain(self.squared_cosines(point)).sum()) + self.fixed
 

@@ -1,8 +1,10 @@
 """Errors of one layer on its real inputs at many ranks; all ranks of a nested initializer share their products."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from lrexplore.init.initializers import find_initializer
@@ -20,9 +22,9 @@ def input_errors(
     ranks: Iterable[int],
     calibration: LayerInputs,
     generator: torch.Generator | None = None,
-    **options,
-) -> Tensor:
-    """Relative function error on the held-out inputs at each of `ranks`, (points,) float64.
+    **options: Any,
+) -> Float64[Tensor, " points"]:
+    """Relative function error on the held-out inputs at each of `ranks`.
 
     `spectral` and the closed forms of `whitened` are decomposed once for all ranks (under the spatial scheme `left` is
     solved for at each); the others are run anew at each rank. Where a whitened initializer falls back on
@@ -66,7 +68,11 @@ def _cumulative(real: RealProblem, left: Tensor, right: Tensor, ranks: list[int]
 
 
 def cumulative_outputs(
-    real: RealProblem, left: Tensor, right: Tensor, ranks: Iterable[int], mean: Tensor | None
+    real: RealProblem,
+    left: Float64[Tensor, "m r"],
+    right: Float64[Tensor, "r n"],
+    ranks: Iterable[int],
+    mean: Float64[Tensor, " inputs"] | None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Pairs (rank, z) at rising ranks: z (h, neurons), the outputs on `held_out` of the first r columns and rows.
 

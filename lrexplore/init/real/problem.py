@@ -1,9 +1,11 @@
 """A layer on its real inputs: its pre-activations, what follows them, and the moments of its inputs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.dual import find_activation
@@ -16,9 +18,9 @@ FLOOR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A second moment or covariance (n, n) that is safe to invert, and what was done for that, in words."""
+    """A second moment or covariance that is safe to invert, and what was done for that, in words."""
 
-    matrix: Tensor
+    matrix: Float64[Tensor, "n n"]
     note: str
 
 
@@ -43,25 +45,25 @@ class RealProblem:
         self._order = _row_order(inputs, self.rows).to(device)
 
     @cached_property
-    def mean(self) -> Tensor:
-        """Mean input (rows n,)."""
+    def mean(self) -> Float64[Tensor, " n"]:
+        """Mean input, rows of the kernel after each other."""
         return self.inputs.mean[self._order]
 
     @cached_property
-    def held_out(self) -> Tensor:
-        """Vectors to judge by, (h, rows n)."""
+    def held_out(self) -> Float[Tensor, "h n"]:
+        """Vectors to judge by."""
         return self._ordered(self.inputs.judged)
 
     @cached_property
-    def samples(self) -> Tensor:
-        """Vectors to fit to, (s, rows n)."""
+    def samples(self) -> Float[Tensor, "s n"]:
+        """Vectors to fit to."""
         return self._ordered(self.inputs.samples)
 
     def _ordered(self, vectors: Tensor) -> Tensor:
         return upcast(vectors if self.rows == 1 else vectors[:, self._order])
 
-    def exact(self, vectors: Tensor) -> Tensor:
-        """z = W x of the unfactorized layer, (vectors, neurons)."""
+    def exact(self, vectors: Float[Tensor, "vectors n"]) -> Float[Tensor, "vectors neurons"]:
+        """z = W x of the unfactorized layer."""
         return vectors @ self.neurons.to(vectors.dtype).mT
 
     def moment(self, *, centred: bool) -> Moment:
@@ -90,8 +92,8 @@ class RealProblem:
         return Moment(lifted, ", ".join(notes))
 
     @cached_property
-    def sensitivity(self) -> Tensor:
-        """Root mean square slope of every neuron's output in its pre-activation W x, (neurons,).
+    def sensitivity(self) -> Float64[Tensor, " neurons"]:
+        """Root mean square slope of every neuron's output in its pre-activation W x.
 
         For ReLU |scale| sqrt(P(active)): a neuron's errors count as much as they are seen, 1 % of the largest at least.
         """
@@ -102,16 +104,16 @@ class RealProblem:
         return weight.clamp_min(1e-2 * float(weight.max())) if weight.max() > 0 else torch.ones_like(weight)
 
     @property
-    def function(self):
+    def function(self) -> Callable[[Tensor], Tensor]:
         """The activation."""
         return find_activation(self.problem.activation).function
 
-    def pre_activation(self, z: Tensor) -> Tensor:
-        """u = scale * z + shift of z = W x, (vectors, neurons)."""
+    def pre_activation(self, z: Float[Tensor, "vectors neurons"]) -> Float[Tensor, "vectors neurons"]:
+        """u = scale * z + shift of z = W x."""
         return z * self.inputs.scale.to(z.dtype) + self.inputs.shift.to(z.dtype)
 
-    def outputs(self, factors: Factors, vectors: Tensor) -> Tensor:
-        """z (vectors, neurons) under the factors and their bias correction."""
+    def outputs(self, factors: Factors, vectors: Float[Tensor, "vectors n"]) -> Float[Tensor, "vectors neurons"]:
+        """z under the factors and their bias correction."""
         hidden = vectors.reshape(len(vectors), self.rows, -1) @ factors.right.to(vectors.dtype).mT
         left = factors.left.to(vectors.dtype).reshape(len(self.neurons), -1)
         bias = getattr(factors, "bias", None)
@@ -119,16 +121,16 @@ class RealProblem:
         return z if bias is None else z + bias.to(z.dtype)
 
     @cached_property
-    def wanted(self) -> Tensor:
-        """The layer's outputs on `held_out`, after what follows it, (h, neurons)."""
+    def wanted(self) -> Float[Tensor, "h neurons"]:
+        """The layer's outputs on `held_out`, after what follows it."""
         return self.function(self.pre_activation(self.exact(self.held_out)))
 
     @cached_property
-    def output_energy(self) -> Tensor:
+    def output_energy(self) -> Float64[Tensor, ""]:
         """Sum of the squares of `wanted`."""
         return self.wanted.square().sum(dtype=torch.float64)
 
-    def relative_loss(self, z: Tensor) -> float:
+    def relative_loss(self, z: Float[Tensor, "h neurons"]) -> float:
         """Sum of squared differences from `wanted` at outputs z on `held_out`, relative."""
         lost = (self.function(self.pre_activation(z)) - self.wanted).square().sum(dtype=torch.float64)
         return relative(lost, self.output_energy)

@@ -92,7 +92,7 @@ class _Fit:
             )
             optimizer.param_groups[0].update(max_iter=num_steps, max_eval=2 * num_steps)
 
-            def closure():
+            def closure() -> Tensor:
                 optimizer.zero_grad()
                 loss = self._loss()
                 loss.backward()

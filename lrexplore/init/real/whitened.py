@@ -13,6 +13,7 @@ mean second moment of one row and A the correlations of the rows, for which the 
 from functools import cached_property
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from lrexplore.init.problem import Problem
@@ -43,8 +44,8 @@ class Whitening:
         self._weighted = (self.row_root @ neurons).reshape(-1, n)
 
     @cached_property
-    def right(self) -> Tensor:
-        """Rows (min(m, n), n) in falling order of importance; the first r are the right factor of rank r.
+    def right(self) -> Float64[Tensor, "k n"]:
+        """Rows, min(m, n) at most, in falling order of importance; the first r are the right factor of rank r.
 
         Under the channel scheme they are orthonormal in C.
         """
@@ -62,8 +63,8 @@ class Whitening:
         _, vectors = torch.linalg.eigh(whitened.mT @ whitened)
         return (vectors.flip(1).mT / scales) @ basis.mT
 
-    def left(self, right: Tensor) -> Tensor:
-        """The left factor (m, r) that loses least for the rows `right` (r, n), each neuron by itself."""
+    def left(self, right: Float64[Tensor, "r n"]) -> Float64[Tensor, "m r"]:
+        """The left factor that loses least for the rows `right`, each neuron by itself."""
         real, rows = self.real, self.real.rows
         features = torch.block_diag(*[right] * rows) if rows > 1 else right
         seen = features @ self.matrix
@@ -72,8 +73,8 @@ class Whitening:
         left = torch.linalg.solve(gram, seen @ real.neurons.mT).mT
         return left.reshape(len(real.problem.matrix), -1)
 
-    def bias(self, left: Tensor, right: Tensor) -> Tensor | None:
-        """What keeps the mean of every output, (W - Y) E x, (neurons,); None where the mean is not taken out."""
+    def bias(self, left: Float64[Tensor, "m r"], right: Float64[Tensor, "r n"]) -> Float64[Tensor, " neurons"] | None:
+        """What keeps the mean of every output, (W - Y) E x; None where the mean is not taken out."""
         if not self.centred:
             return None
         real = self.real
@@ -120,13 +121,17 @@ def whitened(
     return no_worse(real, Whitening(real).factors(rank), rank)
 
 
-def whitened_centred(problem, rank, *, calibration, generator=None) -> CorrectedFactors:
+def whitened_centred(
+    problem: Problem, rank: int, *, calibration: LayerInputs, generator: torch.Generator | None = None
+) -> CorrectedFactors:
     """The truncated SVD of W C^1/2, C the covariance, with its bias correction; otherwise as `whitened`."""
     real = RealProblem(problem, calibration)
     return no_worse(real, Whitening(real, weighted=False).factors(rank), rank)
 
 
-def whitened_plain(problem, rank, *, calibration, generator=None) -> CorrectedFactors:
+def whitened_plain(
+    problem: Problem, rank: int, *, calibration: LayerInputs, generator: torch.Generator | None = None
+) -> CorrectedFactors:
     """The truncated SVD of W C^1/2, C the second moment, without a bias correction; otherwise as `whitened`."""
     real = RealProblem(problem, calibration)
     return no_worse(real, Whitening(real, centred=False, weighted=False).factors(rank), rank)

@@ -31,7 +31,9 @@ def whitened_function(
     return no_worse(real, climbed, rank)
 
 
-def _power_iteration(real: RealProblem, whitening: Whitening, rank: int, generator) -> CorrectedFactors:
+def _power_iteration(
+    real: RealProblem, whitening: Whitening, rank: int, generator: torch.Generator | None
+) -> CorrectedFactors:
     root = torch.linalg.cholesky(whitening.row_moment)
     correlated = (whitening.row_root @ real.neurons.view(len(real.neurons), real.rows, -1)) @ root
     std = torch.linalg.vector_norm(correlated.flatten(1), dim=1)
