@@ -51,7 +51,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """The public name, imported from its room on first use (so that `import lrexplore` stays cheap)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'lrexplore' has no attribute {name!r}")
@@ -60,5 +60,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])

@@ -63,16 +63,16 @@ def _packages() -> Iterator[Finding]:
             continue
         wanted = f"{requirement.name}{requirement.specifier}"
         try:
-            version = importlib.metadata.version(requirement.name)
+            installed = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            version, problem = None, "missing"
+            found, problem = None, "missing"
         else:
-            problem = f"{version} is installed"
-            version = version if requirement.specifier.contains(version, prereleases=True) else None
+            problem = f"{installed} is installed"
+            found = installed if requirement.specifier.contains(installed, prereleases=True) else None
         yield Finding(
             name=requirement.name,
             purpose=f"extra `{extra}`" if extra else "required",
-            found=version,
+            found=found,
             required=not extra,
             problem=problem,
             fix=_pip(wanted),

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import get_args
 
 import beartype
@@ -12,11 +13,22 @@ _checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))  
 
 
 def check(function: Callable) -> Callable:
-    """The function, checked at every call if its annotations name a shape; else as it is.
+    """The function, its shapes checked at every call; as it is if its annotations name none.
 
-    Where none does, wrong arguments are the business of the function's own errors.
+    All else in its signature is left alone: wrong arguments are the business of the function's own errors.
     """
-    return _checked(function) if any(map(_names_shape, inspect.get_annotations(function).values())) else function
+    shapes = {name: hint for name, hint in inspect.get_annotations(function).items() if _names_shape(hint)}
+    if not shapes or not isinstance(function, FunctionType):
+        return function
+    parts = function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    copy = FunctionType(*parts)
+    copy.__kwdefaults__, copy.__qualname__, copy.__annotations__ = (
+        function.__kwdefaults__,
+        function.__qualname__,
+        shapes,
+    )
+    copy.__module__, copy.__doc__ = function.__module__, function.__doc__
+    return _checked(copy)
 
 
 def _names_shape(annotation: object) -> bool:

@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         images = images.to(memory_format=torch.channels_last)
         for scheme in ("channel", "spatial"):
             low = factorize(model, rank_scale=options.rank_scale, initializer="spectral", scheme=scheme)
-            low = low.to(device, memory_format=torch.channels_last).train()
+            low = low.to(device).to(memory_format=torch.channels_last).train()
             pairs = measure(low, images, options.repeats, half)
             share = median(decay / step for step, decay in pairs)
             step_s, decay_s = (median(times) for times in zip(*pairs, strict=True))

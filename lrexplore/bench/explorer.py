@@ -80,7 +80,7 @@ def measure(folder: Path, num_steps: int, tab: str | None = None) -> Iterator[Me
     with jupyter_lab(folder, environment=environment) as lab, chromium() as browser:
         notebook, shown = _first_display(lab, browser)
         yield from shown
-        for part in {"layer": (_slider, _kernel, _layers), "network": (_network,)}.get(tab, _ALL):
+        for part in {"layer": (_slider, _kernel, _layers), "network": (_network,), None: _ALL}[tab]:
             yield from part(notebook, num_steps)
         yield Measure("requests to anywhere else", len(browser.outside), "requests", 0)
         pages = "" if tab == "layer" else " or explorer.page('Network').panel.error"

@@ -17,7 +17,7 @@ from torch import Tensor
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.dual import BatchNorm, function_error
 from lrexplore.init import initialize
-from lrexplore.linalg import matricize, rank_from_scale
+from lrexplore.linalg import Factors, matricize, matrix_shape, rank_from_scale
 from lrexplore.models import load_model
 from lrexplore.network import find_layers
 from lrexplore.network.layers import batch_norm_of, weights_of
@@ -37,15 +37,15 @@ class Task(NamedTuple):
     activation: str
     batch_norm: BatchNorm | None
 
-    def run(self, initializer: str, rank_scale: float, scheme: str):
+    def run(self, initializer: str, rank_scale: float, scheme: str) -> Factors:
         """The factors."""
-        rank = rank_from_scale(tuple(matricize(self.weight, scheme).shape), rank_scale)
+        rank = rank_from_scale(matrix_shape(self.weight.shape, scheme), rank_scale)
         return initialize(
             self.weight, rank, initializer=initializer, scheme=scheme,
             activation=self.activation, batch_norm=self.batch_norm,
         )  # fmt: skip
 
-    def error(self, factors) -> float:
+    def error(self, factors: Factors) -> float:
         """The function error of the factors."""
         return function_error(self.weight, factors, activation=self.activation, batch_norm=self.batch_norm)
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -50,7 +51,7 @@ class Lab:
 class Browser:
     """An offline Chromium: `context` is Playwright's, `outside` lists every request that tried to leave."""
 
-    context: object
+    context: Any
     outside: list[str] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
 
@@ -73,7 +74,7 @@ class Browser:
 class Notebook:
     """One notebook on screen: `page` is Playwright's, `received` the bytes of each message that reached the page."""
 
-    page: object
+    page: Any
     received: list[int] = field(default_factory=list)
 
     def run_all(self, *, wait: bool = True) -> None:
@@ -179,7 +180,9 @@ def jupyter_lab(
 
 
 @contextmanager
-def chromium(*, width: int = 1400, height: int = 1000, color_scheme: str = "light") -> Iterator[Browser]:
+def chromium(
+    *, width: int = 1400, height: int = 1000, color_scheme: Literal["light", "dark"] = "light"
+) -> Iterator[Browser]:
     """Headless Chromium that reaches nothing outside 127.0.0.1 and remembers what it tried."""
     try:
         from playwright.sync_api import sync_playwright
@@ -188,7 +191,7 @@ def chromium(*, width: int = 1400, height: int = 1000, color_scheme: str = "ligh
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=CHROMIUM_FLAGS)
         try:
-            size = {"width": width, "height": height}
+            size: Any = {"width": width, "height": height}
             browser = Browser(program.new_context(viewport=size, color_scheme=color_scheme))
             browser.context.on("request", lambda request: _note_outside(browser, request.url))
             browser.context.on("console", lambda message: browser.console.append(f"{message.type}: {message.text}"))

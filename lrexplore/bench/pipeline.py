@@ -4,16 +4,18 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torchvision.io import decode_jpeg, read_file
 from torchvision.transforms import v2
 
@@ -39,7 +41,7 @@ def write_images(folder: Path, count: int) -> Path:
         source = Image.fromarray(sources[number % len(sources)])
         scale = draws.uniform(0.5, 1.0)
         width, height = int(scale * source.width), int(scale * source.height)
-        left, top = draws.integers(source.width - width + 1), draws.integers(source.height - height + 1)
+        left, top = (int(draws.integers(room + 1)) for room in (source.width - width, source.height - height))
         cut = source.crop((left, top, left + width, top + height)).resize((_WIDTH, _HEIGHT))
         noisy = np.asarray(cut, dtype=np.int16) + draws.integers(-6, 7, size=(_HEIGHT, _WIDTH, 3))
         pixels = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
@@ -66,8 +68,10 @@ def decode_on_gpu(paths: Sequence[str], size: int, generator: torch.Generator, d
 def on_cpu(images: FolderImages, batches: list[list[int]], workers: int) -> Iterator[Tensor]:
     """The batches as training reads them: Pillow in worker processes."""
     requests = [Request(indices, seed=number) for number, indices in enumerate(batches)]
-    options = {"batch_size": None, "sampler": requests, "num_workers": workers, "collate_fn": _as_it_is}
-    yield from (batch.images for batch in DataLoader(images, **options))
+    loader: DataLoader = DataLoader(
+        cast(Dataset, images), batch_size=None, sampler=requests, num_workers=workers, collate_fn=_as_it_is
+    )
+    yield from (batch.images for batch in loader)
 
 
 def on_gpu(images: FolderImages, batches: list[list[int]], device: torch.device) -> Iterator[Tensor]:
@@ -108,9 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{len(images)} JPEG files of {_WIDTH} x {_HEIGHT} pixels, median {kib:.0f} KiB, cut to 224 x 224")
         where = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU"
         print(f"{processor()}, {cores} cores; {where}; load average (1 min) {os.getloadavg()[0]:.2f}\n")
-        ways = {f"Pillow, {n} workers": lambda n=n: on_cpu(images, order, n) for n in options.workers}
+        ways: dict[str, Callable[[], Iterator[Tensor]]] = {
+            f"Pillow, {n} workers": partial(on_cpu, images, order, n) for n in options.workers
+        }
         if device.type == "cuda":
-            ways["CUDA decoder, one process"] = lambda: on_gpu(images, order, device)
+            ways["CUDA decoder, one process"] = partial(on_gpu, images, order, device)
         rows = []
         for way, start in ways.items():
             skip = min(4, options.num_batches - 1)

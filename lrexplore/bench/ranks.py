@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 RATIOS = (0.4, 0.6, 0.8)
 
@@ -35,7 +36,7 @@ def agreement(num_images: int = 64):
     from lrexplore.datasets.photographs import photographs
     from lrexplore.models import load_model, preprocess
     from lrexplore.network.compare import compare
-    from lrexplore.ranks import factorize
+    from lrexplore.ranks import RankPlan, factorize
     from lrexplore.ranks.allocate import Allocator
 
     name = "efficientnet_lite0"
@@ -49,7 +50,7 @@ def agreement(num_images: int = 64):
     for ratio in RATIOS:
         uniform = plain.plan("parameter_ratio", ratio, method="uniform")
         optimal = ours.plan("parameter_ratio", ratio)
-        candidates = {
+        candidates: dict[str, tuple[RankPlan, dict[str, Any]]] = {
             "one rank scale, spectral": (uniform, {}),
             "one rank scale, spectral, norms corrected": (uniform, {"loader": loader}),
             "optimal, whitened": (optimal, {"calibration": calibration}),

@@ -37,7 +37,8 @@ def slider_latencies(page, *, num_steps: int = 100, panel: int = 0) -> list[floa
     slider = page.locator(".lrx-slider").nth(panel)
     slider.focus()
     most = int(slider.get_attribute("max"))
-    direction, latencies = "ArrowRight", []
+    direction = "ArrowRight"
+    latencies: list[float] = []
     for _ in range(num_steps):
         rank = int(slider.input_value())
         direction = "ArrowLeft" if rank >= most else "ArrowRight" if rank <= 1 else direction

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,8 +38,14 @@ class Variant:
         """The network, its weights independent of the device."""
         if self.rank_scale is None:
             return model
-        chosen = {"rank_scale": self.rank_scale, "rank_multiple": self.rank_multiple, "scheme": self.scheme}
-        return factorize(model, initializer="independent", **chosen)
+        scheme = self.scheme or "channel"
+        return factorize(
+            model,
+            initializer="independent",
+            rank_scale=self.rank_scale,
+            rank_multiple=self.rank_multiple,
+            scheme=scheme,
+        )
 
 
 @dataclass(frozen=True)
@@ -74,11 +81,11 @@ def flop_ratio(model: nn.Module, small: nn.Module) -> float:
         flops = layer.flops or 0
         record = ranks.get(layer.name)
         before += flops
-        after += factorized_flops(layer, record.rank, record.scheme) if record else flops
+        after += (factorized_flops(layer, record.rank, record.scheme) or 0) if record else flops
     return after / before
 
 
-def training_ms(model: nn.Module, images, timing: dict[str, int], *, compiled: bool, half: bool, decay: str) -> float:
+def training_ms(model: nn.Module, images, timing: dict[str, Any], *, compiled: bool, half: bool, decay: str) -> float:
     """Milliseconds of a step of momentum SGD: forward, backward, decay, update."""
     groups = parameter_groups(model, decay=decay, decay_strength=_STRENGTH, decay_norms=True)
     optimizer = torch.optim.SGD(groups, lr=1e-3, momentum=0.9)
@@ -99,7 +106,7 @@ def training_ms(model: nn.Module, images, timing: dict[str, int], *, compiled: b
 
 
 def latencies_ms(
-    model: nn.Module, images, timing: dict[str, int], sizes, *, compiled: bool, half: bool
+    model: nn.Module, images, timing: dict[str, Any], sizes, *, compiled: bool, half: bool
 ) -> dict[int, float]:
     """Milliseconds of one prediction, by batch size."""
     forward = torch.compile(model) if compiled else model
@@ -118,14 +125,14 @@ def measure(name: str, variant: Variant, options: argparse.Namespace, device: to
     torch.manual_seed(0)
     model = load_model(name)
     small = variant.build(model)
-    ratios = {
+    ratios: dict[str, Any] = {
         "parameter_ratio": sum(p.numel() for p in small.parameters()) / sum(p.numel() for p in model.parameters()),
         "flop_ratio": flop_ratio(model, small),
     }
-    small = small.to(device, memory_format=torch.channels_last)
+    small = small.to(device).to(memory_format=torch.channels_last)
     size = options.image_size
     images = torch.randn(options.batch_size, 3, size, size, device=device).to(memory_format=torch.channels_last)
-    timing = {"num_rounds": options.repeats, "warm_up": 5 if gpu else 1}
+    timing: dict[str, Any] = {"num_rounds": options.repeats, "warm_up": 5 if gpu else 1}
     by_product = _settle(small, variant.execution, images, half)
     chosen = {"compiled": variant.compiled, "half": half}
     if gpu:

@@ -52,14 +52,15 @@ def measure(rank_scale: float = 0.25, num_images: int = 64, folder: str | None =
     judge = calibrate(model, ImageLoader(judged, transform), layers=names, num_samples=4096)
     rows = {}
     for layer in layers:
-        weight = model.get_submodule(layer.name).weight.detach()
+        weight = model.get_parameter(f"{layer.name}.weight").detach()
         rank = rank_from_scale(layer.matrix_shape(), rank_scale)
         entry = replace(judge[layer.name], held_out=judge[layer.name].samples)
-        row = {"rank": rank}
+        row: dict[str, float] = {"rank": rank}
         for initializer in INITIALIZERS:
             start = time.perf_counter()
-            real = {"calibration": fit[layer.name]} if initializer in REAL_INPUTS else {}
-            factors = initialize(weight, rank, initializer=initializer, activation=layer.follows.activation, **real)
+            real, follows = initializer in REAL_INPUTS, layer.follows.activation
+            inputs = fit[layer.name] if real else None
+            factors = initialize(weight, rank, initializer=initializer, activation=follows, calibration=inputs)
             row[f"{initializer} s"] = time.perf_counter() - start
             row[initializer] = input_error(weight, factors, entry, activation=layer.follows.activation)
         rows[layer.name] = row

@@ -1,22 +1,25 @@
 """Bias and batch norm of a layer as they act in evaluation mode."""
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from lrexplore.network import Layer
 
 
-def evaluation_affine(model: nn.Module, layer: Layer) -> tuple[Tensor, Tensor]:
-    """(scale, shift), each (c_out,) float64, of u = scale * (layer's output) + shift before the activation.
+def evaluation_affine(model: nn.Module, layer: Layer) -> tuple[Float64[Tensor, " c_out"], Float64[Tensor, " c_out"]]:
+    """(scale, shift) of u = scale * (layer's output) + shift before the activation.
 
     Without a batch norm they are 1 and 0. A batch norm without running statistics gets scale and shift as if its
     inputs were standardized: what it really does depends on the batch.
     """
-    weight = model.get_submodule(layer.name).weight
+    weight = model.get_parameter(f"{layer.name}.weight")
     ones = torch.ones(len(weight), dtype=torch.float64, device=weight.device)
     if layer.follows.batch_norm is None:
         return ones, 0 * ones
     module = model.get_submodule(layer.follows.batch_norm)
+    assert isinstance(module, _NormBase)
     gamma, beta, mean, variance = (
         default if value is None else value.detach().double()
         for value, default in (

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sized
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -100,17 +101,28 @@ def _chosen(found: dict[str, Layer], name: str) -> Layer:
     return found[name]
 
 
-def _record(recorder, module, args, kwargs, output):
+def _record(
+    recorder: "_Recorder", module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+) -> None:
     recorder.record(args[0] if args else kwargs["input"], output)
 
 
 class _Recorder:
     """What is collected of one layer."""
 
-    def __init__(self, model, layer: Layer, positions, num_samples, num_held_out, generator):
-        self._layer, self._module = layer, model.get_submodule(layer.name)
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: Layer,
+        positions: int | None,
+        num_samples: int,
+        num_held_out: int,
+        generator: torch.Generator,
+    ):
+        self._layer = layer
+        self._module: Any = model.get_submodule(layer.name)
         self._positions, self._generator = positions, generator
-        weight = self._module.weight
+        weight = model.get_parameter(f"{layer.name}.weight")
         size = weight[0].numel()
         scale, shift = evaluation_affine(model, layer)
         self._scale, self._shift = scale, shift
@@ -180,9 +192,9 @@ class _Recorder:
             "output_variance": self._outputs.variance,
             "active": self._outputs.active,
         }
-        columns = {name: values.chunk(self._layer.groups) for name, values in columns.items()}
+        parts = {name: values.chunk(self._layer.groups) for name, values in columns.items()}
         return tuple(
-            self._entry(group, {name: parts[group] for name, parts in columns.items()})
+            self._entry(group, {name: chunks[group] for name, chunks in parts.items()})
             for group in range(self._layer.groups)
         )
 
@@ -196,12 +208,12 @@ class _Recorder:
             num_vectors=num_vectors,
             samples=self._samples[group].sample(len(mean), self._module.weight),
             held_out=self._held_out[group].sample(len(mean), self._module.weight),
-            kernel_size=tuple(self._layer.kernel_size),
+            kernel_size=cast(tuple[int, int], self._layer.kernel_size),
             **columns,
         )
 
 
-def _parts(x: Tensor, size: int):
+def _parts(x: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
     """(index of the first, part) for parts of at most `size` inputs."""
     if x.ndim == 1 or len(x) <= size:
         yield 0, x

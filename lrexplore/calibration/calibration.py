@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from lrexplore.linalg.inputs import LayerInputs
 _FORMAT = "lrexplore calibration 1"
 
 
-class Calibration(Mapping):
+class Calibration(Mapping[str, LayerInputs]):
     """Layer name -> its `LayerInputs` (of the first group, for a grouped convolution: `entries` gives all)."""
 
     def __init__(self, entries: dict[str, tuple[LayerInputs, ...]], num_inputs: int):
@@ -39,7 +40,7 @@ class Calibration(Mapping):
         return self._entries[name]
 
     @staticmethod
-    def require(given, model: nn.Module) -> None:
+    def require(given: object, model: nn.Module) -> None:
         """Raises TypeError unless `given` is a calibration, ValueError unless it is one of `model`."""
         if not isinstance(given, Calibration):
             raise TypeError(
@@ -63,7 +64,8 @@ class Calibration(Mapping):
 
     def save(self, path: str | Path) -> None:
         """Writes everything to one safetensors file."""
-        tensors, numbers = {}, {}
+        tensors: dict[str, Tensor] = {}
+        numbers: dict[str, dict[str, Any]] = {}
         for name, entries in self._entries.items():
             for group, entry in enumerate(entries):
                 key = f"{name}|{group}"

@@ -14,9 +14,9 @@ class Moments:
     Nothing larger than the second moment itself is kept.
     """
 
-    def __init__(self, num_inputs: int, device):
+    def __init__(self, num_inputs: int, device: torch.device | str):
         self._sum = torch.zeros(num_inputs, dtype=torch.float64, device=device)
-        self._products = torch.zeros(num_inputs, num_inputs, dtype=torch.float64, device=device)
+        self._products: Tensor | None = torch.zeros(num_inputs, num_inputs, dtype=torch.float64, device=device)
         self._norms = torch.zeros((), dtype=torch.float64, device=device)
         self.num_vectors = self._num_clusters = 0
 
@@ -25,6 +25,7 @@ class Moments:
         clusters, size, n = vectors.shape
         work = vectors if vectors.dtype == torch.float64 else vectors.float()
         per_cluster = max(min(n, size) ** 2, 1) * work.element_size()
+        assert self._products is not None
         for part in work.split(max(1, CHUNK_BYTES // per_cluster)):
             if n <= size:
                 grams = part.mT @ part
@@ -45,6 +46,7 @@ class Moments:
 
         With one cluster the last is the squared norm itself. The memory of the sums becomes the second moment.
         """
+        assert self._products is not None  # it ends once
         moment, self._products = self._products, None
         moment.add_(moment.mT.clone()).div_(2 * self.num_vectors)
         count, square = self._num_clusters, float(torch.linalg.vector_norm(moment)) ** 2

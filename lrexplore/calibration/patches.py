@@ -14,11 +14,12 @@ def input_vectors(module: nn.Module, x: Tensor, positions: Tensor | None) -> Ten
     if isinstance(module, nn.Linear):
         rows = x.reshape(len(x), -1, 1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, 1, 1, -1)
         return rows if positions is None else rows[:, positions]
+    assert isinstance(module, nn.Conv2d)
     windows = _windows(module, x)
-    rows, columns = windows.shape[2:4]
+    height, width = windows.shape[2:4]
     if positions is None:
-        positions = torch.arange(rows * columns, device=x.device)
-    picked = windows[:, :, positions // columns, positions % columns]
+        positions = torch.arange(height * width, device=x.device)
+    picked = windows[:, :, positions // width, positions % width]
     inputs, channels = picked.shape[:2]
     picked = picked.reshape(inputs, module.groups, channels // module.groups, len(positions), -1)
     return picked.permute(0, 3, 1, 2, 4).flatten(3)
@@ -54,7 +55,7 @@ def _padding(module: nn.Conv2d, x: Tensor) -> list[int]:
 
     if is_conv_same(module) or module.padding == "same":
         axes = zip(x.shape[-2:], module.kernel_size, module.stride, module.dilation, strict=True)
-        rows, columns = [same_padding(*axis) for axis in axes]
-        return [*columns, *rows]
-    rows, columns = (0, 0) if module.padding == "valid" else module.padding
+        before, after = [same_padding(*axis) for axis in axes]
+        return [*after, *before]
+    rows, columns = (0, 0) if isinstance(module.padding, str) else module.padding
     return [columns, columns, rows, rows]

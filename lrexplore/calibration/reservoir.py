@@ -12,16 +12,16 @@ class Reservoir:
 
     def __init__(self, size: int, generator: torch.Generator):
         self._size, self._generator = size, generator
-        self._keys, self._vectors = None, None
+        self._keys: Tensor | None = None
+        self._vectors: Tensor | None = None
 
     def add(self, vectors: Tensor) -> None:
         """Adds vectors (count, n); only those that may stay are copied."""
         keys = torch.rand(len(vectors), generator=self._generator).to(vectors.device)
-        if self._keys is None:
-            self._keys, self._vectors = keys[:0], vectors[:0]
-        largest = self._keys[-1] if len(self._keys) == self._size else torch.inf
-        stays = keys < largest
-        keys, vectors = torch.cat([self._keys, keys[stays]]), torch.cat([self._vectors, vectors[stays]])
+        if self._keys is not None and self._vectors is not None:
+            largest = self._keys[-1] if len(self._keys) == self._size else torch.inf
+            stays = keys < largest
+            keys, vectors = torch.cat([self._keys, keys[stays]]), torch.cat([self._vectors, vectors[stays]])
         order = keys.argsort()[: self._size]
         self._keys, self._vectors = keys[order], vectors[order]
 

@@ -2,9 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 PHOTOGRAPHS = "photographs"
 
@@ -122,13 +126,12 @@ def _loader(options, part: str = "calibration"):
     # A checkpoint is preprocessed like most ImageNet networks.
     name = options.model.lower() if options.model.lower() in names() else "resnet50"
     if options.images == PHOTOGRAPHS:
-        images = photographs(options.num_images, part=part)
-    else:
+        return ImageLoader(photographs(options.num_images, part=part), partial(preprocess, name))
 
-        def images():
-            found = enumerate(image_folder(options.images))
-            mine = (image for number, image in found if (number % 4 == 3) == (part == "held_out"))
-            return islice(mine, options.num_images)
+    def images() -> "Iterator[Image]":
+        found = enumerate(image_folder(options.images))
+        mine = (image for number, image in found if (number % 4 == 3) == (part == "held_out"))
+        return islice(mine, options.num_images)
 
     return ImageLoader(images, partial(preprocess, name))
 

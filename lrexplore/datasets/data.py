@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lrexplore.datasets import fashion
 from lrexplore.datasets.addresses import is_address
@@ -48,9 +49,9 @@ def open_data(name: str, *, held_out: float = 0.1, image_size: int = 224, num_im
     """
     if name in ("fashion-mnist", "fashion-mnist-full"):
         train, test = fashion.fashion_mnist(whole=name.endswith("full"))
-        about = {"num_classes": len(fashion.CLASSES), "mean": fashion.MEAN, "std": fashion.STD}
-        return _split(name, train, test, held_out, num_images, about)
-    about = {"mean": _IMAGENET_MEAN, "std": _IMAGENET_STD}
+        known = {"num_classes": len(fashion.CLASSES), "mean": fashion.MEAN, "std": fashion.STD}
+        return _split(name, train, test, held_out, num_images, known)
+    about: dict[str, Any] = {"mean": _IMAGENET_MEAN, "std": _IMAGENET_STD}
     if name == "synthetic":
         sets = [SyntheticImages(count, 1000, image_size) for count in (num_images or 1_281_167, 1000, 1000)]
         return Data(name=name, train=sets[0], held_out=sets[1], test=sets[2], num_classes=1000, **about)
@@ -61,9 +62,9 @@ def open_data(name: str, *, held_out: float = 0.1, image_size: int = 224, num_im
         return Data(name=name, **open_shards(name, image_size), **about)
     if not folder.is_dir():
         raise FileNotFoundError(f"`data` must be a folder or one of {', '.join(NAMES)}, got {name!r}. Check the path.")
-    train = FolderImages(folder / "train", image_size)
-    test = FolderImages(folder / "val", image_size, train.classes)
-    return _split(name, train, test, held_out, num_images, {"num_classes": len(train.classes), **about})
+    images = FolderImages(folder / "train", image_size)
+    judged = FolderImages(folder / "val", image_size, images.classes)
+    return _split(name, images, judged, held_out, num_images, {"num_classes": len(images.classes), **about})
 
 
 def own_data(name: str, made, *, image_size: int = 224, num_images: int | None = None) -> Data:

@@ -23,8 +23,8 @@ class TensorImages:
 
     def select(self, indices: Sequence[int]) -> "TensorImages":
         """The images with these indices, in this order."""
-        indices = torch.as_tensor(indices, dtype=torch.long)
-        return TensorImages(self.images[indices], self.labels[indices])
+        chosen = torch.as_tensor(indices, dtype=torch.long)
+        return TensorImages(self.images[chosen], self.labels[chosen])
 
     def __getitem__(self, request: Request) -> Batch:
         indices = torch.as_tensor(request.indices, dtype=torch.long)

@@ -11,16 +11,17 @@ from math import pi
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 
-def relu_correlation(rho: Tensor) -> Tensor:
+def relu_correlation(rho: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """h(rho) = (sqrt(1 - rho^2) + rho (pi - arccos rho)) / pi: the ReLU dual over its value at 1; h(0) = 1/pi."""
     angle = torch.arccos(rho)
     return (torch.sin(angle) + rho * (pi - angle)) / pi
 
 
-def relu_correlation_slope(rho: Tensor) -> Tensor:
+def relu_correlation_slope(rho: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """h'(rho) = 1 - arccos(rho) / pi."""
     return 1 - torch.arccos(rho) / pi
 

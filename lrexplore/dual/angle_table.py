@@ -7,30 +7,31 @@ so some sixty nodes reach rounding level.
 from math import pi
 
 import torch
+from jaxtyping import Float64, Shaped
 from torch import Tensor
 
 NUM_NODES = 64
 _FEW = 2048
 
 
-def node_rho(like: Tensor, largest_angle: float = pi) -> Tensor:
-    """The rho at the nodes of [0, largest_angle], (nodes,) float64 on the device of `like`."""
+def node_rho(like: Tensor, largest_angle: float = pi) -> Float64[Tensor, " nodes"]:
+    """The rho at the nodes of [0, largest_angle], on the device of `like`."""
     k = torch.arange(NUM_NODES, dtype=torch.float64, device=like.device)
     return torch.cos((1 + torch.cos((k + 0.5) * (pi / NUM_NODES))) * (largest_angle / 2))
 
 
 class AngleTable:
-    """Interpolates `values` (neurons or 1, nodes), taken at `node_rho`, at any rho from cos(largest_angle) to 1."""
+    """Interpolates `values` (a row a neuron, or one for all), taken at `node_rho`, at rho >= cos(largest_angle)."""
 
-    def __init__(self, values: Tensor, largest_angle: float = pi):
+    def __init__(self, values: Float64[Tensor, "neurons nodes"], largest_angle: float = pi):
         k = torch.arange(NUM_NODES, dtype=torch.float64, device=values.device)
         basis = torch.cos(k[:, None] * (k + 0.5) * (pi / NUM_NODES)) * (2 / NUM_NODES)
         basis[0] /= 2
         self._largest_angle = largest_angle
         self._coefficients = values @ basis.mT
 
-    def __call__(self, rho: Tensor) -> Tensor:
-        """Values at `rho` (neurons, ...)."""
+    def __call__(self, rho: Float64[Tensor, "neurons *any"]) -> Float64[Tensor, "neurons *any"]:
+        """Values at `rho`."""
         angle = torch.arccos(rho.clamp(-1, 1)).clamp_max(self._largest_angle)
         x = angle * (2 / self._largest_angle) - 1
         return self._by_cosines(x) if x.numel() <= _FEW else self._by_recurrence(x)
@@ -50,6 +51,6 @@ class AngleTable:
         return x * later - last + wide(self._coefficients[:, 0], x)
 
 
-def wide(vector: Tensor, like: Tensor) -> Tensor:
+def wide(vector: Shaped[Tensor, " n"], like: Tensor) -> Shaped[Tensor, "n *ones"]:
     """The vector (neurons,) with trailing dimensions of one, to broadcast against `like` (neurons, ...)."""
     return vector.view((-1,) + (1,) * (like.ndim - 1))

@@ -1,5 +1,6 @@
 """The exact function error of a factor pair, and of all truncations of a nested subspace at once."""
 
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.dual.response import BatchNorm, Response, respond
@@ -27,10 +28,10 @@ def function_error(
     return relative(response.loss(rows.rho, rows.product).sum(), response.energy.sum())
 
 
-def projected_energy(coordinates: Tensor, rows: int = 1) -> Tensor:
-    """Squared norm of every neuron's projection on the first r directions, r = 1..k, (neurons, k) float64.
+def projected_energy(coordinates: Float[Tensor, "m k"], rows: int = 1) -> Float64[Tensor, "m//{rows} k"]:
+    """Squared norm of every neuron's projection on the first r directions, r = 1..k.
 
-    `coordinates` (m, k): rows of the matrix in an orthonormal basis; a neuron is `rows` consecutive rows.
+    `coordinates`: rows of the matrix in an orthonormal basis; a neuron is `rows` consecutive rows.
     """
     squares = coordinates.double().square()
     if rows > 1:
@@ -38,12 +39,14 @@ def projected_energy(coordinates: Tensor, rows: int = 1) -> Tensor:
     return squares.cumsum(1)
 
 
-def best_errors(response: Response, rho: Tensor) -> Tensor:
-    """Function error (points,) when every neuron has its best norm, at cosines `rho` (neurons, points)."""
+def best_errors(response: Response, rho: Float64[Tensor, "neurons points"]) -> Float64[Tensor, " points"]:
+    """Function error when every neuron has its best norm, at cosines `rho`."""
     total = response.energy.sum()
     return (1 - response.gain(rho).sum(0) / total).clamp_min(0)
 
 
-def errors(response: Response, rho: Tensor, product: Tensor) -> Tensor:
-    """Function error (points,) at cosines `rho` and norms `product`, both (neurons, points)."""
+def errors(
+    response: Response, rho: Float64[Tensor, "neurons points"], product: Float64[Tensor, "neurons points"]
+) -> Float64[Tensor, " points"]:
+    """Function error at cosines `rho` and norms `product`."""
     return response.loss(rho, product).sum(0) / response.energy.sum()

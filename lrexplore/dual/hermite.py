@@ -8,6 +8,7 @@ from math import pi, sqrt
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
@@ -18,8 +19,10 @@ _REACH = 9.0
 _NUM_NODES = 256
 
 
-def coefficients(activation: Activation, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Orthonormal Hermite coefficients (neurons, terms) of s(scale z + shift) and E s^2 (neurons,); float64.
+def coefficients(
+    activation: Activation, scale: Float[Tensor, " #neurons"], shift: Float[Tensor, " #neurons"]
+) -> tuple[Float64[Tensor, "neurons terms"], Float64[Tensor, " neurons"]]:
+    """Orthonormal Hermite coefficients of s(scale z + shift), and E s^2.
 
     Gauss-Legendre on [-9, 9], cut at the points where s or a derivative of it jumps.
     """
@@ -40,19 +43,21 @@ def _nodes(activation: Activation, scale: Tensor, shift: Tensor) -> tuple[Tensor
     """Quadrature nodes and weights, each (neurons, nodes), for the Lebesgue measure on [-9, 9]."""
     node, weight = (torch.from_numpy(np.asarray(x)).to(scale) for x in leggauss(_NUM_NODES))
     safe = torch.where(scale == 0, 1.0, scale)
-    cuts = [torch.full_like(scale, -_REACH)]
-    cuts += [((point - shift) / safe).clamp(-_REACH, _REACH) for point in activation.breaks]
-    cuts = torch.stack([*cuts, torch.full_like(scale, _REACH)], 1).sort(1).values
+    inner = [((point - shift) / safe).clamp(-_REACH, _REACH) for point in activation.breaks]
+    ends = [torch.full_like(scale, end) for end in (-_REACH, _REACH)]
+    cuts = torch.stack([*inner, *ends], 1).sort(1).values
     middle, half = (cuts[:, 1:] + cuts[:, :-1]) / 2, (cuts[:, 1:] - cuts[:, :-1]) / 2
     z = middle[:, :, None] + half[:, :, None] * node
     return z.flatten(1), (half[:, :, None] * weight).flatten(1)
 
 
-def series(rho: Tensor, first: Tensor, second: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
-    """sum_j first_j second_j rho^j + rest rho^terms, and its derivative.
-
-    `rho` (neurons, points), `first`, `second` (neurons, terms), `rest` (neurons,): by Horner's rule.
-    """
+def series(
+    rho: Float64[Tensor, "neurons points"],
+    first: Float64[Tensor, "neurons terms"],
+    second: Float64[Tensor, "neurons terms"],
+    rest: Float64[Tensor, " neurons"],
+) -> tuple[Float64[Tensor, "neurons points"], Float64[Tensor, "neurons points"]]:
+    """sum_j first_j second_j rho^j + rest rho^terms, and its derivative, by Horner's rule."""
     product = first * second
     value = rest[:, None].expand_as(rho).clone()
     slope = torch.zeros_like(rho)

@@ -23,7 +23,7 @@ class NormalizedResponse:
         self._rest = activation.function(beta)
         self.energy = torch.where(self._alive, self._top, self._rest**2)
 
-    def loss(self, rho, product):
+    def loss(self, rho: Tensor, product: Tensor) -> Tensor:
         top, rest, mean = (wide(x, rho) for x in (self._top, self._rest, self._mean))
         to_rest = (top - 2 * rest * mean + rest**2).clamp_min(0)
         lost = 2 * (top - self._value(rho)).clamp_min(0)
@@ -31,14 +31,14 @@ class NormalizedResponse:
         one_dead = torch.where(alive ^ kept, to_rest, 0)
         return torch.where(alive & kept, lost, one_dead)
 
-    def best_norm(self, rho):
+    def best_norm(self, rho: Tensor) -> Tensor:
         return wide(self._norms, rho).expand_as(rho)
 
-    def gain(self, rho):
+    def gain(self, rho: Tensor) -> Tensor:
         gain = 2 * self._value(rho) - wide(self._top, rho)
         return torch.where(wide(self._alive, rho), gain, wide(self.energy, rho))
 
-    def gain_slope(self, rho):
+    def gain_slope(self, rho: Tensor) -> Tensor:
         return torch.where(wide(self._alive, rho), 2 * self._slope(rho), 0)
 
 

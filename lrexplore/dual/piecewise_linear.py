@@ -19,11 +19,16 @@ def _density(x: Tensor) -> Tensor:
     return torch.exp(-(x**2) / 2) / sqrt(2 * pi)
 
 
+def _kinks(activation: Activation) -> tuple[tuple[float, float], ...]:
+    assert activation.kinks is not None  # it is piecewise linear
+    return activation.kinks
+
+
 def gaussian_mean(activation: Activation, scale: Tensor, shift: Tensor) -> Tensor:
     """E s(scale z + shift), closed form; `scale` > 0."""
     left_slope, offset = _left_line(activation)
     total = left_slope * shift + offset
-    for position, jump in activation.kinks:
+    for position, jump in _kinks(activation):
         distance = (shift - position) / scale
         total = total + jump * ((shift - position) * torch.special.ndtr(distance) + scale * _density(distance))
     return total
@@ -32,14 +37,14 @@ def gaussian_mean(activation: Activation, scale: Tensor, shift: Tensor) -> Tenso
 def gaussian_slope(activation: Activation, scale: Tensor, shift: Tensor) -> Tensor:
     """E s'(scale z + shift), closed form; `scale` > 0."""
     total = torch.full_like(scale + shift, _left_line(activation)[0])
-    for position, jump in activation.kinks:
+    for position, jump in _kinks(activation):
         total = total + jump * torch.special.ndtr((shift - position) / scale)
     return total
 
 
 def _left_line(activation: Activation) -> tuple[float, float]:
     """Slope and offset of s left of all its kinks: s(u) = slope u + offset + sum of jumps times relu(u - kink)."""
-    far = min((position for position, _ in activation.kinks), default=0.0) - 1.0
+    far = min((position for position, _ in _kinks(activation)), default=0.0) - 1.0
     points = torch.tensor([far - 1.0, far], dtype=torch.float64)
     low, high = activation.function(points).tolist()
     return high - low, high - (high - low) * far
@@ -56,8 +61,8 @@ def correlation(activation: Activation, rho: Tensor, a: Tensor, b: Tensor, shift
         phi = end * (1 + node) / 2
         sin, cos2 = torch.sin(phi), torch.cos(phi) ** 2
         mass = torch.zeros_like(value)
-        for p, jump_p in activation.kinks:
-            for q, jump_q in activation.kinks:
+        for p, jump_p in _kinks(activation):
+            for q, jump_q in _kinks(activation):
                 x, y = (p - shift) / a, (q - shift) / b
                 # the exponent written as a sum of squares: stable where sin(phi) -> 1
                 exponent = (x - y) ** 2 / (2 * cos2) + x * y / (1 + sin)

@@ -8,6 +8,7 @@ tensors with neurons first. Sources: Cho & Saul 2009; Vodrahalli et al. 2022, ar
 from typing import NamedTuple, Protocol
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.dual.activations import find_activation, homogeneous_correlation, homogeneous_correlation_slope
@@ -17,16 +18,16 @@ from lrexplore.dual.scaled_response import ScaledResponse
 
 
 class BatchNorm(NamedTuple):
-    """Scale `gamma` and shift `beta`, each (c_out,), of the batch norm that follows a layer."""
+    """Scale `gamma` and shift `beta` of the batch norm that follows a layer."""
 
-    gamma: Tensor
-    beta: Tensor
+    gamma: Float[Tensor, " c_out"]
+    beta: Float[Tensor, " c_out"]
 
 
 class Response(Protocol):
-    """Expected losses of a layer's neurons. `rho` and `product` are (neurons, ...); `energy` is E s^2, (neurons,)."""
+    """Expected losses of a layer's neurons. `rho` and `product` are (neurons, ...); `energy` is E s^2."""
 
-    energy: Tensor
+    energy: Float64[Tensor, " neurons"]
 
     def loss(self, rho: Tensor, product: Tensor) -> Tensor:
         """E (s(w.x) - s(y.x))^2 a neuron, for a replacement of norm `product` at cosine `rho`."""
@@ -41,8 +42,10 @@ class Response(Protocol):
         """Derivative of `gain` in rho."""
 
 
-def respond(norms: Tensor, activation: str = "relu", batch_norm: BatchNorm | None = None) -> Response:
-    """The response of neurons of the given norms (neurons,) to what follows them.
+def respond(
+    norms: Float[Tensor, " neurons"], activation: str = "relu", batch_norm: BatchNorm | None = None
+) -> Response:
+    """The response of neurons of the given norms to what follows them.
 
     Raises ValueError for an unknown activation or a batch norm of another width.
     """
@@ -52,7 +55,8 @@ def respond(norms: Tensor, activation: str = "relu", batch_norm: BatchNorm | Non
         if found.leak is not None:
             return HomogeneousResponse(norms, found.leak)
         return ScaledResponse(norms, found)
-    gamma, beta = (x.detach().to(norms) for x in check_batch_norm(batch_norm, len(norms)))
+    check_batch_norm(batch_norm, len(norms))
+    gamma, beta = (x.detach().to(norms) for x in batch_norm)
     return NormalizedResponse(norms, found, gamma.abs(), beta)
 
 
@@ -83,25 +87,25 @@ def check_batch_norm(batch_norm: BatchNorm | None, num_neurons: int) -> BatchNor
 class HomogeneousResponse:
     """Identity, ReLU, leaky ReLU without batch norm: closed form, the best norm is |w| h(rho)."""
 
-    def __init__(self, norms: Tensor, leak: float):
+    def __init__(self, norms: Float64[Tensor, " neurons"], leak: float):
         self._norms, self._leak = norms, leak
         self._unit = (1 + leak**2) / 2
         self.energy = self._unit * norms**2
 
-    def loss(self, rho, product):
+    def loss(self, rho: Tensor, product: Tensor) -> Tensor:
         norms = wide(self._norms, rho)
         shared = product * norms * self._correlation(rho)
         return self._unit * (norms**2 + product**2 - 2 * shared).clamp_min(0)
 
-    def best_norm(self, rho):
+    def best_norm(self, rho: Tensor) -> Tensor:
         return wide(self._norms, rho) * self._correlation(rho).clamp_min(0)
 
-    def gain(self, rho):
+    def gain(self, rho: Tensor) -> Tensor:
         return wide(self.energy, rho) * self._correlation(rho) ** 2
 
-    def gain_slope(self, rho):
+    def gain_slope(self, rho: Tensor) -> Tensor:
         slope = homogeneous_correlation_slope(rho, self._leak)
         return wide(self.energy, rho) * 2 * self._correlation(rho) * slope
 
-    def _correlation(self, rho):
+    def _correlation(self, rho: Tensor) -> Tensor:
         return homogeneous_correlation(rho, self._leak)

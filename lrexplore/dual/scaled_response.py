@@ -75,7 +75,7 @@ class ScaledResponse:
             value[:, point], slope[:, point] = 2 * cross[:, 0] - square, 2 * bend[:, 0]
         return value, slope
 
-    def loss(self, rho, product):
+    def loss(self, rho: Tensor, product: Tensor) -> Tensor:
         if float(product.max()) > self._REACH * float(self._norms.max()):
             wider = ScaledResponse.__new__(ScaledResponse)
             wider._table = ScaleTable(self._activation, float(product.max()), product)
@@ -87,11 +87,11 @@ class ScaledResponse:
         value, _ = cross(flat, product.expand_as(rho).reshape(flat.shape))
         return (wide(self.energy, rho) - value.view_as(rho)).clamp_min(0)
 
-    def best_norm(self, rho):
+    def best_norm(self, rho: Tensor) -> Tensor:
         return self._best(rho).clamp_min(0)
 
-    def gain(self, rho):
+    def gain(self, rho: Tensor) -> Tensor:
         return self._gain(rho)
 
-    def gain_slope(self, rho):
+    def gain_slope(self, rho: Tensor) -> Tensor:
         return self._slope(rho).clamp_min(0)

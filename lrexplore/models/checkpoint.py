@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
     )
 
 
-def _is_state_dict(content: object) -> bool:
+def _is_state_dict(content: object) -> TypeGuard[Mapping[str, Tensor]]:
     return (
         isinstance(content, Mapping)
         and len(content) > 0
@@ -214,6 +215,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> nn.Module:
     match = recognize(state) if name is None else compare(state, name)
     if match.differences:
         raise ValueError(_mismatch(Path(path).name, state, match, asked=name))
+    assert match.num_classes is not None  # as all shapes agree
     model = build(match.name, num_classes=match.num_classes)
     complete = model.state_dict()  # keeps the batch counters and the format versions, which a file may lack
     complete.update(_named_for(match.name, state))

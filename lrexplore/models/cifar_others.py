@@ -1,5 +1,7 @@
 """The other two networks for small images in the published comparisons: VGG-19 and Wide ResNet 28-10."""
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 _VGG19 = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
@@ -7,7 +9,8 @@ _VGG19 = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 
 def vgg19_small(num_classes: int = 10) -> nn.Sequential:
     """VGG-19 with batch norm, no biases before it, and one linear layer at the end."""
-    layers, c_in = [], 3
+    layers: list[nn.Module] = []
+    c_in = 3
     for stage, (width, count) in enumerate(_VGG19):
         if stage:
             layers.append(nn.MaxPool2d(2))
@@ -41,7 +44,8 @@ class WideBlock(nn.Module):
 
 def wide_resnet28_10(num_classes: int = 10) -> nn.Sequential:
     """Wide ResNet 28-10 (Zagoruyko & Komodakis 2016, arXiv:1605.07146), without dropout."""
-    layers, c_in = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)], 16
+    layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)]
+    c_in = 16
     for stage, width in enumerate((160, 320, 640)):
         for block in range(4):
             layers.append(WideBlock(c_in, width, 2 if stage and block == 0 else 1))
@@ -56,7 +60,7 @@ def wide_resnet28_10(num_classes: int = 10) -> nn.Sequential:
     return _drawn(nn.Sequential(*layers, *tail), "fan_out")
 
 
-def _drawn(network: nn.Sequential, mode: str) -> nn.Sequential:
+def _drawn(network: nn.Sequential, mode: Literal["fan_in", "fan_out"]) -> nn.Sequential:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")

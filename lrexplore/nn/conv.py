@@ -1,6 +1,7 @@
 """A 2-D convolution that stores factor pairs instead of its kernel."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,12 +32,16 @@ class FactorizedConv2d(nn.Module):
     Raises ValueError when the rank is not in 1..min(m, n).
     """
 
-    execution = "factors"
+    bias: nn.Parameter | None
+    padding: str | tuple[int, int]
+    execution: str = "factors"
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size, rank: int, *, scheme: str = "channel",
-        stride=1, padding=0, dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
-        device=None, dtype=None,
+        self, in_channels: int, out_channels: int, kernel_size: int | Sequence[int], rank: int, *,
+        scheme: str = "channel",
+        stride: int | Sequence[int] = 1, padding: str | int | Sequence[int] = 0, dilation: int | Sequence[int] = 1,
+        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ):  # fmt: skip
         super().__init__()
         _check_options(in_channels, out_channels, groups, padding, padding_mode)
@@ -46,7 +51,7 @@ class FactorizedConv2d(nn.Module):
         self.padding_mode, self.scheme = padding_mode, scheme
         m, n = matrix_shape(self.group_shape, scheme)
         self.rank = check_rank(rank, (m, n))
-        kind = {"device": device, "dtype": dtype}
+        kind: dict[str, Any] = {"device": device, "dtype": dtype}
         self.left = nn.Parameter(torch.empty(groups * m, rank, **kind))
         self.right = nn.Parameter(torch.empty(groups * rank, n, **kind))
         self.register_parameter("bias", nn.Parameter(torch.empty(out_channels, **kind)) if bias else None)
@@ -101,12 +106,15 @@ class FactorizedConv2d(nn.Module):
     def collapse(self) -> nn.Conv2d:
         """The ordinary layer with the same outputs (a `Conv2dSame` for `padding="same"` with stride > 1)."""
         strided_same = self.padding == "same" and self.stride != (1, 1)
-        kind, padding = (Conv2dSame, 0) if strided_same else (nn.Conv2d, self.padding)
+        kind = Conv2dSame if strided_same else nn.Conv2d
+        padding: Any = 0 if strided_same else self.padding
+        mode: Any = self.padding_mode
         layer = kind(
             self.in_channels, self.out_channels, self.kernel_size, self.stride, padding, self.dilation,
-            self.groups, self.bias is not None, self.padding_mode, device="meta",
+            self.groups, self.bias is not None, mode, device="meta",
         )  # fmt: skip
-        return adopt_weight(layer, self, self.weight)
+        adopt_weight(layer, self, self.weight)
+        return layer
 
     def forward(self, input: Tensor) -> Tensor:  # the name that nn.Conv2d gives it
         if self.execution == "product":
@@ -135,12 +143,12 @@ class FactorizedConv2d(nn.Module):
             x = F.pad(x, (*pads[1], *pads[0]), mode=mode)
         return F.conv2d(x, kernel, bias, stride, 0, dilation, self.groups)
 
-    def _padding(self, sizes) -> list[tuple[int, int]]:
+    def _padding(self, sizes: Sequence[int]) -> list[tuple[int, int]]:
         """Pixels (before, after) of the rows and of the columns."""
         if self.padding == "same":
             axes = zip(sizes, self.kernel_size, self.stride, self.dilation, strict=True)
             return [same_padding(*axis) for axis in axes]
-        amounts = (0, 0) if self.padding == "valid" else self.padding
+        amounts = (0, 0) if isinstance(self.padding, str) else self.padding
         return [(amount, amount) for amount in amounts]
 
     def extra_repr(self) -> str:
@@ -155,11 +163,16 @@ class FactorizedConv2d(nn.Module):
         return text + "".join(f", {name}={value!r}" for name, value in changed.items())
 
 
-def _pair(value) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    first, second = value
+    return first, second
 
 
-def _check_options(in_channels, out_channels, groups, padding, padding_mode) -> None:
+def _check_options(
+    in_channels: int, out_channels: int, groups: int, padding: str | int | Sequence[int], padding_mode: str
+) -> None:
     if groups < 1 or in_channels % groups or out_channels % groups:
         raise ValueError(
             f"`groups` must divide `in_channels` and `out_channels` ({in_channels} and {out_channels}), "

@@ -1,5 +1,7 @@
 """A linear layer that stores a factor pair instead of its weight."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,13 +20,22 @@ class FactorizedLinear(nn.Module):
     Raises ValueError when the rank is not in 1..min(out_features, in_features).
     """
 
-    execution = "factors"
+    bias: nn.Parameter | None
+    execution: str = "factors"
 
-    def __init__(self, in_features: int, out_features: int, rank: int, bias: bool = True, device=None, dtype=None):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        rank: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.rank = check_rank(rank, (out_features, in_features))
-        kind = {"device": device, "dtype": dtype}
+        kind: dict[str, Any] = {"device": device, "dtype": dtype}
         self.left = nn.Parameter(torch.empty(out_features, rank, **kind))
         self.right = nn.Parameter(torch.empty(rank, in_features, **kind))
         self.register_parameter("bias", nn.Parameter(torch.empty(out_features, **kind)) if bias else None)
@@ -61,7 +72,8 @@ class FactorizedLinear(nn.Module):
         """The ordinary layer with the same outputs."""
         has_bias = self.bias is not None
         layer = nn.Linear(self.in_features, self.out_features, has_bias, device="meta")
-        return adopt_weight(layer, self, self.weight)
+        adopt_weight(layer, self, self.weight)
+        return layer
 
     def forward(self, input: Tensor) -> Tensor:  # the name that nn.Linear gives it
         if self.execution == "product":
@@ -87,7 +99,7 @@ def draw_factors(left: Tensor, right: Tensor, bias: Tensor | None, fan_in: int) 
         nn.init.uniform_(bias, -(fan_in**-0.5), fan_in**-0.5)
 
 
-def adopt_parameters(new: nn.Module, layer: nn.Module, left: Tensor, right: Tensor) -> None:
+def adopt_parameters(new: nn.Module, layer: nn.Linear | nn.Conv2d, left: Tensor, right: Tensor) -> None:
     """Gives `new` these factors, and the layer's bias (a copy), dtype, device and training mode."""
     weight = layer.weight
     for name, value in (("left", left), ("right", right)):
@@ -98,10 +110,10 @@ def adopt_parameters(new: nn.Module, layer: nn.Module, left: Tensor, right: Tens
     new.train(layer.training)
 
 
-def adopt_weight(layer: nn.Module, factorized: nn.Module, weight: Tensor) -> nn.Module:
-    """The ordinary `layer` with this weight and a copy of the factorized layer's bias and training mode."""
+def adopt_weight(layer: nn.Linear | nn.Conv2d, factorized: Any, weight: Tensor) -> None:
+    """Gives the ordinary `layer` this weight, and a copy of the factorized layer's bias and training mode."""
     trainable = factorized.left.requires_grad or factorized.right.requires_grad
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=trainable)
     if factorized.bias is not None:
         layer.bias = nn.Parameter(factorized.bias.detach().clone(), requires_grad=factorized.bias.requires_grad)
-    return layer.train(factorized.training)
+    layer.train(factorized.training)

@@ -1,18 +1,29 @@
 """Frobenius decay: the squared norm of the product as a penalty, in the place of weight decay on its factors."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lrexplore.linalg import upcast
 from lrexplore.nn import FACTORIZED
 
 
-def factor_stacks(module: nn.Module) -> tuple[Tensor, Tensor]:
-    """The factors of a factorized layer as (groups, m, r) and (groups, r, n); views of its parameters."""
+def factor_parameters(module: nn.Module) -> tuple[nn.Parameter, nn.Parameter]:
+    """`left` and `right` of a factorized layer."""
+    left, right = module.left, module.right
+    assert isinstance(left, nn.Parameter) and isinstance(right, nn.Parameter)
+    return left, right
+
+
+def factor_stacks(module: nn.Module) -> tuple[Float[Tensor, "groups m r"], Float[Tensor, "groups r n"]]:
+    """The factors of a factorized layer, group by group; views of its parameters."""
     groups = getattr(module, "groups", 1)
-    return module.left.unflatten(0, (groups, -1)), module.right.unflatten(0, (groups, -1))
+    left, right = factor_parameters(module)
+    return left.unflatten(0, (groups, -1)), right.unflatten(0, (groups, -1))
 
 
 def frobenius_penalty(module: nn.Module) -> Tensor:
@@ -41,11 +52,12 @@ def add_frobenius_decay(modules: Iterable[nn.Module], strength: float) -> None:
     weight decay does. Factors that are frozen or have no gradient are left alone, as weight decay leaves them.
     """
     for module in modules:
-        if not any(factor.requires_grad and factor.grad is not None for factor in (module.left, module.right)):
+        parameters = factor_parameters(module)
+        if not any(factor.requires_grad and factor.grad is not None for factor in parameters):
             continue
         left, right = map(upcast, factor_stacks(module))
         left_gram, right_gram = left.mT @ left, right @ right.mT
-        for factor, first, second in ((module.left, left, right_gram), (module.right, left_gram, right)):
+        for factor, first, second in zip(parameters, (left, left_gram), (right_gram, right), strict=True):
             if factor.requires_grad and factor.grad is not None:
                 stack = factor.grad.unflatten(0, (len(left_gram), -1))
                 if stack.dtype == first.dtype:
@@ -61,7 +73,7 @@ def shrink_by_frobenius_decay(module: nn.Module, amounts: tuple[float, float]) -
     A factor without a gradient stays where it is.
     """
     gradients = penalty_gradients(module)
-    for factor, gradient, amount in zip((module.left, module.right), gradients, amounts, strict=True):
+    for factor, gradient, amount in zip(factor_parameters(module), gradients, amounts, strict=True):
         if factor.requires_grad and factor.grad is not None:
             factor.sub_(gradient, alpha=amount)
 
@@ -86,11 +98,11 @@ class FrobeniusDecay:
         self.modules = [module for module in model.modules() if isinstance(module, FACTORIZED)]
         self.strength = strength
 
-    def attach(self, optimizer: torch.optim.Optimizer):
+    def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
         """Hooks into `optimizer.step`; `.remove()` of what comes back takes it out again."""
         return optimizer.register_step_pre_hook(self._before_step)
 
-    def _before_step(self, optimizer, args, kwargs) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if getattr(optimizer, "grad_scale", None) is not None:
             raise ValueError(
                 "`optimizer` must get unscaled gradients before Frobenius decay, got scaled ones."
@@ -104,9 +116,9 @@ class FrobeniusDecay:
         rates = {id(p): float(group["lr"]) for group in optimizer.param_groups for p in group["params"]}
         for module in self.modules:
             # A factor that the optimizer does not hold (a frozen one) has no rate and does not move.
-            amounts = [self.strength * rates.get(id(factor), 0.0) for factor in (module.left, module.right)]
-            if any(amounts):
-                shrink_by_frobenius_decay(module, amounts)
+            left, right = (self.strength * rates.get(id(factor), 0.0) for factor in factor_parameters(module))
+            if left or right:
+                shrink_by_frobenius_decay(module, (left, right))
 
 
 def _is_decoupled(optimizer: torch.optim.Optimizer) -> bool:

@@ -1,6 +1,6 @@
 """Ranks for all layers under one budget."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
@@ -20,7 +20,7 @@ from lrexplore.ranks.budget_choices import PLAIN, SENSITIVITY, check_budget, che
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
 from lrexplore.ranks.network_curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
-from lrexplore.ranks.options import Options, flop_cost, layer_options, layer_plan, parameter_cost
+from lrexplore.ranks.options import CostOf, Options, flop_cost, layer_options, layer_plan, parameter_cost
 from lrexplore.ranks.plan import RankPlan
 from lrexplore.ranks.rules import RULES, picks_by_rule
 from lrexplore.ranks.sensitivity import sensitivities
@@ -37,7 +37,7 @@ def allocate(
     initializer: str | None = None,
     scheme: str = "channel",
     loader: Iterable | None = None,
-    calibration=None,
+    calibration: Calibration | None = None,
     pinned: dict[str, int | None] | None = None,
     weights: str | dict[str, float] | None = None,
     method: str = "optimal",
@@ -111,7 +111,7 @@ class Allocator:
     weights: dict[str, float]
     weighting: str
     pinned: dict[str, int | None]
-    calibration: object
+    calibration: Calibration | None
     latency: LatencyCost
     rank_multiple: int = 1
     known: _Known = field(default_factory=_Known, repr=False)  # options, whatever the pins
@@ -173,7 +173,7 @@ class Allocator:
         )  # fmt: skip
         return self.with_weights(found, SENSITIVITY)
 
-    def with_weights(self, weights: dict[str, float], weighting: str) -> "Allocator":
+    def with_weights(self, weights: Mapping[str, float], weighting: str) -> "Allocator":
         """The same network with other layer weights; `weighting` says in the plans whose they are."""
         return replace(self, weights=dict(weights), weighting=weighting, known=_Known())
 
@@ -184,7 +184,11 @@ class Allocator:
 
     def options(self, budget: str) -> list[Options]:
         """The choices of every layer that can be factorized, with costs in the unit of `budget`."""
-        costs = {"parameter_ratio": parameter_cost, "flop_ratio": flop_cost, "latency_ratio": self.latency}
+        costs: dict[str, CostOf] = {
+            "parameter_ratio": parameter_cost,
+            "flop_ratio": flop_cost,
+            "latency_ratio": self.latency,
+        }
         found = []
         for layer in self.layers:
             if layer.skip_reason is None:
@@ -233,7 +237,8 @@ class Allocator:
             )
         if method == "optimal":
             solution = solve([option.choices for option in options], allowed, max_states=max_states)
-            picks, gap = solution.picks, solution.gap
+            picks: Sequence[int] = solution.picks
+            gap: float | None = solution.gap
         else:
             scheme = "channel" if self.scheme == "best" else self.scheme
             picks, _ = picks_by_rule(options, self._spectra(scheme), RULES[method], allowed, scheme)
@@ -247,7 +252,9 @@ class Allocator:
         layers = [layer for layer in self.layers if layer.skip_reason is None]
         return {layer.name: self.spectra.get((layer.name, scheme), partial(spectrum, layer)) for layer in layers}
 
-    def _plan(self, options: list[Options], picks, budget: str, method: str, gap) -> RankPlan:
+    def _plan(
+        self, options: list[Options], picks: Sequence[int], budget: str, method: str, gap: float | None
+    ) -> RankPlan:
         picked = {option.layer.name: (option, pick) for option, pick in zip(options, picks, strict=True)}
         layers = tuple(layer_plan(layer, *picked.get(layer.name, (None, 0))) for layer in self.layers)
         before = sum(p.numel() for p in self.model.parameters())

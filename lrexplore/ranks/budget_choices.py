@@ -51,7 +51,7 @@ def check_weights(layers: Iterable[Layer], weights: Mapping[str, float]) -> None
             raise ValueError(f"`weights` must be numbers >= 0, got {weight!r} for layer {name!r}. 1 counts it plainly.")
 
 
-def check_words(scheme: str, weights, *, has_loader: bool) -> None:
+def check_words(scheme: str, weights: object, *, has_loader: bool) -> None:
     """Raises ValueError for a scheme or a way of weighting that there is not, or that needs a loader."""
     if scheme not in (*SCHEMES, "best"):
         raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, best, got {scheme!r}. Choose one.")

@@ -35,14 +35,14 @@ def cache_limit_bytes() -> float:
     return 1e9 * (limit_gb if limit_gb >= 0 else DEFAULT_GB)
 
 
-def digest(*parts) -> str:
+def digest(*parts: object) -> str:
     """A hash of tensors (values, shape and dtype) and of anything else by its repr."""
     found = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
             part = part.detach().cpu().contiguous()
             found.update(f"{part.dtype} {tuple(part.shape)}|".encode())
-            found.update(part.reshape(-1).view(torch.uint8).numpy())
+            found.update(part.reshape(-1).view(torch.uint8).numpy().data)
         else:
             found.update(f"{part!r}|".encode())
     return found.hexdigest()

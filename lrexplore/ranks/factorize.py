@@ -24,7 +24,7 @@ def factorize(
     initializer: str | None = None,
     scheme: str | dict[str, str] = "channel",
     loader: Iterable | None = None,
-    calibration=None,
+    calibration: Calibration | None = None,
     correct_norms: bool = True,
     generator: torch.Generator | None = None,
     progress: Callable[[int, int, str], None] | None = None,
@@ -79,5 +79,5 @@ def factorize(
     if correct_norms and batches:
         correct_batch_norms(model, factorized, batches)
     if plan is not None:
-        factorized.rank_plan = plan
+        factorized.rank_plan = plan  # type: ignore[assignment]  # torch: attributes of modules are tensors
     return factorized

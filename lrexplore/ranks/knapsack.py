@@ -73,7 +73,7 @@ def solve(layers: list[Choices], budget: float, *, max_states: int = MAX_STATES)
 
 def hull(costs: np.ndarray, errors: np.ndarray) -> list[int]:
     """Indices of the lower convex hull of the points, by rising cost and falling error."""
-    corners = []
+    corners: list[int] = []
     for index in np.lexsort((errors, costs)):
         if corners and errors[index] >= errors[corners[-1]]:
             continue
@@ -119,7 +119,9 @@ def _greedy(layers: list[Choices], multiplier: float, budget: float) -> list[int
     return [c[place] for c, place in zip(corners, at, strict=True)]
 
 
-def _search(layers, reduced, bound, budget, best, limit) -> tuple[list[int], bool]:
+def _search(
+    layers: list[Choices], reduced: list[np.ndarray], bound: float, budget: float, best: list[int], limit: int
+) -> tuple[list[int], bool]:
     """The best choices that dynamic programming finds, and whether nothing was dropped that could be better."""
     best_error = float(sum(layer.errors[pick] for layer, pick in zip(layers, best, strict=True)))
     # Layers with few possible choices first: the states multiply late.

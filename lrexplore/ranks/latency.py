@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,14 +66,16 @@ class LatencyCost:
 
     def __init__(self, model: nn.Module):
         self._model = model
-        self._known = {}
+        self._known: dict[tuple, tuple[list[int], np.ndarray, float]] = {}
 
     def __call__(self, layer: Layer, rank: int, scheme: str) -> float:
         key = (*kind_of(layer), scheme)
         if key not in self._known:
             top = max(1, layer.break_even_rank(scheme))
             ranks = sorted({max(1, round(share * top)) for share in _SHARES})
-            self._known[key] = ranks, *layer_latencies(self._model, layer, ranks, scheme)
+            measured = layer_latencies(self._model, layer, ranks, scheme)
+            assert measured is not None  # nothing stops it
+            self._known[key] = ranks, *measured
         ranks, times, original = self._known[key]
         return original if rank == 0 else float(np.interp(rank, ranks, np.maximum.accumulate(times)))
 
@@ -82,26 +85,27 @@ def kind_of(layer: Layer) -> tuple:
     return layer.kind, layer.weight_shape, layer.stride, layer.groups, layer.calls
 
 
-def _input(layer: Layer, module: nn.Module, batch_size: int) -> torch.Tensor:
+def _input(layer: Layer, module: Any, batch_size: int) -> torch.Tensor:
     weight = module.weight
+    assert layer.calls is not None
     rows, columns = layer.calls[0].input_size
     if layer.kind == "conv":
-        shape = (batch_size, module.in_channels, rows, columns)
+        shape: tuple[int, ...] = (batch_size, module.in_channels, rows, columns)
     else:
         shape = (batch_size * rows, module.in_features)
     return torch.zeros(shape, dtype=weight.dtype, device=weight.device)
 
 
-def _twins(module: nn.Module, layer: Layer, ranks: list[int], scheme: str) -> list[nn.Module]:
+def _twins(module: Any, layer: Layer, ranks: list[int], scheme: str) -> list[nn.Module]:
     """The layer at some ranks, all factors views of the same numbers: a large layer fits into memory once."""
     m, n = layer.matrix_shape(scheme)
     one = torch.ones((), dtype=module.weight.dtype, device=module.weight.device)
     numbers = one.new_ones(layer.groups * max(ranks) * max(m, n))
-    twins = []
+    twins: list[nn.Module] = []
     for rank in ranks:
         factors = Factors(one.expand(m, rank), one.expand(rank, n))
         if layer.kind == "linear":
-            twin = FactorizedLinear.from_layer(module, factors)
+            twin: Any = FactorizedLinear.from_layer(module, factors)
         else:
             twin = FactorizedConv2d.from_layer(module, [factors] * layer.groups, scheme)
         for factor in (twin.left, twin.right):

@@ -46,7 +46,7 @@ def layer_curves(
     *,
     initializer: str,
     schemes: Iterable[str] = ("channel",),
-    calibration=None,
+    calibration: Calibration | None = None,
     use_cache: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
     on_curve: Callable[[LayerCurve], None] | None = None,
@@ -88,7 +88,7 @@ def _curve(model, layer: Layer, scheme: str, record: Initializer, calibration, u
         key = digest(*options, *weights, *seen)
     kept = recall(key) if key else None
     if kept is None:
-        points = None
+        points = []
         for weight, norm, entry in zip(weights, norms, entries, strict=True):
             problem = Problem.of(weight, scheme, layer.follows.activation, norm)
             ranks, errors = _points(problem, record, entry)

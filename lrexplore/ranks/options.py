@@ -50,7 +50,7 @@ def flop_cost(layer: Layer, rank: int, scheme: str) -> float:
             f"`flop_ratio` must know the size of every layer, got none for `{layer.name}`: {layer.measured} "
             "Or set a `parameter_ratio`."
         )
-    return float(factorized_flops(layer, rank, scheme) if rank else layer.flops)
+    return float(factorized_flops(layer, rank, scheme) or 0) if rank else float(layer.flops)
 
 
 def layer_options(
@@ -58,7 +58,7 @@ def layer_options(
     curves: list[LayerCurve],
     cost_of: CostOf,
     *,
-    pin: tuple[int | None] | None = None,
+    pin: tuple[int] | tuple[None] | None = None,
     weight: float = 1.0,
     multiple: int = 1,
 ) -> Options:
@@ -69,11 +69,12 @@ def layer_options(
     """
     original = cost_of(layer, 0, "channel")
     rows = [(0, "channel", 0.0, original)]
-    if pin is not None and pin[0] is not None:
+    only = None if pin is None else pin[0]
+    if only is not None:
         rows = []
     if pin != (None,):
         for curve in curves:
-            wanted = range(multiple, len(curve.errors) + 1, multiple) if pin is None else pin
+            wanted = range(multiple, len(curve.errors) + 1, multiple) if only is None else (only,)
             # Costs rise with the rank, in a straight line for all but measured ones: past the first that does not
             # pay, none does.
             for rank in wanted:
@@ -91,14 +92,15 @@ def layer_options(
 
 def layer_plan(layer: Layer, option: Options | None, pick: int) -> LayerPlan:
     """What becomes of a layer by one of its choices; None where it cannot be factorized."""
-    rank = int(option.ranks[pick]) if option is not None else 0
-    scheme = option.schemes[pick] if rank else "channel"
+    rank, scheme, error = 0, "channel", 0.0
+    if option is not None and option.ranks[pick]:
+        rank, scheme, error = int(option.ranks[pick]), option.schemes[pick], float(option.errors[pick])
     reason = layer.skip_reason or ("" if rank else "costs least error as it is")
     if option is not None and option.pinned:
         reason = "pinned"
     return LayerPlan(
         name=layer.name, weight_shape=layer.weight_shape, rank=rank or None, scheme=scheme,
-        error=float(option.errors[pick]) if rank else 0.0, weight=option.weight if option is not None else 1.0,
+        error=error, weight=option.weight if option is not None else 1.0,
         parameters_before=layer.num_parameters,
         parameters_after=factorized_parameters(layer, rank, scheme) if rank else layer.num_parameters,
         flops_before=layer.flops,

@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite, prod
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from lrexplore import linalg
 from lrexplore.disk.paths import input_path
 from lrexplore.disk.whole_file import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FORMAT = "lrexplore rank plan 1"
 
@@ -97,7 +101,7 @@ class RankPlan:
                     f"{layer.weight_shape}, where the model has {has}. Allocate a plan for this model."
                 )
 
-    def table(self):
+    def table(self) -> "pd.DataFrame":
         """The plan as a DataFrame, one row a layer."""
         import pandas as pd  # slow to import, and only tables need it
 
@@ -105,12 +109,12 @@ class RankPlan:
         table = pd.DataFrame([[getattr(layer, name) for name in columns] for layer in self.layers], columns=columns)
         return table.astype({"rank": "Int64"})
 
-    def diff(self, other: "RankPlan"):
+    def diff(self, other: "RankPlan") -> "pd.DataFrame":
         """DataFrame of the layers whose rank or scheme differs: theirs here and in `other`, and the change in error."""
         import pandas as pd
 
         theirs = {layer.name: layer for layer in other.layers}
-        rows = []
+        rows: list[tuple] = []
         for layer in self.layers:
             twin = theirs.pop(layer.name, None)
             if twin is None or (twin.rank, twin.scheme) != (layer.rank, layer.scheme):

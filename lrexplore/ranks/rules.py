@@ -73,7 +73,7 @@ def picks_by_rule(
     return picks(low), low
 
 
-def _pick(option: Options, spectra, rule: Rule, knob: float, scheme: str) -> int:
+def _pick(option: Options, spectra: dict[str, np.ndarray], rule: Rule, knob: float, scheme: str) -> int:
     if option.pinned or len(option.ranks) == 1:
         return 0
     known = [s for s in dict.fromkeys(option.schemes[1:]) if s == scheme] or [option.schemes[-1]]

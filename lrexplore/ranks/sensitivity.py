@@ -28,7 +28,7 @@ def sensitivities(
     batches: list,
     *,
     initializer: str,
-    calibration=None,
+    calibration: Calibration | None = None,
     use_cache: bool = True,
     logits: Choice = None,
     progress: Callable[[int, int, str], None] | None = None,
@@ -44,7 +44,7 @@ def sensitivities(
 
     Raises ValueError for a model whose answer holds no tensor.
     """
-    first = {}
+    first: dict[str, LayerCurve] = {}
     for (name, _), curve in curves.items():
         first.setdefault(name, curve)
     record = find_initializer(initializer)
@@ -80,7 +80,7 @@ def sensitivities(
     return {name: both[kind] / errors[name] for name, both in moved.items()}
 
 
-def _entries(calibration, layer: Layer) -> list:
+def _entries(calibration: Calibration | None, layer: Layer) -> list:
     entries = calibration.entries(layer.name) if calibration is not None else ()
     return [x for entry in entries if entry for x in fingerprint(entry)]
 

@@ -35,7 +35,7 @@ nli-frobenius   its tables with Frobenius decay .3, as printed. How that number 
 """
 
 
-def configure(recipe: str = "short", **choices) -> Config:
+def configure(recipe: str = "short", **choices: Any) -> Config:
     """The configuration of a recipe with these choices in the place of its own; None means the recipe's choice.
 
     `steps` replaces the recipe's `epochs`, and the other way round. Raises ValueError for an unknown recipe.

@@ -74,6 +74,6 @@ def identity(made: Mapping[str, Any], *, seed: bool = True) -> tuple:
     return tuple(sorted(known.items()))
 
 
-def _word(value) -> str:
+def _word(value: object) -> str:
     """A value as text that is equal for equal values: 4 epochs are 4.0 epochs."""
     return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -78,7 +78,7 @@ def write_json(path: Path, content: dict) -> None:
     write_whole(path, json.dumps(content, indent=1), durable=False)
 
 
-def finite(value):
+def finite(value: Any) -> Any:
     """The value, with None in the place of every NaN and infinity (JSON has no word for them)."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None

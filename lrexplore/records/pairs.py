@@ -7,15 +7,19 @@ the differences that one seed has under several choices. What they share does no
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrexplore.records.choices import FACTORS, UNFACTORIZED, choices, differing
 from lrexplore.records.schema import read_description
 from lrexplore.records.table import read, run_folders
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CHOICES = ("model", "data", "initializer", "rank_scale", "scheme", "decay", "decay_strength")
 
 
-def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"):
+def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1") -> "pd.DataFrame":
     """A pandas DataFrame with one row a finished run: its choices, its seed, and the metric's last value.
 
     Its choices are those of `CHOICES` and every other one in which the runs differ and that their numbers depend on
@@ -43,7 +47,9 @@ def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"
     return table.sort_values(columns, na_position="last").reset_index(drop=True)
 
 
-def summary(table, metric: str = "test_top1", by: Sequence[str] = ("initializer", "rank_scale", "decay")):
+def summary(
+    table: "pd.DataFrame", metric: str = "test_top1", by: Sequence[str] = ("initializer", "rank_scale", "decay")
+) -> "pd.DataFrame":
     """Mean and standard deviation (n - 1) of every combination of choices, as a DataFrame.
 
     They are those of the values that are left when repeats are averaged; `runs` counts all runs, `seeds` their seeds.
@@ -54,7 +60,9 @@ def summary(table, metric: str = "test_top1", by: Sequence[str] = ("initializer"
     return single.agg(mean="mean", deviation="std").join(counts).reset_index()
 
 
-def paired_differences(table, choice: str, first, second, metric: str = "test_top1"):
+def paired_differences(
+    table: "pd.DataFrame", choice: str, first: object, second: object, metric: str = "test_top1"
+) -> "pd.DataFrame":
     """Metric at `choice=first` minus that at `choice=second`, for every pair of runs that agree in all else.
 
     A pandas DataFrame with the other choices, the seed, and `difference`; `table` is that of `outcomes`. Runs that
@@ -95,8 +103,14 @@ def interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, 
 
 
 def intervals(
-    table, choice: str, first, second, metric: str = "test_top1", by: Sequence[str] = (), level: float = 0.95
-):
+    table: "pd.DataFrame",
+    choice: str,
+    first: object,
+    second: object,
+    metric: str = "test_top1",
+    by: Sequence[str] = (),
+    level: float = 0.95,
+) -> "pd.DataFrame":
     """`interval` of the paired differences, one row for each combination of `by`, as a pandas DataFrame.
 
     The differences of one seed are averaged first and the interval is that of these means, one a seed: runs of a seed
@@ -130,7 +144,7 @@ def counted(row: Mapping) -> str:
     return seeds if row["pairs"] == row["seeds"] else f"{row['pairs']} pairs of {seeds}"
 
 
-def _once(table, metric: str):
+def _once(table: "pd.DataFrame", metric: str) -> "pd.DataFrame":
     """The table with one row for all runs that repeat each other: the mean of theirs."""
     same = [name for name in table.columns if name not in ("run", metric)]
     return table.groupby(same, dropna=False, observed=True)[metric].mean().reset_index()

@@ -3,6 +3,7 @@
 import json
 from array import array
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from lrexplore.records.layout import STREAMS, open_file
 from lrexplore.records.schema import read_description
 
 _MOST = 1e300
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Reader:
@@ -61,7 +65,7 @@ class Reader:
                 found[name] = self._shaped(values[row:])
         return {name: values for name, values in found.items() if len(values)}
 
-    def table(self, stream: str):
+    def table(self, stream: str) -> "pd.DataFrame":
         """A pandas DataFrame of a stream; `layers` and `norms` have one row a measurement and layer."""
         import pandas as pd  # slow to import, and only tables need it
 
@@ -143,9 +147,9 @@ class _Stream:
                 if len(values) < self.length:
                     values.append(missing)
 
-    def _column(self, columns: dict, name: str, missing):
+    def _column(self, columns: dict, name: str, missing: float | None) -> Any:
         if name not in columns:
-            kind = array("d") if columns is self.numbers else []
+            kind: Any = array("d") if columns is self.numbers else []
             kind.extend([missing] * self.length)
             columns[name] = kind
         return columns[name]

@@ -4,12 +4,16 @@ import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrexplore.disk.paths import printable
 from lrexplore.records.handle import Run
 from lrexplore.records.layout import STREAMS
 from lrexplore.records.reader import Reader
 from lrexplore.records.schema import UNREADABLE, read_description
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run_folders(path: str | Path) -> list[Path]:
@@ -29,7 +33,7 @@ def run_folders(path: str | Path) -> list[Path]:
     return sorted(folder for folder in folders if _holds_a_run(folder))
 
 
-def runs(path: str | Path = "runs"):
+def runs(path: str | Path = "runs") -> "pd.DataFrame":
     """A pandas DataFrame with one row a run: `run`, its state, its configuration, its latest metrics.
 
     Reads two small files a run, so it may be called again and again while they train. Runs whose records
@@ -60,7 +64,7 @@ def runs(path: str | Path = "runs"):
     return pd.DataFrame(rows, columns=columns)
 
 
-def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs"):
+def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs") -> "pd.DataFrame":
     """A pandas DataFrame with the rows of one stream of many runs, with `run` and its choices as columns.
 
     `paths`: a folder of runs, a run, or several of them. Finished runs are read from Parquet. A run that cannot be read

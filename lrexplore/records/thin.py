@@ -5,11 +5,15 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.records.layout import write_json
 from lrexplore.records.schema import read_description, read_status
 from lrexplore.records.table import run_folders, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _AVERAGED = ("loss", "top1", "top5", "images_per_s")
 _DIGITS = 6
@@ -50,7 +54,7 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     _write(target / "layers.jsonl", chosen)
 
 
-def _measurement(rows) -> dict:
+def _measurement(rows: "pd.DataFrame") -> dict:
     """One measurement as it was written: lists with a number for every layer."""
     shared = ("step", "epoch", "lr")
     return {name: rows[name].iloc[0] if name in shared else rows[name].tolist() for name in rows if name != "layer"}
@@ -62,11 +66,11 @@ def _write(path: Path, rows: list[dict]) -> None:
     write_whole(path, "\n".join(lines) + "\n")
 
 
-def _is_missing(value) -> bool:
+def _is_missing(value: object) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _rounded(value):
+def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(entry) for key, entry in value.items()}
     if isinstance(value, list):

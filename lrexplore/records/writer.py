@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from lrexplore.disk.whole_file import whole_file
 from lrexplore.records.layout import STREAMS, VERSION, finite, write_json
@@ -61,7 +62,7 @@ class Writer:
     def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def append(self, stream: str, row: dict) -> None:
@@ -80,7 +81,7 @@ class Writer:
             self.rows[stream] = rows.get(stream, 0)
             _write_all(file, f'{{"resume":{self.rows[stream]}}}\n'.encode())
 
-    def status(self, state: str, **more) -> None:
+    def status(self, state: str, **more: Any) -> None:
         """Replaces the status: `running`, `done`, `stopped` or `failed`, and what else there is to say."""
         self._status = {**self._status, **{key: finite(value) for key, value in more.items()}}
         process = {**own_process(), "host": socket.gethostname()}
@@ -146,7 +147,7 @@ def _write_all(file: int, data: bytes) -> None:
         data = data[os.write(file, data) :]
 
 
-def _tensorboard(folder: Path):
+def _tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:

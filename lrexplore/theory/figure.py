@@ -1,10 +1,17 @@
 """The figures of the theory notebooks: panels side by side, filled line by line from plain arrays."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lrexplore.theory.styles import REFERENCE, STYLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
 
 
 class TheoryFigure:
@@ -60,32 +67,54 @@ class TheoryFigure:
         }
         self.figure.update_layout({_numbered("legend", panel): place})
 
-    def line(self, panel: int, name: str, x, y, style="reference", *, dash="solid", marker=None) -> None:
+    def line(
+        self,
+        panel: int,
+        name: str,
+        x: "ArrayLike",
+        y: "ArrayLike",
+        style: str = "reference",
+        *,
+        dash: str = "solid",
+        marker: str | bool | None = None,
+    ) -> None:
         """Add a line to a panel; `style` is an initializer, "reference" or a CSS color.
 
         With `marker` (a plotly symbol, or True for the initializer's own) its points are marked too.
         """
         mode = "lines+markers" if marker else "lines"
-        symbol = None if marker is True else marker
+        symbol = marker if isinstance(marker, str) else None
         self._add(panel, name, x, y, style, symbol, mode=mode, line={"dash": dash, "width": 2})
 
-    def points(self, panel: int, name: str, x, y, style="reference", *, labels=None, marker=None) -> None:
+    def points(
+        self,
+        panel: int,
+        name: str,
+        x: "ArrayLike",
+        y: "ArrayLike",
+        style: str = "reference",
+        *,
+        labels: Sequence[str] | None = None,
+        marker: str | None = None,
+    ) -> None:
         """Add points to a panel; `labels`, one a point, are shown on hover."""
         self._add(panel, name, x, y, style, marker, mode="markers", text=labels)
 
-    def floor(self, panel: int, name: str, x, y, color: str = "#117733") -> None:
+    def floor(self, panel: int, name: str, x: "ArrayLike", y: "ArrayLike", color: str = "#117733") -> None:
         """Add a proved lower bound to a panel: a line, and the region under it filled."""
         shade = {"fill": "tozeroy", "fillcolor": "rgba(17, 119, 51, 0.12)"}
         self._add(panel, name, x, y, color, None, mode="lines", line={"dash": "dash", "width": 2}, **shade)
 
-    def errors(self, panel: int, initializer: str, table) -> None:
+    def errors(self, panel: int, initializer: str, table: "pd.DataFrame") -> None:
         """Add both errors of an `error_curve` table: function error solid, Frobenius error dashed."""
         ranks = table["rank"]
         self.line(panel, f"{initializer}, function error", ranks, table["function_error"], initializer)
         name = f"{initializer}, Frobenius error"
         self.line(panel, name, ranks, table["frobenius_error"], initializer, dash="dash")
 
-    def _add(self, panel: int, name: str, x, y, style: str, symbol: str | None, **options) -> None:
+    def _add(
+        self, panel: int, name: str, x: "ArrayLike", y: "ArrayLike", style: str, symbol: str | None, **options: Any
+    ) -> None:
         color, own_symbol = STYLES.get(style, REFERENCE if style == "reference" else (style, "circle"))
         trace = go.Scatter(x=np.asarray(x), y=np.asarray(y), name=name, **options)
         trace.line.color = color
@@ -98,7 +127,7 @@ class TheoryFigure:
 
 
 def _axis(title: str, limits: tuple[float, float] | None, log: bool) -> dict:
-    axis = {
+    axis: dict[str, Any] = {
         "title": title,
         "type": "log" if log else "linear",
         "showline": True,

@@ -1,5 +1,8 @@
 """The landscape of rank 1 on the circle and on the sphere, and a search of it cell by cell."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -40,7 +43,7 @@ class SphereFigure(MovingFigure):
         points = 1.005 * np.concatenate([edges, gaps], 1).reshape(-1, 3)
         self._curve(name, points, mode="lines", line={"color": color, "width": 3})
 
-    def _curve(self, name: str, points: np.ndarray, **options) -> None:
+    def _curve(self, name: str, points: np.ndarray, **options: Any) -> None:
         x, y, z = points.astype(np.float32).T
         legend = "legend" if self._sphere == 1 else f"legend{self._sphere}"
         self._place(go.Scatter3d(x=x, y=y, z=z, name=name, legend=legend, hoverinfo="name", **options), self._sphere)
@@ -82,7 +85,7 @@ def search_of_space(trace: list[Snapshot], directions: np.ndarray, errors: np.nd
     return view.slider("cells looked at", play=True)
 
 
-def _kinds(snapshot: Snapshot):
+def _kinds(snapshot: Snapshot) -> Iterator[tuple[str, str, np.ndarray]]:
     yield "cell still open", LIVE, snapshot.live
     yield "cell closed: nothing better inside", DONE, ~snapshot.live
 
@@ -109,8 +112,8 @@ def _closing_in(view: MovingFigure, trace: list[Snapshot], snapshot: Snapshot, p
 def _closing_axes(view: MovingFigure, trace: list[Snapshot], panel: int = 2) -> None:
     last, first = trace[-1], trace[0]
     room = 0.15 * (first.error - first.floor)
-    limits = {"x_range": (0, 1.05 * last.num_cells), "y_range": (first.floor - room, first.error + room)}
-    view.axes(panel, "cells looked at", "function error", legend="bottom right", **limits)
+    x_range, y_range = (0, 1.05 * last.num_cells), (first.floor - room, first.error + room)
+    view.axes(panel, "cells looked at", "function error", legend="bottom right", x_range=x_range, y_range=y_range)
 
 
 def _broken(start: np.ndarray, end: np.ndarray) -> np.ndarray:

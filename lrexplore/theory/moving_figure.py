@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -15,7 +16,7 @@ class MovingFigure(TheoryFigure):
     traces in the same order. What is drawn outside stays. `slider` ends the figure.
     """
 
-    def __init__(self, *titles: str, height: int = 440, **options):
+    def __init__(self, *titles: str, height: int = 440, **options: Any):
         super().__init__(*titles, height=height, **options)
         self._moving: tuple[int, ...] = ()
         self._drawn: list[tuple[go.Scatter, int]] | None = None
@@ -62,7 +63,7 @@ class MovingFigure(TheoryFigure):
             self.figure.update_layout(updatemenus=[menu])
         return self.figure
 
-    def _place(self, trace, panel: int) -> None:
+    def _place(self, trace: Any, panel: int) -> None:
         if self._drawn is None:
             super()._place(trace, panel)
         else:

@@ -1,5 +1,7 @@
 """How the published recipe fares, epoch by epoch, by the exact function error."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,7 @@ from lrexplore.init.independent import independent
 from lrexplore.init.problem import Problem
 from lrexplore.init.sampled import sampled
 from lrexplore.init.spectral import spectral
+from lrexplore.linalg import Factors
 
 
 def sampled_curve(
@@ -17,7 +20,7 @@ def sampled_curve(
     warm_start: bool = True,
     batch_norm: BatchNorm | None = None,
     generator: torch.Generator | None = None,
-    **options,
+    **options: Any,
 ) -> list[float]:
     """Function errors of `sampled` for a weight (m, n): of its start, then after every epoch.
 
@@ -29,7 +32,7 @@ def sampled_curve(
     if generator is None:
         generator = torch.Generator(weight.device).manual_seed(0)
 
-    def error(factors) -> float:
+    def error(factors: Factors) -> float:
         return function_error(problem.matrix, factors, batch_norm=batch_norm)
 
     state = generator.get_state()

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class RunCurves:
     """Follows the runs on screen. A line is computed anew only when one of its runs has new rows."""
 
     def __init__(self):
-        self._series: dict[str, RunSeries] = {}
+        self._series: dict[Path, RunSeries] = {}
         self._lines: OrderedDict[tuple, Line] = OrderedDict()
 
     def follow(self, runs: Iterable[Listed]) -> None:
