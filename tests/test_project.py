@@ -7,11 +7,16 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
+from test_floors import FLOORS, PACKAGE
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 FENCED = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [block.strip() for block in FENCED if block.startswith("python3 -m venv")]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", CONTRIBUTING, re.MULTILINE | re.DOTALL)
 TREE = next(block for block in FENCED if block.startswith("lrexplore/"))
 
 
@@ -79,6 +84,42 @@ def test_every_public_name_is_in_the_readme_or_a_notebook():
     shown = set(re.findall(r"\blr\.(\w+)", "\n".join([README, *cells])))
     assert [name for name in lrexplore.__all__ if name not in shown] == []
     assert [name for name in re.findall(r"\blr\.(\w+)", README) if name not in lrexplore.__all__] == []
+
+
+def test_the_house_in_contributing_is_the_house_that_stands():
+    picture = re.search(r"^```\n(bench/.*?)^```", CONTRIBUTING, re.MULTILINE | re.DOTALL)[1]
+    said = {}
+    for line in picture.splitlines():
+        room, may_import = re.fullmatch(r"(\w+)/ +(\S.*)", line).groups()
+        said[room] = set(may_import.split()) & {*FLOORS, "everything"}
+    everything = {"bench", "cli"}
+    assert said == {**FLOORS, **dict.fromkeys(everything, {"everything"})}
+    assert set(said) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+
+def test_every_file_that_contributing_names_exists():
+    named = re.findall(r"`((?:tests|\w+)/[\w/]+\.py|\w+/)`", CONTRIBUTING)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists() and not (PACKAGE / name).exists()] == []
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda code: code.strip().splitlines()[-1][:40])
+def test_a_snippet_of_contributing_compiles(snippet):
+    compile(snippet, "CONTRIBUTING.md", "exec")
+
+
+def test_contributing_has_a_snippet_on_each_thing_to_add():
+    headings = re.findall(r"^## An? (.*)$", CONTRIBUTING, re.MULTILINE)
+    assert headings == ["initializer", "activation", "kind of layer", "model", "data set", "plot"]
+    assert len(SNIPPETS) == len(headings)
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_has_the_version():
+    import lrexplore
+
+    heads = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert heads[0] == "Unreleased"
+    assert heads[1] == lrexplore.__version__
 
 
 def test_the_links_and_pictures_of_the_readme_exist():

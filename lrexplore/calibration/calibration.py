@@ -15,7 +15,15 @@ _FORMAT = "lrexplore calibration 1"
 
 
 class Calibration(Mapping[str, LayerInputs]):
-    """Layer name -> its `LayerInputs` (of the first group, for a grouped convolution: `entries` gives all)."""
+    """Layer name -> its `LayerInputs` (of the first group, for a grouped convolution: `entries` gives all).
+
+    >>> calibration = lr.calibrate(torch.nn.Sequential(torch.nn.Linear(8, 6)), [torch.randn(16, 8)])
+    >>> calibration
+    Calibration(1 layers, 16 inputs)
+    >>> calibration.save("inputs.safetensors")
+    >>> lr.Calibration.load("inputs.safetensors")["0"].num_inputs
+    8
+    """
 
     def __init__(self, entries: dict[str, tuple[LayerInputs, ...]], num_inputs: int):
         self._entries, self.num_inputs = dict(entries), num_inputs

@@ -19,6 +19,14 @@ def function_error(
     energy for pre-activations of spread up to 3, to 3e-4 for ReLU6 and Hardswish, and to some percent at spread 30.
     Raises ValueError for entries that are not finite or factors of another weight.
     Source: Vodrahalli et al. 2022, arXiv:2202.00834.
+
+    >>> weight = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
+    >>> spectral = lr.initialize(weight, rank=4, initializer="spectral")
+    >>> function = lr.initialize(weight, rank=4, initializer="function")
+    >>> lr.function_error(weight, function) < lr.function_error(weight, spectral)
+    True
+    >>> lr.frobenius_error(weight, function) > lr.frobenius_error(weight, spectral)
+    True
     """
     weight = check_finite(weight)
     scheme = scheme_of(weight.shape, factors)

@@ -18,7 +18,14 @@ from lrexplore.dual.scaled_response import ScaledResponse
 
 
 class BatchNorm(NamedTuple):
-    """Scale `gamma` and shift `beta` of the batch norm that follows a layer."""
+    """Scale `gamma` and shift `beta` of the batch norm that follows a layer.
+
+    >>> weight = torch.eye(2)
+    >>> follows = lr.BatchNorm(gamma=torch.ones(2), beta=torch.zeros(2))
+    >>> factors = lr.initialize(weight, rank=1, initializer="spectral", batch_norm=follows)
+    >>> lr.function_error(weight, factors, batch_norm=follows) > 0
+    True
+    """
 
     gamma: Float[Tensor, " c_out"]
     beta: Float[Tensor, " c_out"]

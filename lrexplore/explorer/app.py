@@ -25,6 +25,12 @@ class Explorer(Displayed):
 
     `explorer.state.tab = "Network"` opens a tab as a click on it does. It ends with `close()`, when nothing refers to
     it and no cell displays it, and when a cell that displayed it displays another one.
+
+    >>> explorer = lr.Explorer(torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU()))
+    >>> explorer.state.rank = 3
+    >>> explorer.factors().rank
+    3
+    >>> explorer.close()
     """
 
     def __init__(
@@ -160,6 +166,11 @@ def explore(
 
     Raises ValueError for an unknown name, a model without factorizable layers, weights that are not finite and a
     calibration of another network.
+
+    >>> explorer = lr.explore(torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU()), rank_scale=0.5)
+    >>> explorer.state.layer, explorer.state.rank
+    ('0', 3)
+    >>> explorer.close()
     """
     return Explorer(
         model, weights=weights, rank_scale=rank_scale, device=device, loader=loader, calibration=calibration, seed=seed

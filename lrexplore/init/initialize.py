@@ -34,6 +34,11 @@ def initialize(
     `CorrectedFactors`, whose `bias` is to be added to the layer's output; the others leave `calibration` aside.
     Deterministic under `generator` (and without one). `options` go to the initializer.
     Raises ValueError for an unknown name, a rank outside 1..min(m, n) or entries that are not finite.
+
+    >>> kernel = torch.randn(8, 4, 3, 3)
+    >>> factors = lr.initialize(kernel, rank=2, scheme="spatial", activation="relu6")
+    >>> factors.left.shape, factors.right.shape
+    (torch.Size([24, 2]), torch.Size([2, 12]))
     """
     make = find_initializer(initializer)
     if make.is_real:

@@ -66,7 +66,11 @@ INITIALIZERS = Registry(
     ],
     _load_entry_points,
 )  # fmt: skip
-"""Name -> initializer, for inputs x ~ N(0, I)."""
+"""Name -> initializer, for inputs x ~ N(0, I).
+
+>>> list(lr.INITIALIZERS)
+['independent', 'spectral', 'rescaled', 'function', 'sampled'...]
+"""
 
 REAL_INPUTS = Registry(
     [
@@ -78,7 +82,11 @@ REAL_INPUTS = Registry(
     ],
     _load_entry_points,
 )
-"""Name -> initializer, for real inputs: these need the layer's `calibration`."""
+"""Name -> initializer, for real inputs: these need the layer's `calibration`.
+
+>>> list(lr.REAL_INPUTS)
+['whitened', 'whitened_plain', 'whitened_centred', 'whitened_function', 'refined'...]
+"""
 
 NESTED = tuple(record.name for record in INITIALIZERS._records.values() if record.nested)
 """Those of ours whose errors at all ranks come at once."""

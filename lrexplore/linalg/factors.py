@@ -13,6 +13,12 @@ class Factors:
     """A factor pair `left` (m, r), `right` (r, n) whose product stands for a weight (m, n).
 
     Raises ValueError when the inner dimensions differ or a factor is not a matrix.
+
+    >>> factors = lr.Factors(torch.ones(4, 2), torch.ones(2, 3))
+    >>> factors.rank, factors.shape, factors.num_parameters
+    (2, (4, 3), 14)
+    >>> factors.product()[0]
+    tensor([2., 2., 2.])
     """
 
     left: Tensor  # checked here, with an error of its own

@@ -59,6 +59,11 @@ def frobenius_error(weight: Tensor, factors: Factors) -> float:
 
     `weight` is a matrix (m, n) or a kernel (c_out, c_in, k_h, k_w); the scheme is read off the factors' shapes.
     Raises ValueError for entries that are not finite or factors of another weight.
+
+    >>> weight = torch.diag(torch.tensor([3.0, 1.0]))
+    >>> factors = lr.initialize(weight, rank=1, initializer="spectral")
+    >>> round(lr.frobenius_error(weight, factors), 6)  # 1^2 of 3^2 + 1^2
+    0.1
     """
     weight = check_finite(weight)
     scheme = scheme_of(weight.shape, factors)

@@ -25,6 +25,11 @@ def choose_execution(model: nn.Module, example_input, *, training: bool = True, 
 
     Columns: `name`, `factors_ms`, `product_ms` (one call, all positions of the batch), `execution`. Layers that the
     forward pass does not reach are left out and left alone. Neither weights nor running statistics change.
+
+    >>> small = lr.factorize(torch.nn.Sequential(torch.nn.Linear(8, 8)), rank_scale=0.25)
+    >>> times = lr.choose_execution(small, torch.randn(4, 8))
+    >>> times["execution"][0] == small[0].execution
+    True
     """
     import pandas as pd  # slow to import, and only tables need it
 

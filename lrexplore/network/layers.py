@@ -199,6 +199,10 @@ def layers_table(model: nn.Module, example_input=None):
     Columns: name, kind, shape (m x n of one group's channel matrix), kernel, groups, parameters, MFLOP
     (million multiply-adds of one sample), follows, break_even_rank, factorizable, reason.
     `attrs["measured"]` says for what input the MFLOP hold, `attrs["other_MFLOP"]` what all else computes.
+
+    >>> table = lr.layers(torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU()))
+    >>> table[["name", "shape", "follows", "break_even_rank"]].values.tolist()
+    [['0', '6 x 8', 'ReLU', 3]]
     """
     import pandas as pd  # slow to import, and only tables need it
 

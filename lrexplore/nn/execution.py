@@ -17,6 +17,11 @@ def set_execution(model: nn.Module, execution: str | dict[str, str]) -> None:
     """Sets how the factorized layers of `model` compute: one of "factors", "product" for all, or layer name -> one.
 
     Layers that a dict leaves out stay as they are. Raises ValueError, before anything changes, for other names.
+
+    >>> small = lr.factorize(torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)), rank_scale=0.25)
+    >>> lr.set_execution(small, {"0": "product"})
+    >>> [layer.execution for layer in small]
+    ['product', 'factors']
     """
     layers = factorized_layers(model)
     for value in [execution] if isinstance(execution, str) else execution.values():

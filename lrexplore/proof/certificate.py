@@ -78,6 +78,11 @@ def lower_bound(
     The proof is in the docstring of this module; the arguments are those of `initialize`. A zero row in the product
     (a neuron switched off) counts as a factorization. `time_limit_s` stops the tightening early, never before the
     first bound. Raises ValueError as `initialize` does.
+
+    >>> weight = torch.randn(12, 20, generator=torch.Generator().manual_seed(0))
+    >>> factors = lr.initialize(weight, rank=3)
+    >>> 0 < lr.lower_bound(weight, rank=3) <= lr.function_error(weight, factors)
+    True
     """
     problem = Problem.of(weight, scheme, activation, batch_norm)
     rank = check_rank(rank, (problem.matrix.shape[0], problem.matrix.shape[1]))
@@ -95,6 +100,11 @@ def certificate(
     """How far the factors are, at most, from the best of their rank; the scheme is read off their shapes.
 
     The bound is tightest for factors near the best ones. Raises ValueError as `function_error` does.
+
+    >>> weight = torch.randn(12, 20, generator=torch.Generator().manual_seed(0))
+    >>> found = lr.certificate(weight, lr.initialize(weight, rank=3))
+    >>> found.lower_bound <= found.error, found.gap < 0.05
+    (True, True)
     """
     error = function_error(weight, factors, activation=activation, batch_norm=batch_norm)
     problem = Problem.of(weight, scheme_of(weight.shape, factors), activation, batch_norm)

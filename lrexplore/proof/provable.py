@@ -61,6 +61,12 @@ def provable(
     elsewhere the certificate stands alone. `progress(cells, error, lower_bound)` is called after every batch of
     cells; an exception from it ends the search. Raises ValueError as `initialize` does, and for `eps` or a time that
     is not positive.
+
+    >>> found = lr.provable(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), rank=1, eps=0.01)
+    >>> found.error - found.lower_bound <= 0.01
+    True
+    >>> found.factors.shape
+    (3, 2)
     """
     for name, value in (("eps", eps), ("time_limit_s", time_limit_s)):
         if not isinstance(value, Real) or not value > 0:

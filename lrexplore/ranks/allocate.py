@@ -63,6 +63,11 @@ def allocate(
     `logits` says where they are in the model's answer, as for `lr.compare`.
 
     Raises ValueError for a budget that no plan meets (with the smallest reachable), unknown names, impossible pins.
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
+    >>> plan = lr.allocate(model, parameter_ratio=0.7, pinned={"2": 4})
+    >>> plan.ranks["2"], plan.parameter_ratio <= 0.7
+    (4, True)
     """
     ratios = {"parameter_ratio": parameter_ratio, "flop_ratio": flop_ratio, "latency_ratio": latency_ratio}
     given = {name: ratio for name, ratio in ratios.items() if ratio is not None}

@@ -50,6 +50,14 @@ class RankPlan:
     "plain" (1 each), "sensitivity" (how far each moves the network's output) or "given". `parameters`, `flops`
     (multiply-adds of one input) and `latency_ms` are (before, after) of the whole network; None where unknown or not
     measured.
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
+    >>> plan = lr.allocate(model, parameter_ratio=0.7)
+    >>> plan.save("plan.json")
+    >>> lr.RankPlan.load("plan.json") == plan
+    True
+    >>> list(plan.table()["name"])
+    ['0', '2']
     """
 
     layers: tuple[LayerPlan, ...]

@@ -32,6 +32,9 @@ def watch(folder: str | Path = "runs") -> "TrainingTab":
     """The runs of a folder, followed live and compared: leave it last in a notebook cell to see it.
 
     The folder need not exist yet. `lr.explore` has the same in its tab "Training".
+
+    >>> tab = lr.watch("runs")
+    >>> tab.close()
     """
     return TrainingTab(folder)
 

@@ -159,6 +159,14 @@ def input_error(weight: Tensor, factors: Factors, calibration: LayerInputs, *, a
     u = scale * (W x) + shift, then the activation s: bias and batch norm act as in evaluation mode, with the factors'
     bias correction if they bring one. `calibration` is the layer's entry; where its loader had one input only, its
     fitting samples are used. Raises ValueError for an entry or factors of another layer.
+
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU())
+    >>> calibration = lr.calibrate(model, [torch.randn(64, 8) * torch.arange(8)])
+    >>> weight, entry = model[0].weight, calibration["0"]
+    >>> whitened = lr.initialize(weight, rank=2, initializer="whitened", calibration=entry)
+    >>> spectral = lr.initialize(weight, rank=2, initializer="spectral")
+    >>> lr.input_error(weight, whitened, entry) <= lr.input_error(weight, spectral, entry)
+    True
     """
     problem = Problem.of(weight, scheme_of(weight.shape, factors), activation, None)
     return RealProblem(problem, calibration).error(factors)
