@@ -1,6 +1,6 @@
 """One pass over a loader that records what every factorizable layer is given."""
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import partial
 from typing import Any, cast
 

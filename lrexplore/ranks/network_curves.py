@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lrexplore.calibration import Calibration
 from lrexplore.init import Initializer, Problem, each_rank, find_initializer, nested_errors, rank_grid
 from lrexplore.init.real.input_curves import input_errors
 from lrexplore.linalg.inputs import LayerInputs

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from lrexplore.calibration import run_model
+from lrexplore.calibration import Calibration, run_model
 from lrexplore.init import find_initializer
 from lrexplore.linalg import rank_from_scale
 from lrexplore.network import Layer
