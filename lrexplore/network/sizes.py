@@ -42,7 +42,7 @@ def measure(model: nn.Module, meta_model: nn.Module, names, example_input=None) 
     """The sizes of a forward pass of `meta_model`, the model's skeleton.
 
     `example_input` is a batched tensor, or the forward's arguments, whose first axis is the batch: a tuple, or a dict
-    of them by name. A forward that reads values, which the skeleton does not have, is run on it by a private copy.
+    of them by name. A list of images (detectors take them so) is an argument: `([image, image],)`. A forward that reads values, which the skeleton does not have, is run on it by a private copy.
     Without one, the input is guessed: an image of 224 x 224 (then other usual sizes) for the first
     convolution, or one row for the first linear layer.
     """
@@ -94,8 +94,7 @@ def _describe(args) -> str:
 
 
 def _sizes(model: nn.Module, names, args) -> Sizes:
-    tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
-    batch = tensors[0].shape[0] if tensors and tensors[0].ndim else 1
+    batch = _batch_size(args)
     layers = {model.get_submodule(name): name for name in names}
     found = record(model, args, layers, RecordedOperations().is_leaf_module)
     calls = {
@@ -103,6 +102,15 @@ def _sizes(model: nn.Module, names, args) -> Sizes:
         for layer, name in layers.items()
     }
     return Sizes(calls, _describe(args), found.other_multiplications // batch, found)
+
+
+def _batch_size(args) -> int:
+    """The number of inputs: the length of the first tensor, or of a list of images as detectors take it."""
+    first = next(iter(args.values() if isinstance(args, Mapping) else args), None)
+    if isinstance(first, (list, tuple)) and first:
+        return len(first)
+    tensors = [leaf for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+    return tensors[0].shape[0] if tensors and tensors[0].ndim else 1
 
 
 def _call(layer: nn.Module, given: torch.Size, made: torch.Size, batch: int) -> Call:

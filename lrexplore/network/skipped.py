@@ -84,11 +84,10 @@ def _of_adapter(model: nn.Module, name: str) -> str | None:
     parent = model.get_submodule(above)
     if last == "base_layer":
         return f"{type(parent).__name__} adapts its weight, and may merge into it: merge that first"
-    while above:
-        adapter = model.get_submodule(above)
+    parts = name.split(".")
+    for adapter in [model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts))]:
         if "base_layer" in adapter._modules:
             return f"a matrix of the adapter {type(adapter).__name__}, which may be merged: do so first"
-        above = above.rpartition(".")[0]
     if name and _written(type(parent), last, frozenset(parent._modules) - {last}):
         return f"{type(parent).__name__}, which holds it, writes into its weight later, which would be lost"
     return None

@@ -385,3 +385,17 @@ def test_a_compiled_network_has_the_layers_of_the_network_in_it():
     (plain,), (compiled,) = find_layers(model), find_layers(torch.compile(model))
     assert compiled.name == "_orig_mod.0" and compiled.follows.batch_norm == "_orig_mod.1"
     assert (compiled.calls, compiled.follows.text) == (plain.calls, plain.follows.text)
+
+
+def test_a_list_of_images_is_a_batch_of_them():
+    class Detector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, images):
+            return [self.conv(images[0][None]), self.conv(images[1][None])] if images[0].max() > -1 else None
+
+    (layer,) = find_layers(Detector(), ([torch.rand(3, 8, 8), torch.rand(3, 10, 10)],))
+    assert layer.measured == "input 3 x 8 x 8 and 3 x 10 x 10"
+    assert [call.output_size for call in layer.calls] == [(6, 6), (8, 8)]
