@@ -42,9 +42,9 @@ def measure(model: nn.Module, meta_model: nn.Module, names, example_input=None) 
     """The sizes of a forward pass of `meta_model`, the model's skeleton.
 
     `example_input` is a batched tensor, or the forward's arguments, whose first axis is the batch: a tuple, or a dict
-    of them by name. A list of images (detectors take them so) is an argument: `([image, image],)`. A forward that reads values, which the skeleton does not have, is run on it by a private copy.
-    Without one, the input is guessed: an image of 224 x 224 (then other usual sizes) for the first
-    convolution, or one row for the first linear layer.
+    of them by name. A list of images (detectors take them so) is an argument: `([image, image],)`. A forward that reads
+    values, which the skeleton does not have, is run on it by a private copy. Without one, the input is guessed: an
+    image of 224 x 224 (then other usual sizes) for the first convolution, or one row for the first linear layer.
     """
     first_error = None
     for args in _inputs(meta_model, names, example_input):
