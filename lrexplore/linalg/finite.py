@@ -41,8 +41,11 @@ def check_finite(weight: Tensor, name: str = "weight") -> Tensor:
 
 
 def check_values(tensor: Tensor, name: str, without: str, broken: str, *, owner: str = "") -> None:
-    """Raises ValueError for a tensor on the meta device and for NaN or inf in it, each with its way out."""
+    """Raises ValueError for a tensor that is not dense, on the meta device, or has NaN or inf in it, with a way out."""
     called = f"`{name}` of {owner}" if owner else f"`{name}`"
+    if tensor.is_nested or tensor.layout not in (torch.strided, torch._mkldnn):
+        kind = "a nested tensor" if tensor.is_nested else tensor.layout
+        raise ValueError(f"{called} must be dense, got {kind}. Convert it with `.to_dense()`.")
     if tensor.is_meta:
         raise ValueError(f"{called} must hold values, got a tensor on the meta device. {without}")
     if not (tensor.is_floating_point() or tensor.is_complex()):

@@ -207,10 +207,10 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> nn.Module:
     """
     state = read_state_dict(path)
     for key, tensor in state.items():
-        if tensor.is_complex():
+        if tensor.is_complex() or tensor.is_quantized:
             raise ValueError(
-                f"`{key}` of `{Path(path).name}` must be real, got {tensor.dtype}: no known architecture has complex "
-                "weights. Load it into your own nn.Module."
+                f"`{key}` of `{Path(path).name}` must be real and not quantized, got {tensor.dtype}, which no known "
+                "architecture has. Load it into your own nn.Module."
             )
     match = recognize(state) if name is None else compare(state, name)
     if match.differences:
@@ -220,6 +220,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> nn.Module:
     complete = model.state_dict()  # keeps the batch counters and the format versions, which a file may lack
     complete.update(_named_for(match.name, state))
     model.load_state_dict(complete)
+    check_values(model.state_dict().items(), f"`{Path(path).name}` in the model's own dtype")  # float64 may not fit
     return model.eval()
 
 

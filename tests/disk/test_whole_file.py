@@ -51,7 +51,7 @@ WRITERS = {
 def a_full_disk():
     """No file may grow past 100 bytes: a write beyond that fails as on a full disk, with another number.
 
-    The test's own output may be a file, so it ends before anything is said.
+    Only around the call, for pytest's own output may go to a file too.
     """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
@@ -65,8 +65,8 @@ def a_full_disk():
 def test_a_full_disk_is_an_error_in_words_and_leaves_the_earlier_file_alone(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(b"earlier")
-    said = "`path` must be a place that can be written, got .*: File too large. Make room"
-    with pytest.raises(OSError, match=said), a_full_disk():
+    words = "`path` must be a place that can be written, got .*: File too large. Make room"
+    with pytest.raises(OSError, match=words), a_full_disk():
         WRITERS[name](path)
     assert path.read_bytes() == b"earlier"
     assert os.listdir(tmp_path) == [name]

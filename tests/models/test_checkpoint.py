@@ -188,7 +188,22 @@ def test_a_checkpoint_of_a_factorized_network_is_told_what_opens_it(tmp_path):
         load_model(tmp_path / "small.pt")
 
 
-def test_complex_weights_are_refused_instead_of_losing_a_part(state, tmp_path):
-    torch.save({**state, "fc.bias": state["fc.bias"].to(torch.complex64)}, tmp_path / "w.pt")
-    with pytest.raises(ValueError, match="`fc.bias` of `w.pt` must be real, got torch.complex64"):
+ODD = {
+    "complex": (lambda x: x.to(torch.complex64), "must be real and not quantized, got torch.complex64"),
+    "quantized": (lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8), "must be real and not quantized"),
+    "sparse": (lambda x: x.to_sparse(), "must be dense, got torch.sparse_coo"),
+    "compressed": (lambda x: x.to_sparse_csr(), "must be dense, got torch.sparse_csr"),
+    "nested": (lambda x: torch.nested.nested_tensor([x[0], x[1]]), "must be dense, got a nested tensor"),
+    "meta": (lambda x: x.to("meta"), "must hold values"),
+    "past float32": (lambda x: x.double() * 1e150, "in the model's own dtype must be finite, got .* NaN or infinite"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_tensors_are_named_instead_of_losing_a_part(kind, state, tmp_path):
+    change, words = ODD[kind]
+    weight = torch.randn(7, 512)
+    torch.save({**state, "fc.weight": change(weight)}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=f"`fc.weight` of `w.pt` .*{words}|`fc.weight` of `w.pt` {words}"):
         load_checkpoint(tmp_path / "w.pt")

@@ -1,7 +1,7 @@
 """What the network says of the sample inputs, before and after; it knows no widget and no plot."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from threading import RLock
 
@@ -26,7 +26,8 @@ class Verdict:
     """Most likely class of every input and its probability, before and after; how far both networks agree.
 
     `agreement` is the share of inputs with the same most likely class, `divergence` the mean KL divergence of the
-    probabilities after from those before, nats. Without `plan`, after is before.
+    probabilities after from those before, nats. Without `plan`, after is before. `interval` is the 95 % interval of the
+    agreement, as if the inputs were drawn independently of each other.
     """
 
     before: np.ndarray
@@ -35,16 +36,16 @@ class Verdict:
     after_share: np.ndarray
     agreement: float
     divergence: float
+    interval: tuple[float, float] = field(init=False)
+
+    def __post_init__(self):
+        # Here, where a worker is, and not where it is drawn: what finds it takes a second to import.
+        object.__setattr__(self, "interval", wilson(self.agreement, self.num_inputs))
 
     @property
     def num_inputs(self) -> int:
         """How many inputs it is about."""
         return len(self.before)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the agreement, as if the inputs were drawn independently of each other."""
-        return wilson(self.agreement, self.num_inputs)
 
 
 class Judge:
