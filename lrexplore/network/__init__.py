@@ -1,6 +1,6 @@
 """A model and its layers: found, replaced by factorized ones, collapsed, compared, kept in files."""
 
-from lrexplore.network.choose_execution import choose_execution
+from lrexplore.network.faster_execution import choose_execution
 from lrexplore.network.follows import Follows
 from lrexplore.network.layers import (
     Layer,

@@ -188,7 +188,7 @@ def _correct_bias(model: nn.Module, layer: Layer, module: nn.Module, factors: li
         module.bias.data.add_(shift)
         return None
     norm = layer.follows.batch_norm and model.get_submodule(layer.follows.batch_norm)
-    if norm is not None and norm.running_mean is not None:
+    if norm is not None and norm.running_mean is not None and not layer.follows.shared_norm:
         return shift
     module.bias = nn.Parameter(shift, requires_grad=module.left.requires_grad)
     module.bias_added = True

@@ -11,8 +11,8 @@ from lrexplore.explorer.network.compute import Allocation
 from lrexplore.explorer.network.judge import Judge
 from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.samples import Origin
-from lrexplore.network.choose_execution import choose_execution
 from lrexplore.network.compare import compare, layer_drift
+from lrexplore.network.faster_execution import choose_execution
 from lrexplore.network.files import export, save
 from lrexplore.network.private import looks_only, private_copy
 from lrexplore.ranks import YOURS

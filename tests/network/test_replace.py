@@ -7,6 +7,7 @@ import torch.nn.utils.prune
 import torchvision
 from torch import nn
 
+import lrexplore as lr
 from lrexplore.init import initialize
 from lrexplore.network import batch_norm_of, collapse, factorize, find_layers, report
 from lrexplore.nn import FACTORIZED, FactorizedConv2d, FactorizedLinear
@@ -264,3 +265,24 @@ def test_a_model_that_deepcopy_refuses_is_told_what_to_take_off():
         factorize(model, rank_scale=0.25)
     nn.utils.prune.remove(model[0], "weight")
     assert isinstance(factorize(model, rank_scale=0.25)[0], FactorizedLinear)
+
+
+def test_layers_before_one_batch_norm_get_each_its_own_correction():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(12, 12, bias=False), nn.Linear(12, 12, bias=False)
+            self.norm = nn.BatchNorm1d(12)
+
+        def forward(self, x):
+            return self.norm(self.first(x)).relu() + self.norm(self.second(x)).relu()
+
+    torch.manual_seed(0)
+    model, x = Shared().eval(), 2 + torch.randn(400, 12)
+    small = lr.factorize(
+        model, ranks={"first": 3, "second": 3}, initializer="whitened", calibration=lr.calibrate(model, [x])
+    )
+    assert torch.equal(small.norm.running_mean, model.norm.running_mean)
+    for name in ("first", "second"):
+        before, after = (net.get_submodule(name)(x).mean(0) for net in (model, small))
+        torch.testing.assert_close(after, before, atol=0.15, rtol=0)
