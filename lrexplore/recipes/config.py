@@ -31,7 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 # The range of every number: what is checked, and what a message says.
 RANGES = {
     "held_out": "[0, 1)", "rank_scale": "(0, 1]", "rank_ratio": "(0, 1]", "decay_strength": "[0, 1e6]",
-    "lr": "(0, 1e6]", "momentum": "[0, 1)", "clip_norm": "(0, inf)", "label_smoothing": "[0, 1]", "ema": "(0, 1]",
+    "lr": "(0, 1e6]", "momentum": "[0, 1)", "clip_norm": "(0, 1e30]", "label_smoothing": "[0, 1]", "ema": "(0, 1]",
     "warmup_epochs": "[0, 1e6]", "step_factor": "(0, 1]", "epochs": "(0, 1e6]",
 }  # fmt: skip
 SMALLEST = {

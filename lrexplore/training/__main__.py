@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from lrexplore.recipes.config import Config
-from lrexplore.training.stop import STOPPED, Stopped, StopSignal
+from lrexplore.training.stop import STOPPED, Stopped, StopSignal, end_workers
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m lrexplore.training") -> int:
@@ -71,5 +71,15 @@ def _about_memory(error: Exception, config: Config) -> str:
     )
 
 
+def leave(status: int) -> None:
+    """Ends the process with a status; one that was stopped at once, for taking torch down can take seconds."""
+    if status == STOPPED:
+        end_workers()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

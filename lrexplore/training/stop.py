@@ -82,13 +82,10 @@ class StopSignal(Stop):
             raise Stopped
 
     def _watch(self) -> None:
-        with self._heard:
-            while heard := self._heard.recv(1):
-                if heard[0] in (signal.SIGTERM, signal.SIGINT):
-                    break
-            else:
-                return
-        if self._over.wait(_GRACE_S):
+        while heard := self._heard.recv(1):
+            if heard[0] in (signal.SIGTERM, signal.SIGINT):
+                break
+        if not heard or self._over.wait(_GRACE_S):
             return
         with suppress(Exception):
             self.last_words()

@@ -1,6 +1,15 @@
+import math
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
-from lrexplore.recipes import RECIPES, configure
+from lrexplore.recipes import RECIPES, Config, configure
+from lrexplore.recipes.arguments import command_line, parse
+from lrexplore.recipes.config import CHOICES, RANGES, SMALLEST, kinds
+from lrexplore.recipes.names import default_name, new_name
+from lrexplore.recipes.which_layers import which_layers
 from lrexplore.training.learner import learning_rate
 from lrexplore.training.loading import StepPlan
 
@@ -75,3 +84,78 @@ def test_one_process_and_many_cut_a_step_into_the_same_micro_batches():
     assert StepPlan.of(config, 1000, 1).num_steps == 30
     with pytest.raises(ValueError, match="3 processes"):
         StepPlan.of(config, 1000, 3)
+
+
+NONE_OF_THEM = (math.nan, math.inf, -3, True, "text", b"bytes", [], {}, object())
+
+
+def nonsense(field):
+    """What no field of its kind can be."""
+    kind = kinds()[field]
+    if field in CHOICES:
+        return [*NONE_OF_THEM, None]
+    if kind is bool:
+        return [0, 1, "true", math.nan, None, []]
+    if kind is int:
+        return [SMALLEST[field] - 1, 2**63, 10**400, 1.5, *NONE_OF_THEM]
+    if kind is float:
+        low, high = map(float, RANGES[field][1:-1].split(","))
+        return [low - 1, *([2 * high] if high < math.inf else []), 10**400, *NONE_OF_THEM[:2], *NONE_OF_THEM[3:]]
+    if field == "milestones":
+        return [(), (7,), (-0.1,), (math.nan,), (True,), ("0.5",), 0.5, "0.5", None]
+    return ["", " ", "a\0b", 3, True, math.nan, [], b"bytes"]
+
+
+@pytest.mark.parametrize("field", kinds())
+def test_every_field_refuses_what_is_none_of_its_values_and_says_the_rule_that_is_checked(field):
+    config = Config(model="resnet20", rank_scale=0.5)
+    for value in nonsense(field):
+        if field == "name" and value == "a":
+            continue
+        with pytest.raises(ValueError, match=rf"`{field}` must be .*, got (.|\n)*\. .*\."):
+            replace(config, **{field: value})
+
+
+@pytest.mark.parametrize("field", RANGES)
+def test_the_ends_of_a_range_are_those_of_its_message(field):
+    low, high = map(float, RANGES[field][1:-1].split(","))
+    other = {"epochs": {"steps": None}, "rank_ratio": {"rank_scale": None}}.get(field, {})
+    config = Config(model="resnet20")
+    for value, bracket in ((low, RANGES[field][0]), (high, RANGES[field][-1])):
+        if bracket in "[]":
+            assert getattr(replace(config, **other, **{field: value}), field) == value
+        else:
+            with pytest.raises(ValueError, match=re.escape(f"`{field}` must be a number in {RANGES[field]}, got")):
+                replace(config, **other, **{field: value})
+
+
+def test_every_number_has_a_range():
+    assert {name for name, kind in kinds().items() if kind is float} == set(RANGES)
+    assert {name for name, kind in kinds().items() if kind is int} == set(SMALLEST)
+
+
+def test_numbers_of_numpy_and_paths_become_plain(tmp_path):
+    np = pytest.importorskip("numpy")
+    config = configure(model="resnet20", seed=np.int64(3), lr=np.float32(0.5), runs=tmp_path, milestones=[0.25])
+    assert [type(value) for value in (config.seed, config.lr, config.runs)] == [int, float, str]
+    assert config.milestones == (0.25,)
+    assert parse("x", command_line(config)) == config
+
+
+def test_a_name_is_given_once_however_many_ask(tmp_path):
+    assert [new_name(tmp_path / "runs", "a") for _ in range(3)] == ["a", "a-2", "a-3"]
+
+
+def test_the_name_of_a_run_of_ones_own_network_is_that_of_a_folder():
+    assert default_name(configure(model="package.networks:build")) == (
+        "package.networks.build-unfactorized-frobenius-seed0"
+    )
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("inner", "bd"), ("convolutions", "abd"), ("all", "abdeg")])
+def test_which_layers_a_rule_means_goes_by_kind_and_place(rule, expected):
+    kinds = {"a": "conv", "b": "conv", "c": "Conv1d", "d": "conv", "e": "linear", "f": "linear", "g": "linear"}
+    layers = [SimpleNamespace(name=name, kind=kind, skip_reason="tied" if name in "cf" else None)
+              for name, kind in kinds.items()]  # fmt: skip
+    found = "".join(layer.name for layer in which_layers(layers, rule))
+    assert found == (expected if rule != "inner" else "bde")
