@@ -50,11 +50,14 @@ def open_shard(address: str):
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise OSError("it is no file")
         return open(path, "rb")
-    webdataset = load_webdataset()
+    load_webdataset()
+    from webdataset import utils
+    from webdataset.gopen import Pipe, gopen
+
     if address.startswith(COMMAND):
-        return webdataset.gopen.Pipe(address.removeprefix(COMMAND), mode="rb", shell=True, ignore_status=[141])
-    webdataset.utils.enforce_security = True  # no commands and no local files by another way
-    return webdataset.gopen.gopen(address)
+        return Pipe(address.removeprefix(COMMAND), mode="rb", shell=True, ignore_status=[141])
+    utils.enforce_security = True  # no commands and no local files by another way
+    return gopen(address)
 
 
 def beside(manifest: str, pattern: str) -> list[str]:

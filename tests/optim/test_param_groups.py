@@ -64,3 +64,13 @@ def test_norms_and_biases_are_decayed_by_choice(decay_norms, amount):
 def test_an_unknown_decay_is_refused():
     with pytest.raises(ValueError, match="`decay` must be one of frobenius, weight, none, got 'l2'"):
         groups_of(decay="l2")
+
+
+@pytest.mark.parametrize(
+    "module", [nn.MultiheadAttention(8, 2, add_bias_kv=True), nn.LSTM(4, 4)], ids=["attention", "lstm"]
+)
+def test_biases_by_other_names_get_no_decay_where_biases_get_none(module):
+    groups = {group["name"]: group for group in parameter_groups(module, decay_strength=0.1, decay_norms=False)}
+    expected = {id(parameter) for name, parameter in module.named_parameters() if "bias" in name}
+    assert {id(parameter) for parameter in groups["norms and biases"]["params"]} == expected
+    assert groups["norms and biases"]["weight_decay"] == 0

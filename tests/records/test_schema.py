@@ -143,9 +143,8 @@ def test_a_run_that_may_not_be_looked_into_is_shown(tmp_path, monkeypatch):
 
 def test_a_name_that_is_not_utf8_is_shown_with_its_bytes(tmp_path):
     record(tmp_path / os.fsdecode(b"b\xffd"))
-    assert (
-        runs(tmp_path)["run"].tolist() == ["b\\xffd"] == list(RunWatch(tmp_path).runs) == read(tmp_path)["run"].tolist()
-    )
+    for names in (runs(tmp_path)["run"], RunWatch(tmp_path).runs, read(tmp_path)["run"]):
+        assert set(names) == {"b\\xffd"}
 
 
 def test_a_torn_parquet_file_is_read_from_its_lines(tmp_path):

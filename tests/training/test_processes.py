@@ -9,6 +9,7 @@ import pytest
 from training.runs import numbers, run_as, tiny, weights
 
 from lrexplore.recipes.arguments import command_line
+from lrexplore.records import Reader, Run
 from lrexplore.training.run import run
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +54,23 @@ def test_two_processes_give_the_losses_and_weights_of_one_after_twenty_steps(tmp
     trained = [key for key in weights(one) if "running" not in key and "batches" not in key]
     for key in trained:
         assert (weights(one)[key] - weights(two)[key]).abs().max() <= 1e-6
+
+
+def test_a_process_that_is_killed_gets_a_sentence_from_those_that_are_left(tmp_path):
+    config = tiny(tmp_path, "a", steps=100_000, micro_batch_size=8)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lrexplore.training.run"])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    processes = [context.Process(target=run_as, args=(index, 2, port, config)) for index in range(2)]
+    for process in processes:
+        process.start()
+    reader = Reader(tmp_path / "a")
+    while len(reader.columns("steps").get("step", ())) < 3:
+        reader.poll()
+        processes[0].join(0.05)
+    processes[1].kill()
+    processes[0].join(120)
+    status = Run(tmp_path / "a").status
+    assert status["state"] == "failed"
+    assert status["message"].startswith("`processes` must all live until the end of the run, got one of 2 that ended")

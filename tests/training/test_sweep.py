@@ -1,9 +1,12 @@
+import threading
 from pathlib import Path
 
 import pytest
+import torch
 from training.runs import numbers, tiny
 
 from lrexplore.records import runs
+from lrexplore.training import sweep as sweep_module
 from lrexplore.training.run import run
 from lrexplore.training.sweep import grid, main, sweep
 
@@ -109,3 +112,35 @@ def test_rays_workers_train_the_runs_that_they_are_given(tmp_path):
     finally:
         ray.shutdown()
     assert runs(tmp_path)["state"].tolist() == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "jobs"), [("5,7", 2, 4), (None, 3, 2), ("GPU-a,GPU-b,9", 2, 3), ("", 0, 2)]
+)
+def test_every_run_of_a_sweep_has_a_gpu_for_itself_of_those_that_are_visible(
+    tmp_path, monkeypatch, visible, count, jobs
+):
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    lock, busy, used = threading.Lock(), [], []
+    together = threading.Barrier(min(jobs, count) or jobs)
+
+    def trained(config, environment):
+        gpu = environment.get("CUDA_VISIBLE_DEVICES")
+        with lock:
+            assert gpu is None or gpu not in busy
+            busy.append(gpu), used.append(gpu)
+        together.wait(60)
+        with lock:
+            busy.remove(gpu)
+        return 0
+
+    monkeypatch.setattr(sweep_module, "_logged", trained)
+    number = 2 * (min(jobs, count) or jobs)
+    configs = [tiny(tmp_path, f"run-{k}", device="auto") for k in range(number)]
+    assert sweep(configs, jobs=jobs, say=lambda words: None) == []
+    names = {None} if not count else set((visible or "0,1,2").split(",")[:count])
+    assert set(used) <= names and len(set(used)) >= (min(jobs, count) or 1)

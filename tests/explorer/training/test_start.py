@@ -99,3 +99,20 @@ def test_a_run_that_was_moved_goes_on_where_it_is_now(tmp_path, monkeypatch):
 def test_a_run_that_never_began_cannot_go_on(tmp_path):
     with pytest.raises(FileNotFoundError, match="must have begun"):
         run_start.resume_run(Path(tmp_path))
+
+
+def test_a_command_that_a_record_names_as_its_data_is_not_run(tmp_path):
+    from explorer.recorded import record
+
+    folder = record(tmp_path / "a", state="stopped", data="pipe:touch ran")
+    with pytest.raises(ValueError, match="`data` must be no command to go on from here"):
+        run_start.resume_run(folder)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_start_with_an_empty_name_is_refused_and_writes_nothing(tmp_path, name):
+    from lrexplore.explorer.training.runs import RunWatch
+
+    with pytest.raises(ValueError, match="`name` must be"):
+        RunWatch(tmp_path).start({"model": "resnet20", "name": name})
+    assert not any(tmp_path.iterdir())

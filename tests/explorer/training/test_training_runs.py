@@ -146,6 +146,11 @@ def test_ranks_set_layer_by_layer_are_those_that_are_trained(tmp_path, no_floor)
     form = tab.form
     assert (form.initializer.value, form.scheme.value, form.rank_scale.value) == ("spectral", "spatial", 0.1)
     tab.form.ranks.value = "as set layer by layer"
+    with pytest.raises(
+        ValueError, match="`scheme` must be spatial, in which the ranks were set layer by layer, got chan"
+    ):
+        tab.start(name="a", scheme="channel", steps=1, **TINY)
+    assert not any(tmp_path.iterdir())
     run = tab.start(name="a", steps=1, **TINY)
     ranks = explorer.ranks()
     assert run.handle.wait(LONG_S) == "done"
