@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from operator import index
-from types import MappingProxyType
 
 import traitlets as t
 
@@ -47,6 +46,15 @@ class Wish:
         return self.inputs, self.initializer, self.scheme
 
 
+class Pinned(dict):
+    """Layer -> rank, never changed: whoever holds it has what was checked."""
+
+    def _refuse(self, *arguments, **more):
+        raise TypeError("`pinned` must be replaced as a whole, got a change inside it. Use `state.pin(layer, rank)`.")
+
+    __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
+
+
 class NetworkState(LockedState):
     """`budget` (what is limited), `ratio`, `method`, `inputs`, `initializer`, `scheme`, `weights`, `pinned`, `layer`
     and `num_judged`, the number of sample inputs that agreement is measured on.
@@ -86,7 +94,7 @@ class NetworkState(LockedState):
     def _check_pinned(self, proposal):
         pinned = {name: self._rank(name, rank) for name, rank in proposal["value"].items()}
         self._try(replace(self.wish, pins=_pins(pinned)))
-        return MappingProxyType(pinned)
+        return Pinned(pinned)
 
     @t.validate("initializer")
     def _check_initializer(self, proposal):

@@ -78,7 +78,7 @@ class PlotPanel(anywidget.AnyWidget):
     """
 
     _esm = t.Unicode().tag(sync=True)
-    _css = STATIC / "panel.css"
+    _css = t.Unicode().tag(sync=True)  # no path: anywidget would hold every panel for the sake of the file's changes
 
     table = t.Dict().tag(sync=True)
     layer = t.Unicode().tag(sync=True)
@@ -91,6 +91,10 @@ class PlotPanel(anywidget.AnyWidget):
     error = t.Unicode().tag(sync=True)
     value = t.Float(0.0).tag(sync=True)
     checked = t.List(t.Unicode()).tag(sync=True)
+
+    @t.default("_css")
+    def _styles(self) -> str:
+        return (STATIC / "panel.css").read_text(encoding="utf-8")
 
     @t.default("_esm")
     def _script(self) -> str:
