@@ -15,7 +15,7 @@ z = (high u.p - t) / (high - u.p); where all v are the same, z = c, and nothing 
 """
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lrexplore.dual.activations import homogeneous_correlation, homogeneous_correlation_slope
@@ -47,8 +47,8 @@ class SignedGain:
         self,
         c: Float64[Tensor, "*any"],
         t: Float64[Tensor, "*any"],
-        low: Float64[Tensor, "*any"],
-        high: Float64[Tensor, "*any"],
+        low: Float[Tensor, "*any"],
+        high: Float[Tensor, "*any"],
     ) -> tuple[Float64[Tensor, "*any"], Float64[Tensor, "*any"], Float64[Tensor, "*any"]]:
         """a, b, d with a + b x + d x^2 >= g(|x|) for x in [low, high], close at the means `c` and `t`.
 
