@@ -93,8 +93,8 @@ def _curve(model, layer: Layer, scheme: str, record: Initializer, calibration, u
         for weight, norm, entry in zip(weights, norms, entries, strict=True):
             problem = Problem.of(weight, scheme, layer.follows.activation, norm)
             ranks, errors = _points(problem, record, entry)
-            points = errors if points is None else points + errors
-        kept = {"ranks": np.array(ranks), "errors": points / layer.groups}
+            points.append(errors)
+        kept = {"ranks": np.array(ranks), "errors": np.sum(points, axis=0) / layer.groups}
         if key:
             keep(key, kept)
     inputs = GAUSSIAN if calibration is None else YOURS

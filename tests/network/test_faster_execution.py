@@ -121,6 +121,7 @@ def test_layers_of_equal_shape_are_measured_once_and_a_layer_called_twice_counts
     assert table.loc["second", "factors_ms"] == 2 * table.loc["first", "factors_ms"]
 
 
+@pytest.mark.usefixtures("no_shape_checks")
 def test_the_choice_is_copied_and_compiled_but_not_part_of_the_weights():
     layer = FactorizedConv2d(4, 6, 3, 2, padding=1)
     keys = list(layer.state_dict())
