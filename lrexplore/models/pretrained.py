@@ -88,6 +88,10 @@ def preprocess(name: str, images: Image.Image | np.ndarray | Sequence[Image.Imag
     An image is a PIL image or a uint8 array (height, width, 3). Resized, center-cropped and normalized as
     where the weights were evaluated: torchvision's own transform, timm's data configuration for
     `efficientnet_lite0`.
+
+    >>> import numpy as np
+    >>> lr.preprocess("resnet50", np.zeros((300, 400, 3), dtype=np.uint8)).shape
+    torch.Size([1, 3, 224, 224])
     """
     if name == LITE0:
         from timm.data import create_transform, resolve_data_config

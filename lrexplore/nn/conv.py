@@ -30,6 +30,10 @@ class FactorizedConv2d(nn.Module):
     `execution` says how the same output is computed: by the two "factors", or by their "product", formed at every
     call (see `lrexplore.nn.execution`).
     Raises ValueError when the rank is not in 1..min(m, n).
+
+    >>> layer = lr.FactorizedConv2d(16, 32, 3, rank=4, padding=1)
+    >>> layer(torch.zeros(1, 16, 8, 8)).shape, layer.left.shape, layer.right.shape
+    (torch.Size([1, 32, 8, 8]), torch.Size([32, 4]), torch.Size([4, 144]))
     """
 
     bias: nn.Parameter | None

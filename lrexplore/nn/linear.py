@@ -18,6 +18,10 @@ class FactorizedLinear(nn.Module):
     `execution` says how the same output is computed: by the two "factors", or by their "product", formed at every
     call (see `lrexplore.nn.execution`).
     Raises ValueError when the rank is not in 1..min(out_features, in_features).
+
+    >>> layer = lr.FactorizedLinear(16, 32, rank=4)
+    >>> layer(torch.zeros(2, 16)).shape, layer.left.shape, layer.right.shape
+    (torch.Size([2, 32]), torch.Size([32, 4]), torch.Size([4, 16]))
     """
 
     bias: nn.Parameter | None

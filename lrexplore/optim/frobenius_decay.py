@@ -88,6 +88,13 @@ class FrobeniusDecay:
     It runs inside `optimizer.step()`: after all-reduce, after `scaler.unscale_`, after clipping. With a
     GradScaler call `scaler.unscale_(optimizer)` first where the optimizer unscales by itself (`fused=True`).
     Give the factors weight decay 0: `parameter_groups` does. Raises ValueError for a negative strength.
+
+    >>> model = lr.FactorizedLinear(16, 32, rank=4)
+    >>> groups = lr.parameter_groups(model, decay="frobenius", decay_strength=1e-3, decay_norms=False)
+    >>> optimizer = torch.optim.SGD(groups, lr=0.1)
+    >>> handle = lr.FrobeniusDecay(model, 1e-3).attach(optimizer)
+    >>> model(torch.ones(2, 16)).sum().backward()
+    >>> optimizer.step()  # the factors' gradients now have that of 1e-3 |left right|_F^2 / 2 in them
     """
 
     def __init__(self, model: nn.Module, strength: float):

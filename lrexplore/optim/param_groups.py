@@ -20,6 +20,11 @@ def parameter_groups(
     whether gains and shifts of normalizations and all biases get weight decay as well: True is what Khodak et
     al. 2021 and torch's default do, False is common for AdamW. Empty groups are left out.
     Raises ValueError for another `decay`.
+
+    >>> model = torch.nn.Sequential(lr.FactorizedLinear(16, 32, rank=4), torch.nn.Linear(32, 8))
+    >>> groups = lr.parameter_groups(model, decay_strength=1e-3, decay_norms=False)
+    >>> [(group["name"], group["weight_decay"]) for group in groups]
+    [('factors', 0.0), ('weights', 0.001), ('norms and biases', 0.0)]
     """
     if decay not in DECAYS:
         raise ValueError(f"`decay` must be one of {', '.join(DECAYS)}, got {decay!r}. Choose one of them.")

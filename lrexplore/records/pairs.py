@@ -25,6 +25,10 @@ def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"
     Its choices are those of `CHOICES` and every other one in which the runs differ and that their numbers depend on
     (`records.choices`). An unfactorized run has the initializer "unfactorized", the decay "weight" and no rank scale.
     Runs without the metric are left out. Raises ValueError for a metric that no run has.
+
+    >>> table = lr.outcomes(records)  # the folder data/records of a clone
+    >>> {"run", "model", "initializer", "decay", "seed", "test_top1"} <= set(table.columns)
+    True
     """
     import pandas as pd
 
@@ -116,6 +120,13 @@ def intervals(
     The differences of one seed are averaged first and the interval is that of these means, one a seed: runs of a seed
     share the network drawn and the order of the images, so they are not independent. Columns: those of `by`, `mean`,
     `low`, `high`, `pairs`, `seeds`, and `separated`: whether the interval leaves 0 out.
+
+    >>> import pandas as pd
+    >>> rows = [("a", "function", 0, 0.81), ("b", "spectral", 0, 0.80)]
+    >>> rows += [("c", "function", 1, 0.84), ("d", "spectral", 1, 0.82)]
+    >>> table = pd.DataFrame(rows, columns=["run", "initializer", "seed", "test_top1"])
+    >>> lr.intervals(table, "initializer", "function", "spectral").round(3).to_dict("records")
+    [{'mean': 0.015, 'low': -0.049, 'high': 0.079, 'pairs': 2, 'seeds': 2, 'separated': False}]
     """
     import pandas as pd
 
