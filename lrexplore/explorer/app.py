@@ -1,6 +1,7 @@
 """The explorer: binds the tabs to one network, and hands out what they show."""
 
 import weakref
+from collections.abc import Callable
 from functools import partial
 
 import ipywidgets
@@ -15,6 +16,7 @@ from lrexplore.explorer.real_inputs import RealInputs
 from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.subject import Subject, on_device
 from lrexplore.explorer.work.threads import spare_cores
+from lrexplore.init import named_initializer
 from lrexplore.linalg import Factors
 from lrexplore.models import load_model
 from lrexplore.ranks import RankPlan
@@ -43,6 +45,7 @@ class Explorer(Displayed):
         loader=None,
         calibration=None,
         seed: int = 0,
+        initializer: str | Callable = "function",
     ):
         if device is not None and isinstance(model, nn.Module):
             raise ValueError(
@@ -55,7 +58,7 @@ class Explorer(Displayed):
             self.subject = Subject(loaded, f"{name} · {origin}", rank_scale)
         self.origin = Origin(model if isinstance(model, str) else None, weights, loader)
         self.subject.real = RealInputs(loaded, self.origin, calibration)
-        self.layer_tab = LayerTab(self.subject, (LAYER, *PAGES))
+        self.layer_tab = LayerTab(self.subject, (LAYER, *PAGES), named_initializer(initializer))
         self.state, self.panel, self.controls = self.layer_tab.state, self.layer_tab.panel, self.layer_tab.controls
         # Widgets are held by ipywidgets until they are closed, and hold what they call: nothing here refers to `self`.
         makers = {title: partial(make, self.layer_tab) for title, make in PAGES.items()}
@@ -153,7 +156,15 @@ def _close(layer_tab: LayerTab, tabs: Tabs, box: ipywidgets.Widget) -> None:
 
 
 def explore(
-    model, *, weights=None, rank_scale: float = 0.25, device=None, loader=None, calibration=None, seed: int = 0
+    model,
+    *,
+    weights=None,
+    rank_scale: float = 0.25,
+    device=None,
+    loader=None,
+    calibration=None,
+    seed: int = 0,
+    initializer: str | Callable = "function",
 ) -> Explorer:
     """The explorer of a network: leave it last in a notebook cell to see it.
 
@@ -162,7 +173,8 @@ def explore(
     Every layer starts at `rank_scale`, in (0, 1]. `device` is where the mathematics runs; None leaves the model where
     it is. `loader`, any iterable of inputs or (input, label) pairs, has the inputs that "yours" stands for, which the
     Network tab calibrates on and judges by too; without it that is crops of scikit-learn's photographs. A `calibration`
-    of `lr.calibrate` saves the Layer tab the pass over them.
+    of `lr.calibrate` saves the Layer tab the pass over them. `initializer` is the one on screen at first: a name, or a
+    function as `lr.initializer` takes it, which then is in the menus under its own name.
 
     Raises ValueError for an unknown name, a model without factorizable layers, weights that are not finite and a
     calibration of another network.
@@ -173,5 +185,12 @@ def explore(
     >>> explorer.close()
     """
     return Explorer(
-        model, weights=weights, rank_scale=rank_scale, device=device, loader=loader, calibration=calibration, seed=seed
+        model,
+        weights=weights,
+        rank_scale=rank_scale,
+        device=device,
+        loader=loader,
+        calibration=calibration,
+        seed=seed,
+        initializer=initializer,
     )

@@ -163,6 +163,15 @@ def find_initializer(wanted: str | Callable | Initializer) -> Initializer:
     return _undecorated(wanted, _address(wanted))
 
 
+def named_initializer(wanted: str | Callable | Initializer) -> str:
+    """The name by which an initializer is chosen in menus; one that has none yet is registered by its function's."""
+    record = find_initializer(wanted)
+    if record.name not in INITIALIZERS | REAL_INPUTS:
+        record = replace(record, name=re.sub(r"\W", "_", record.name.rpartition(":")[2]))
+        _register(record)
+    return record.name
+
+
 def _undecorated(make: Callable, name: str) -> Initializer:
     """The record of a function over which nothing was put: for real inputs where it must be given a `calibration`."""
     if isinstance(make, Initializer):

@@ -14,6 +14,7 @@ _HELP = {
     "rank_ratio": "instead: the fraction of all parameters to keep",
     "execution": "how factorized layers compute: by two operations, by one with their product, or what is faster here",
     "plan": "instead: a file that `lrexplore allocate` or RankPlan.save wrote",
+    "initializer": ", ".join(CHOICES["initializer"]) + "; or package.module:function for one of your own",
     "decay_strength": "the coefficient of weight decay, and of Frobenius decay on the factors",
     "batch_size": "images of one step, all processes together",
     "micro_batch_size": "images one process takes at once",
@@ -43,7 +44,8 @@ def parser(program: str) -> argparse.ArgumentParser:
         elif name == "milestones":
             made.add_argument(option, type=float, nargs="+", help="fractions of the run at which the rate drops")
         else:
-            made.add_argument(option, type=kind, choices=CHOICES.get(name), help=_HELP.get(name))
+            choices = None if name == "initializer" else CHOICES.get(name)  # a person's own is no choice of ours
+            made.add_argument(option, type=kind, choices=choices, help=_HELP.get(name))
     return made
 
 

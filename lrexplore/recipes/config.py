@@ -6,10 +6,11 @@ import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
+from importlib.metadata import entry_points
 from numbers import Integral, Real
 from typing import Any
 
-from lrexplore.recipes.references import reference_of
+from lrexplore.recipes.references import is_reference, reference_of
 
 INITIALIZER_NAMES = ("function", "spectral", "rescaled", "independent", "sampled", "spectral-matched")
 DECAY_NAMES = ("frobenius", "weight", "none", "normalized")
@@ -186,8 +187,10 @@ def _checked(name: str, value):
     kind = kinds()[name]
     if value is None and name in _optional():
         return None
-    if name in ("model", "data") and callable(value):
+    if name in ("model", "data", "initializer") and callable(value):
         value = reference_of(value, name)
+    if name == "initializer" and isinstance(value, str) and (is_reference(value) or value in _offered()):
+        return value
     if name in CHOICES:
         if not isinstance(value, str) or value not in CHOICES[name]:
             _refuse(name, f"one of {', '.join(CHOICES[name])}", repr(value), "Choose one of them")
@@ -212,6 +215,11 @@ def _checked(name: str, value):
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             _refuse(name, "a text that is not empty", repr(value), "Write one, or leave it out")
     return value
+
+
+def _offered() -> set[str]:
+    """Names of the initializers that installed packages offer: a new process finds them too."""
+    return {entry.name for entry in entry_points(group="lrexplore.initializers")}
 
 
 def _lies_in(value, interval: str) -> bool:

@@ -9,8 +9,8 @@ from lrexplore.recipes.config import Config
 def default_name(config: Config) -> str:
     """A name from the choices that runs are compared by, such as resnet20-function-0.1-frobenius-seed0."""
     ranks = next((str(v) for v in (config.rank_scale, config.rank_ratio) if v is not None), "plan")
-    model = config.model.replace(":", ".")
-    parts = [model, config.initializer, ranks] if config.factorized else [model, "unfactorized"]
+    model, initializer = config.model.replace(":", "."), config.initializer.replace(":", ".")
+    parts = [model, initializer, ranks] if config.factorized else [model, "unfactorized"]
     return "-".join([*parts, config.decay, f"seed{config.seed}"])
 
 

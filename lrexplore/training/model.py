@@ -12,6 +12,7 @@ from lrexplore.nn import FACTORIZED
 from lrexplore.optim import frobenius_penalty
 from lrexplore.ranks import RankPlan
 from lrexplore.recipes.config import Config
+from lrexplore.recipes.references import is_reference, resolve
 from lrexplore.records.schema import read_description
 from lrexplore.training.built import network_of
 from lrexplore.training.chosen_ranks import chosen_ranks, recorded_plan
@@ -40,7 +41,9 @@ def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) 
     generator = torch.Generator().manual_seed(config.seed)
     options = {"ranks": ranks, "scheme": scheme, "generator": generator}
     if config.initializer != "spectral-matched":
-        return factorize(model, initializer=config.initializer, **options).train()
+        mine = is_reference(config.initializer)
+        initializer = resolve(config.initializer, "initializer") if mine else config.initializer
+        return factorize(model, initializer=initializer, **options).train()
     spectral = factorize(model, initializer="spectral", **options)
     match_norm(spectral, factorize(model, initializer="function", **options))
     return spectral.train()

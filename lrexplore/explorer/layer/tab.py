@@ -34,9 +34,10 @@ class LayerTab:
     `on_complete()` is called from the worker's thread when nothing is left to compute for what is on screen.
     """
 
-    def __init__(self, subject: Subject, tabs: tuple[str, ...] = (LAYER,)):
+    def __init__(self, subject: Subject, tabs: tuple[str, ...] = (LAYER,), initializer: str = "function"):
         self.subject = subject
         self.state = State(subject, tabs)
+        self.state.initializer = initializer
         self.on_complete: Callable[[], None] = lambda: None
         self._lock = self.state.lock
         self._screen = Screen(subject, self._lock)
