@@ -19,7 +19,8 @@ export class Plot {
     this.legend = new Legend(() => this.toggle());
     this.stage = element("div", { class: "lrx-stage", "data-plot-id": spec.id });
     this.kept = element("div", { class: "lrx-kept" });
-    this.line = element("div", { class: "lrx-line" }, (this.flag = element("span", { class: "lrx-flag" })));
+    this.flag = element("span", { class: "lrx-flag" });
+    this.line = element("div", { class: "lrx-line" }, this.flag);
     this.overlay = element("div", { class: "lrx-overlay" }, this.kept, this.line, this.drag.ghost);
     // The image that a screen reader finds; plotly's own drawing holds buttons, which an image must not.
     this.picture = element("div", { class: "lrx-picture", role: "img", "aria-label": spec.label }, this.overlay);

@@ -1,8 +1,7 @@
 // The rank: whole numbers, sent while they are typed; marks that would touch stand in two lines.
 
+import { inSecondLine } from "./scale.js";
 import { Track } from "./track.js";
-
-const APART = 0.28;
 
 export class RankControl extends Track {
   constructor(choose) {
@@ -18,16 +17,10 @@ export class RankControl extends Track {
   fill(maxRank, marks) {
     this.reach(1, maxRank);
     this.most.textContent = `of ${maxRank}`;
-    let before = -1;
-    let lower = false;
     const shown = [...marks].filter(({ rank }) => rank >= 1 && rank <= maxRank).sort((a, b) => a.rank - b.rank);
+    const lower = inSecondLine(shown.map(({ rank }) => this.part(rank)));
     this.marks.replaceChildren(
-      ...shown.map(({ rank, label }) => {
-        const part = this.part(rank);
-        lower = before >= 0 && part - before < APART && !lower;
-        before = part;
-        return this.mark(rank, `${label} ${rank}`, `Set the rank to ${rank}`, lower);
-      }),
+      ...shown.map(({ rank, label }, i) => this.mark(rank, `${label} ${rank}`, `Set the rank to ${rank}`, lower[i])),
     );
     this.root.classList.toggle("lrx-two-lines", this.marks.querySelector(".lrx-lower") !== null);
   }

@@ -1,5 +1,6 @@
 // A board's slider: real numbers in steps, any number in its box. What it sets, the kernel answers.
 
+import { snapped } from "./scale.js";
 import { Track } from "./track.js";
 
 const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
@@ -33,10 +34,8 @@ export class Slider extends Track {
     this.marks.replaceChildren(...marks);
   }
 
-  // Whole steps; the ends too, where they lie between.
   snapped(value) {
-    const { step } = this.spec;
-    return this.clamped(Number((Math.round(value / step) * step).toFixed(6)));
+    return snapped(value, this.spec.step, this);
   }
 
   press(event) {

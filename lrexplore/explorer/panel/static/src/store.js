@@ -115,7 +115,7 @@ export class Store extends EventTarget {
 }
 
 function readFrame(raw) {
-  if (!raw || !raw.key) return null;
+  if (!raw?.key) return null;
   return {
     key: raw.key,
     title: raw.title ?? "",

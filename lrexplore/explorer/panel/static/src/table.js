@@ -3,8 +3,7 @@
 
 import { Checks } from "./checks.js";
 import { element } from "./element.js";
-
-const UNITS = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+import { arranged, cellText, countText, isFound, nextSorting } from "./rows.js";
 
 export class LayerTable {
   constructor(choose, check) {
@@ -73,7 +72,7 @@ export class LayerTable {
       }
       this.columns.forEach(({ key }, place) => {
         const cell = node.children[place + first];
-        const text = String(row[key] ?? "");
+        const text = cellText(row, key);
         if (!row.disabled && cell.textContent !== text) cell.textContent = cell.title = text;
       });
       if (row.state) node.dataset.state = row.state;
@@ -95,7 +94,7 @@ export class LayerTable {
   row(row) {
     const shown = row.disabled ? this.columns.filter(({ key }) => key === "name") : this.columns;
     const cells = shown.map((column) => {
-      const text = String(row[column.key] ?? "");
+      const text = cellText(row, column.key);
       const named = { name: "lrx-name", state: "lrx-state" }[column.key];
       return element("td", { role: "gridcell", class: named ?? alignment(column), title: text }, text);
     });
@@ -137,31 +136,25 @@ export class LayerTable {
   }
 
   filter() {
-    const wanted = this.search.value.trim().toLowerCase();
+    const { value } = this.search;
     let shown = 0;
     for (const row of this.rows) {
-      const text = this.columns.map(({ key }) => row[key] ?? "").join(" ") + (row.disabled ?? "");
-      row.node.hidden = !text.toLowerCase().includes(wanted);
+      row.node.hidden = !isFound(row, this.columns, value);
       shown += !row.node.hidden;
     }
-    this.count.textContent = wanted ? `${shown} of ${this.rows.length}` : `${this.rows.length}`;
+    this.count.textContent = countText(shown, this.rows.length, value);
     if (this.checkable) this.checks.sum();
   }
 
-  // By a column; the same column again turns the order round, a third time restores the network's order.
   sort(key) {
-    const { key: before, descending } = this.sorting;
-    if (key === null) this.sorting = { key: null, descending: false };
-    else if (key !== before) this.sorting = { key, descending: false };
-    else this.sorting = descending ? { key: null, descending: false } : { key, descending: true };
+    this.sorting = nextSorting(this.sorting, key);
     this.arrange();
   }
 
   // The rows in their order; nodes that stand in it already stay, and keep the focus.
   arrange() {
     const { key: by, descending: down } = this.sorting;
-    const order = by === null ? this.rows : [...this.rows].sort((a, b) => compare(a[by], b[by]) * (down ? -1 : 1));
-    const nodes = order.map((row) => row.node);
+    const nodes = arranged(this.rows, this.sorting).map((row) => row.node);
     if (nodes.length !== this.body.children.length || nodes.some((node, i) => this.body.children[i] !== node)) {
       this.body.replaceChildren(...nodes);
     }
@@ -210,16 +203,4 @@ export class LayerTable {
 
 function alignment(column) {
   return column.align === "right" ? "lrx-right" : null;
-}
-
-function compare(a, b) {
-  const [left, right] = [quantity(a), quantity(b)];
-  if (left !== null && right !== null) return left - right;
-  return String(a ?? "").localeCompare(String(b ?? ""), undefined, { numeric: true });
-}
-
-// 590000 for "0.59 M", null for what does not begin with a number.
-function quantity(text) {
-  const match = /^\s*([\d.,\s\u2009]*\d)\s*([kMGT])?(?![\w×x])/.exec(String(text ?? ""));
-  return match ? Number(match[1].replace(/[,\s\u2009]/g, "")) * (UNITS[match[2]] ?? 1) : null;
 }

@@ -1,6 +1,7 @@
 // A slider with marks on its track and a box for the exact value: what the rank and a board's slider are made of.
 
 import { element } from "./element.js";
+import { clamped, partOf } from "./scale.js";
 
 const THUMB_PX = 16;
 
@@ -35,11 +36,7 @@ export class Track {
 
   // Where on the track a value lies, 0 to 1.
   part(value) {
-    return this.max > this.min ? (this.clamped(value) - this.min) / (this.max - this.min) : Number(value >= this.max);
-  }
-
-  clamped(value) {
-    return Math.min(Math.max(value, this.min), this.max);
+    return partOf(value, this);
   }
 
   mark(value, label, title, lower = false) {
@@ -75,7 +72,7 @@ export class Track {
     this.typing = false;
     const typed = Number(this.box.value);
     const value = this.box.value === "" || !Number.isFinite(typed) ? Number(this.range.value) : typed;
-    const settled = this.clamped(this.rounded(value));
+    const settled = clamped(this.rounded(value), this);
     this.box.value = String(settled);
     this.choose(settled, started);
   }

@@ -1,0 +1,42 @@
+// What a table does with its rows before any is drawn: the text of a cell, search, order. Plain data, no page.
+
+const UNITS = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+
+export function cellText(row, key) {
+  return String(row[key] ?? "");
+}
+
+// Whether a row is one that a search is for.
+export function isFound(row, columns, search) {
+  const text = columns.map(({ key }) => row[key] ?? "").join(" ") + (row.disabled ?? "");
+  return text.toLowerCase().includes(search.trim().toLowerCase());
+}
+
+// "3 of 54" while a search is on, else "54".
+export function countText(shown, all, search) {
+  return search.trim() ? `${shown} of ${all}` : `${all}`;
+}
+
+// By a column; the same column again turns the order round, a third time restores the order given.
+export function nextSorting({ key: before, descending }, key) {
+  if (key === null) return { key: null, descending: false };
+  if (key !== before) return { key, descending: false };
+  return descending ? { key: null, descending: false } : { key, descending: true };
+}
+
+export function arranged(rows, { key, descending }) {
+  if (key === null) return rows;
+  return [...rows].sort((a, b) => compare(a[key], b[key]) * (descending ? -1 : 1));
+}
+
+export function compare(a, b) {
+  const [left, right] = [quantity(a), quantity(b)];
+  if (left !== null && right !== null) return left - right;
+  return String(a ?? "").localeCompare(String(b ?? ""), undefined, { numeric: true });
+}
+
+// 590000 for "0.59 M", null for what does not begin with a number.
+export function quantity(text) {
+  const match = /^\s*([\d.,\s\u2009]*\d)\s*([kMGT])?(?![\w×x])/.exec(String(text ?? ""));
+  return match ? Number(match[1].replace(/[,\s\u2009]/g, "")) * (UNITS[match[2]] ?? 1) : null;
+}

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { arranged, cellText, compare, countText, isFound, nextSorting, quantity } from "../src/rows.js";
+
+const COLUMNS = [{ key: "name" }, { key: "params" }, { key: "follows" }];
+const ROWS = [
+  { name: "stem.conv10", params: "9.4 k", follows: "BN, ReLU" },
+  { name: "stem.conv2", params: "0.59 M", follows: "nothing" },
+  { name: "body.dw", params: "–", follows: "", disabled: "a depthwise kernel" },
+  { name: "body.conv2", params: "9.4 k", follows: "BN, ReLU" },
+];
+const names = (rows) => rows.map(({ name }) => name);
+const found = (search) => names(ROWS.filter((row) => isFound(row, COLUMNS, search)));
+
+test("a cell shows a number 0 as 0, and nothing for what is not known", () => {
+  assert.deepEqual([cellText({ a: 0 }, "a"), cellText({ a: null }, "a"), cellText({}, "a")], ["0", "", ""]);
+});
+
+test("a search finds what stands in any column, in capitals or not, and in a reason", () => {
+  assert.deepEqual(found(""), names(ROWS));
+  assert.deepEqual(found("CONV2"), ["stem.conv2", "body.conv2"]);
+  assert.deepEqual(found("  relu "), ["stem.conv10", "body.conv2"]);
+  assert.deepEqual(found("depthwise"), ["body.dw"]);
+});
+
+test("the count says how many of all are shown, once something is searched", () => {
+  assert.equal(countText(4, 4, "  "), "4");
+  assert.equal(countText(1, 4, "x"), "1 of 4");
+});
+
+test("a number with a prefix is the number that it says", () => {
+  const said = { "0.59 M": 590000, "9.4 k": 9400, "1\u2009234": 1234, "1,234 of 5,678": 1234, "12.5 %": 12.5, " 7": 7 };
+  for (const [text, value] of Object.entries(said)) assert.ok(Math.abs(quantity(text) - value) < 1e-6, text);
+  for (const text of ["", "–", "…", "conv2", "3x3", "64×576", null, undefined]) assert.equal(quantity(text), null);
+});
+
+test("numbers are ordered by value, names by their words and the numbers in them", () => {
+  assert.ok(compare("9.4 k", "0.59 M") < 0);
+  assert.ok(compare("1,000 of 2,000", "98 of 2,000") > 0);
+  assert.ok(compare("conv2", "conv10") < 0);
+  assert.equal(compare(undefined, null), 0);
+});
+
+test("rows are sorted, equal ones stay in the order given, and the rows given are left alone", () => {
+  const before = names(ROWS);
+  assert.deepEqual(names(arranged(ROWS, { key: "params", descending: false })).slice(1), ["stem.conv10", "body.conv2", "stem.conv2"]);
+  assert.deepEqual(names(arranged(ROWS, { key: "params", descending: true })).slice(0, 3), ["stem.conv2", "stem.conv10", "body.conv2"]);
+  assert.deepEqual(names(arranged(ROWS, { key: null, descending: false })), before);
+  assert.deepEqual(names(ROWS), before);
+});
+
+test("a heading pressed sorts, pressed again turns the order round, a third time gives it back", () => {
+  const none = { key: null, descending: false };
+  const once = nextSorting(none, "params");
+  const twice = nextSorting(once, "params");
+  assert.deepEqual([once, twice], [{ key: "params", descending: false }, { key: "params", descending: true }]);
+  assert.deepEqual(nextSorting(twice, "params"), none);
+  assert.deepEqual(nextSorting(twice, "name"), { key: "name", descending: false });
+  assert.deepEqual(nextSorting(twice, null), none);
+});
