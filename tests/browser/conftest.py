@@ -6,10 +6,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser.demo import demo_frame, demo_table
 
 from lrexplore.bench.jupyterlab import Browser, Lab, Notebook, chromium, jupyter_lab
+from lrexplore.explorer.export import to_html
 
 TESTS = Path(__file__).parents[1]
+FIRST = demo_table()["rows"][0]["name"]
+PAINTED = "rank => performance.getEntriesByName('lrexplore:painted').at(-1)?.detail.rank === rank"
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +74,23 @@ def watched(open_notebook: Callable[..., Notebook], quiet: Browser) -> Iterator[
         assert notebook.kernel_value(f"[{', '.join(f'{panel}.error' for panel in panels)}]") == [""] * len(panels)
         assert notebook.errors() == []
         notebook.close()
+
+
+@pytest.fixture
+def open_panel(quiet: Browser, tmp_path: Path) -> Iterator[Callable]:
+    """A function: (frame, rank) -> a page that shows the frame, all of the page's plots drawn."""
+    pages = []
+
+    def opened(frame=None, *, rank=16, frames=None, table=None):
+        frame = frame or demo_frame(FIRST)
+        state = {"table": table or demo_table(), "layer": FIRST, "rank": rank, "frame": frame}
+        path = to_html(state, tmp_path / "panel.html", "demo", frames=frames)
+        page = quiet.context.new_page()
+        pages.append(page)
+        page.goto(path.as_uri())
+        page.wait_for_function(PAINTED, arg=min(rank, frame["max_rank"]))
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()

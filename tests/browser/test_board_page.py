@@ -59,6 +59,18 @@ def test_a_dragged_bar_shows_where_it_would_end_and_escape_puts_it_back(page):
     page.mouse.up()
 
 
+def test_escape_puts_a_bar_back_also_where_the_panel_has_the_focus(page):
+    page.get_by_role("slider").focus()
+    box = page.locator("[data-plot-id=ranks] .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 0.8 * box["height"])
+    assert page.locator(".lrx-ghost:visible").count() == 1
+    page.keyboard.press("Escape")
+    assert page.locator(".lrx-ghost:visible").count() == 0
+    page.mouse.up()
+
+
 def test_words_below_a_picture_say_what_changed(page):
     caption = page.locator("figcaption.lrx-changed")
     assert caption.inner_text().split("\n") == ["was: a cat", "now: a dog"]

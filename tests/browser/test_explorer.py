@@ -16,6 +16,10 @@ TITLE = "name => document.querySelector('.lrx-title')?.textContent.startsWith(na
 NEURONS = "Array.from(document.querySelector('[data-plot-id=neurons]').data.at(-1).y)"
 SLIDER, BOX = ".lrx-slider", ".lrx-box"
 TABLE = "lrexplore.explorer.layer.layer_table"
+CELLS = """() => {
+    const {activeCellIndex, mode, widgets} = window.jupyterapp.shell.currentWidget.content;
+    return [activeCellIndex, mode, widgets.map(({model}) => model.type)];
+}"""
 PLAIN = {"initializer": "function", "scheme": "channel", "layer": LAYER, "rank": 32}
 
 
@@ -180,6 +184,30 @@ def test_a_picker_changes_state_and_plots(shown, label, trait, value):
     assert (page.evaluate(NEURONS), page.evaluate(curves)) != before
     name = shown.kernel_value("explorer.state.initializer")
     assert page.locator("[data-plot-id=neurons]").evaluate("node => node.data.at(-1).name") == name
+
+
+def test_letters_and_arrows_choose_in_a_picker_and_leave_the_cells_alone(shown):
+    page = shown.page
+    before = page.evaluate(CELLS)
+    assert before[1] == "command"
+    picker = page.get_by_label("initializer", exact=True)
+    picker.press("r")
+    shown.wait_for_value("explorer.state.initializer", "rescaled")
+    picker.press("ArrowUp")
+    shown.wait_for_value("explorer.state.initializer", "spectral")
+    for key in ("x", "v", "ArrowRight", "Escape"):
+        picker.press(key)
+    page.get_by_role("tab", name="Layer").press("b")
+    page.get_by_label("batch norm first").press("a")
+    assert page.evaluate(CELLS) == before
+
+
+@pytest.mark.parametrize("place", [SLIDER, ".widget-dropdown select"])
+def test_a_chord_typed_in_the_explorer_still_saves_the_notebook(shown, place):
+    dirty = "window.jupyterapp.shell.currentWidget.context.model.dirty"
+    shown.page.evaluate(f"() => {{ {dirty} = true; }}")
+    shown.page.locator(place).first.press("Control+s")
+    shown.page.wait_for_function(f"() => {dirty} === false")
 
 
 def test_a_rank_set_in_a_cell_moves_the_slider(shown):

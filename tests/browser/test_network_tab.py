@@ -38,6 +38,8 @@ curves._curve, long_work.CURVES_S = gated_curve, 0
 PAGE = "explorer.page('Network')"
 HEIGHTS = "() => document.querySelector('[data-plot-id=ranks]').data.map(({y}) => [...y])"
 ANSWERED = "value => performance.getEntriesByName('lrexplore:painted').at(-1)?.detail.value === value"
+CELLS = "() => window.jupyterapp.shell.currentWidget.content.widgets.map(({model}) => model.type)"
+PICKERS = ":is(select, button, input[type=checkbox], [role=tab]):visible:not([disabled], .lrx *)"
 AT = """(node, [x, y]) => {
     const {xaxis, yaxis} = node._fullLayout, box = node.getBoundingClientRect();
     return [box.left + xaxis._offset + xaxis.c2p(x), box.top + yaxis._offset + yaxis.d2p(y)];
@@ -251,3 +253,16 @@ def test_a_budget_being_typed_is_left_alone_by_what_is_drawn_meanwhile(shown):
     box.fill("")
     box.blur()
     assert box.input_value() == "0.7"
+
+
+def test_no_control_of_any_tab_gives_its_keys_to_the_notebook(shown):
+    page = shown.page
+    before = page.evaluate(CELLS)
+    for title in ("Layer", "Training", "Network"):
+        tab(page, title).click()
+        shown.wait_for_value("explorer.state.tab", title)
+        controls = page.locator(f".jp-OutputArea-output:has(.lrx) {PICKERS}")
+        controls.nth(7).wait_for()
+        for control in controls.all():
+            control.press("x")
+            assert page.evaluate(CELLS) == before, control.evaluate("node => node.outerHTML")

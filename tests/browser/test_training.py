@@ -75,8 +75,7 @@ def test_one_legend_hides_a_curve_in_every_plot(notebook):
     entry.click()
     hidden = (
         "() => [...document.querySelectorAll('[data-plot-id=steps], [data-plot-id=frobenius_norm]')].every(node =>"
-        " node.data.filter(trace => trace.legendgroup === 'spectral (2 seeds)').every(trace => trace.visible ==="
-        " 'legendonly'))"
+        " node.data.filter(trace => trace.legendgroup === 'spectral (2 seeds)').every(trace => trace.opacity === 0))"
     )
     page.wait_for_function(hidden)
     entry.click()

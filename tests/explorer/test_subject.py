@@ -100,7 +100,9 @@ def test_the_table_has_every_layer_and_the_reason_why_one_cannot_be_chosen(netwo
     assert list(rows) == list(network.layers)
     assert "depthwise" in rows[DEPTHWISE]["disabled"]
     assert [name for name, row in rows.items() if row["disabled"] is None] == network.names
-    assert {column["key"] for column in layer_table(network)["columns"]} <= set(rows[STEM])
+    columns = layer_table(network)["columns"]
+    assert {column["key"] for column in columns} <= set(rows[STEM])
+    assert [column["key"] for column in columns if column.get("order") == "given"] == ["name"]
 
 
 def test_the_table_shows_the_stable_ranks_once_they_are_found(network):

@@ -3,7 +3,7 @@
 from lrexplore.explorer.subject import Subject
 
 COLUMNS = [
-    {"key": "name", "label": "layer", "align": "left"},
+    {"key": "name", "label": "layer", "align": "left", "order": "given"},
     {"key": "shape", "label": "out x in", "align": "right"},
     {"key": "parameters", "label": "params", "align": "right"},
     {"key": "stable_rank", "label": "stable rank", "align": "right"},

@@ -73,6 +73,7 @@ class PlotPanel(anywidget.AnyWidget):
     `layer`, `rank`, `value` (of a board's slider) and `checked` are set by the person or by Python, `error` is emptied
     when the person closes it; all other traits are Python's. A table with `checks` True has a check box a row, whose
     names are `checked`; given anew with the same columns and label it is changed in place, and a board shows it.
+    A column with `order` "given" is sorted as its rows came, not by the alphabet.
     Use `show` for a frame with its layer and rank in one message, `amend` for what long work adds to it, `send_row`
     for an exact rank, `on_cancel` and `on_point` to learn what was pressed.
     """

@@ -16,7 +16,7 @@ export class BarDrag {
   // Plotly would begin to zoom: it hears nothing of a press whose default is prevented.
   press(event) {
     const { spec, stage, root } = this.plot;
-    if (!spec.drags || event.button !== 0 || event.target.closest(".modebar")) return;
+    if (!spec.drags || event.button !== 0) return;
     const place = this.place(event);
     if (!place) return;
     event.preventDefault();
@@ -38,7 +38,9 @@ export class BarDrag {
     on("pointermove", (moved) => this.move(moved));
     on("pointerup", () => end(true));
     on("pointercancel", () => end(false));
-    document.addEventListener("keydown", (key) => key.key === "Escape" && end(false), { signal: listening.signal });
+    // Before the panel keeps the key for itself.
+    const stop = (key) => key.key === "Escape" && end(false);
+    document.addEventListener("keydown", stop, { signal: listening.signal, capture: true });
   }
 
   place(event) {

@@ -13,7 +13,6 @@ export function layoutOf(spec, theme, width, height) {
       margin: { l: 58, r: 14, t: 8, b: 44 },
       hoverlabel: { bgcolor: theme.surface, bordercolor: theme.border, font: { color: theme.text, family: theme.font } },
       hovermode: "closest",
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.accent },
       uirevision: spec.id,
       xaxis: {},
       yaxis: {},
@@ -21,13 +20,25 @@ export function layoutOf(spec, theme, width, height) {
     given,
   );
   for (const name of Object.keys(layout)) {
-    if (!/^[xy]axis\d*$/.test(name)) continue;
+    if (!isAxis(name)) continue;
     // A zoom is kept as long as the axis says the same thing; else plotly would take steps for epochs or for powers.
-    const { type, autorange, title } = layout[name];
+    const { type, autorange, title, range } = layout[name];
     const uirevision = [spec.id, type, autorange, title?.text].join(" ");
     layout[name] = { ...merge(axis(theme), layout[name]), uirevision };
+    // A copy: plotly writes into it what a person zooms to.
+    if (range) layout[name].range = [...range];
   }
   return { ...layout, width, height, autosize: false, showlegend: false };
+}
+
+// What puts the axes of a drawn plot back where its description has them.
+export function axesAtHome(spec) {
+  const axes = Object.entries({ xaxis: {}, yaxis: {}, ...spec.layout }).filter(([name]) => isAxis(name));
+  return Object.fromEntries(
+    axes.map(([name, { range, autorange }]) =>
+      range && !autorange ? [`${name}.range`, [...range]] : [`${name}.autorange`, autorange ?? true],
+    ),
+  );
 }
 
 // The line that the panel draws over a plot, as a plotly shape: for a picture that leaves the page.
@@ -43,6 +54,10 @@ export function rankShape(rank, theme) {
     line: { color: theme.accent, width: 1.5 },
     label: { text: `rank ${rank}`, textposition: "end", font: { color: theme.accent, size: 11 } },
   };
+}
+
+function isAxis(name) {
+  return /^[xy]axis\d*$/.test(name);
 }
 
 function axis(theme) {

@@ -59,7 +59,7 @@ export class Gallery {
     const { spec, heading, view, node } = item;
     heading.textContent = spec.title ?? spec.label;
     if (!this.store.frame.sharedLegend) view.legend?.fill(spec);
-    else if (view.legend) view.legend.hidden = this.legend.hidden;
+    else if (view.legend) view.legend.shown = this.legend.shown;
     node.classList.toggle("lrx-wide", Boolean(spec.wide));
     this.explain(item);
   }
@@ -84,7 +84,8 @@ export class Gallery {
       element("summary", {}, "What it shows"),
       caption,
     );
-    const node = element("section", { class: "lrx-item" }, heading, view.legend?.root ?? element("div"), view.root, fold);
+    const foot = element("div", { class: "lrx-foot" }, view.tools?.root, fold);
+    const node = element("section", { class: "lrx-item" }, heading, view.legend?.root ?? element("div"), view.root, foot);
     return { view, heading, caption, node, fresh: false };
   }
 

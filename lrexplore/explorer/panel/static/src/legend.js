@@ -3,15 +3,16 @@
 import drawing from "plotly.js/src/components/drawing";
 import { element } from "./element.js";
 import { COLORS } from "./figure.js";
+import { entryOf, Shown } from "./shown.js";
 
 const DASHES = { dash: "6 4", dot: "2 3", dashdot: "6 3 2 3", longdash: "9 4", longdashdot: "9 3 2 3" };
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Legend {
-  // `hidden` may be the set of another legend: what one hides is hidden in both.
-  constructor(changed, hidden = new Set()) {
+  // `shown` may be that of another legend: what one hides is hidden in both.
+  constructor(changed, shown = new Shown()) {
     this.changed = changed;
-    this.hidden = hidden;
+    this.shown = shown;
     this.root = element("div", { class: "lrx-legend" });
   }
 
@@ -25,16 +26,16 @@ export class Legend {
     }
     // Buttons that say the same stay: one of them may have the focus while curves grow.
     const look = ({ name, mode, line, marker, fill }) => [name, mode, line?.color, line?.dash, marker?.symbol, fill];
-    const said = JSON.stringify([spec.label, [...entries].map(([entry, { trace }]) => [entry, look(trace)])]);
+    const said = JSON.stringify([spec.label, [...entries.values()].map(({ trace }) => [look(trace), this.shown.has(trace)])]);
     if (said === this.said) return;
     this.said = said;
-    const buttons = [...entries].map(([entry, { trace, index }]) => {
+    const buttons = [...entries.values()].map(({ trace, index }) => {
       const toggle = () => {
-        if (!this.hidden.delete(entry)) this.hidden.add(entry);
-        button.setAttribute("aria-pressed", String(!this.hidden.has(entry)));
+        this.shown.flip(trace);
+        button.setAttribute("aria-pressed", String(this.shown.has(trace)));
         this.changed();
       };
-      const pressed = String(!this.hidden.has(entry));
+      const pressed = String(this.shown.has(trace));
       const button = element(
         "button",
         { type: "button", "aria-pressed": pressed, title: `Show or hide ${trace.name}`, onclick: toggle },
@@ -47,14 +48,6 @@ export class Legend {
     this.root.setAttribute("aria-label", `Legend of ${spec.label}`);
     this.root.setAttribute("role", "group");
   }
-
-  visibility(trace) {
-    return trace.name && this.hidden.has(entryOf(trace)) ? "legendonly" : (trace.visible ?? true);
-  }
-}
-
-function entryOf(trace) {
-  return trace.legendgroup || trace.name;
 }
 
 function swatch(trace, fallback) {

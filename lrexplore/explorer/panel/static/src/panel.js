@@ -2,6 +2,7 @@
 
 import { element } from "./element.js";
 import { Gallery } from "./gallery.js";
+import { explorerOf, keepKeys } from "./keys.js";
 import { RankControl } from "./rank.js";
 import { Readouts } from "./readouts.js";
 import { Slider } from "./slider.js";
@@ -59,7 +60,8 @@ export class Panel {
     );
     this.root = element(
       "div",
-      { class: "lrx" },
+      // Where a notebook becomes a page, MathJax would take $ in a name for mathematics.
+      { class: "lrx tex2jax_ignore mathjax_ignore" },
       this.status.alert,
       element("div", { class: "lrx-top" }, this.table.root, this.controls),
       this.status.root,
@@ -67,8 +69,6 @@ export class Panel {
       this.gallery.root,
       this.spoken,
     );
-    // JupyterLab's command mode would take arrows and letters for itself.
-    this.root.addEventListener("keydown", (event) => event.stopPropagation());
     el.replaceChildren(this.root);
   }
 
@@ -99,11 +99,20 @@ export class Panel {
     const resized = new ResizeObserver(() => {
       this.gallery.measured = false;
       this.visible = this.root.clientWidth > 0;
+      if (this.visible) this.keepKeys();
       this.readouts.arrange(this.controls.clientWidth);
       this.schedule();
     });
     resized.observe(this.root);
     this.closers.push(() => resized.disconnect());
+  }
+
+  // What is around the panel is known once the panel is on the page.
+  keepKeys() {
+    const explorer = explorerOf(this.root);
+    if (explorer === this.explorer) return;
+    this.explorer = explorer;
+    this.closers.push(keepKeys(explorer));
   }
 
   rank() {

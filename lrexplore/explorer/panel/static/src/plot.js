@@ -2,12 +2,15 @@
 
 import { BarDrag } from "./drag.js";
 import { element } from "./element.js";
-import { layoutOf, rankShape } from "./figure.js";
+import { axesAtHome, layoutOf, rankShape } from "./figure.js";
 import { Legend } from "./legend.js";
 import { move } from "./move.js";
 import { Plotly } from "./plotly.js";
+import { Tools } from "./tools.js";
 
 const CLICK_PX = 4;
+// Plotly's own bar lies over the plot, each of its buttons is a tab stop, and one sends the data away.
+const CONFIG = { displayModeBar: false, doubleClick: false, responsive: true, showTips: false, typesetMath: false };
 
 export class Plot {
   constructor(spec, choose, send) {
@@ -16,7 +19,9 @@ export class Plot {
     this.send = send;
     this.drag = new BarDrag(this, send);
     this.drawn = false;
+    this.mode = "zoom";
     this.legend = new Legend(() => this.toggle());
+    this.tools = new Tools({ mode: (mode) => this.setMode(mode), reset: () => this.reset(), save: () => this.save() });
     this.stage = element("div", { class: "lrx-stage", "data-plot-id": spec.id });
     this.kept = element("div", { class: "lrx-kept" });
     this.flag = element("span", { class: "lrx-flag" });
@@ -38,18 +43,18 @@ export class Plot {
     this.line.hidden = !spec.rank_axis;
     this.kept.hidden = !spec.kept;
     this.root.classList.toggle("lrx-drags", Boolean(spec.drags));
-    const data = spec.data.map((trace) => ({ ...inked(trace, theme.text), visible: this.legend.visibility(trace) }));
+    this.tools.show(spec.label, this.mode, Boolean(spec.drags));
+    const data = spec.data.map((trace) => ({ ...inked(trace, theme.text), ...this.legend.shown.look(trace) }));
     for (const { trace, attribute, values } of rows) {
       if (data[trace]) place(data[trace], attribute, values);
     }
-    const layout = layoutOf(spec, theme, size.width, size.height);
+    const layout = { ...layoutOf(spec, theme, size.width, size.height), dragmode: this.mode };
     this.stage.style.height = `${size.height}px`;
     if (this.drawn) Plotly.react(this.stage, data, layout);
     else {
-      Plotly.newPlot(this.stage, data, layout, this.config());
-      for (const name of ["plotly_relayout", "plotly_relayouting", "plotly_doubleclick"]) {
-        this.stage.on(name, () => this.moveLine());
-      }
+      Plotly.newPlot(this.stage, data, layout, CONFIG);
+      for (const name of ["plotly_relayout", "plotly_relayouting"]) this.stage.on(name, () => this.moveLine());
+      this.stage.on("plotly_doubleclick", () => this.reset());
       this.stage.on("plotly_click", ({ points }) => this.clickPoint(points[0]));
     }
     this.drawn = true;
@@ -58,8 +63,19 @@ export class Plot {
   }
 
   toggle() {
-    const data = this.stage.data.map((trace, i) => ({ ...trace, visible: this.legend.visibility(this.spec.data[i]) }));
+    const data = this.stage.data.map((trace, i) => ({ ...trace, ...this.legend.shown.look(this.spec.data[i]) }));
     Plotly.react(this.stage, data, this.stage.layout);
+  }
+
+  setMode(mode) {
+    this.mode = mode;
+    this.tools.show(this.spec.label, mode, Boolean(this.spec.drags));
+    Plotly.relayout(this.stage, { dragmode: mode });
+  }
+
+  // Plotly itself would go back to the axes that it was first given, which may be another layer's.
+  reset() {
+    Plotly.relayout(this.stage, axesAtHome(this.spec));
   }
 
   // Show another rank in a plot that is drawn already; whether its axes still hold what moved.
@@ -89,7 +105,7 @@ export class Plot {
 
   // The pointer comes up over the cover that plotly lays on the whole page for its own dragging.
   press(event) {
-    if (!this.spec.rank_axis || event.button !== 0 || event.target.closest(".modebar")) return;
+    if (!this.spec.rank_axis || event.button !== 0) return;
     const { clientX: x, clientY: y } = event;
     const released = (end) => Math.hypot(end.clientX - x, end.clientY - y) <= CLICK_PX && this.click(end);
     document.addEventListener("pointerup", released, { capture: true, once: true });
@@ -110,26 +126,16 @@ export class Plot {
     this.send({ type: "point", plot: this.spec.id, trace, index, x, y, step: null });
   }
 
-  config() {
-    return {
-      displaylogo: false,
-      responsive: true,
-      showTips: false,
-      modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
-      modeBarButtonsToAdd: [
-        { name: "picture", title: "Download this plot as PNG", icon: Plotly.Icons.camera, click: () => this.save() },
-      ],
-    };
-  }
-
   save() {
-    const { data, layout } = this.stage;
+    const { layout } = this.stage;
+    const shown = this.spec.data.map((trace) => this.legend.shown.has(trace));
+    const data = this.stage.data.map((trace, i) => (shown[i] ? trace : { ...trace, showlegend: false }));
     const shapes = [...(layout.shapes ?? []), ...(this.spec.rank_axis ? [rankShape(this.rank, this.theme)] : [])];
     const title = { text: this.spec.title ?? this.spec.label, x: 0.02, font: { size: 14 } };
     const around = { title, showlegend: true, margin: { ...layout.margin, t: 48 }, paper_bgcolor: this.theme.surface };
     const picture = { ...layout, ...around, shapes };
     const name = this.rank === null ? this.spec.id : `${this.spec.id}-rank-${this.rank}`;
-    return Plotly.downloadImage({ data, layout: picture }, { format: "png", scale: 2, filename: name, width: 760, height: 440 });
+    return Plotly.downloadImage({ data, layout: picture, config: CONFIG }, { format: "png", scale: 2, filename: name, width: 760, height: 440 });
   }
 
   resize({ width, height }) {

@@ -6,10 +6,16 @@ export function cellText(row, key) {
   return String(row[key] ?? "");
 }
 
-// Whether a row is one that a search is for.
+// Whether a row has every word of a search, in any of its columns.
 export function isFound(row, columns, search) {
-  const text = columns.map(({ key }) => row[key] ?? "").join(" ") + (row.disabled ?? "");
-  return text.toLowerCase().includes(search.trim().toLowerCase());
+  const text = [...columns.map(({ key }) => cellText(row, key)), row.disabled ?? ""].join(" ").toLowerCase();
+  return search.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+}
+
+// The one row that a search leaves to choose; nothing where there are none or more.
+export function onlyHit(rows, columns, search) {
+  const free = rows.filter((row) => !row.disabled && isFound(row, columns, search));
+  return search.trim() && free.length === 1 ? free[0] : null;
 }
 
 // "3 of 54" while a search is on, else "54".
@@ -24,8 +30,10 @@ export function nextSorting({ key: before, descending }, key) {
   return descending ? { key: null, descending: false } : { key, descending: true };
 }
 
-export function arranged(rows, { key, descending }) {
+// A column of order "given" is sorted as the rows came: layers stand as in their network, not by the alphabet.
+export function arranged(rows, columns, { key, descending }) {
   if (key === null) return rows;
+  if (columns.find((column) => column.key === key)?.order === "given") return descending ? [...rows].reverse() : rows;
   return [...rows].sort((a, b) => compare(a[key], b[key]) * (descending ? -1 : 1));
 }
 
@@ -35,8 +43,8 @@ export function compare(a, b) {
   return String(a ?? "").localeCompare(String(b ?? ""), undefined, { numeric: true });
 }
 
-// 590000 for "0.59 M", null for what does not begin with a number.
+// 590000 for "0.59 M", null for what does not begin with a number, and for shapes: all of their numbers count.
 export function quantity(text) {
-  const match = /^\s*([\d.,\s\u2009]*\d)\s*([kMGT])?(?![\w×x])/.exec(String(text ?? ""));
+  const match = /^\s*([\d.,\s\u2009]*\d)\s*([kMGT])?(?![\w×]|\s*[×x]\s)/.exec(String(text ?? ""));
   return match ? Number(match[1].replace(/[,\s\u2009]/g, "")) * (UNITS[match[2]] ?? 1) : null;
 }

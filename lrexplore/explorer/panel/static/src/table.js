@@ -3,7 +3,9 @@
 
 import { Checks } from "./checks.js";
 import { element } from "./element.js";
-import { arranged, cellText, countText, isFound, nextSorting } from "./rows.js";
+import { arranged, cellText, countText, isFound, nextSorting, onlyHit } from "./rows.js";
+
+const MOST_NAME_LETTERS = 30;
 
 export class LayerTable {
   constructor(choose, check) {
@@ -17,7 +19,7 @@ export class LayerTable {
       placeholder: "search",
       "aria-label": "Search layers",
       oninput: () => this.filter(),
-      onkeydown: (event) => event.key === "ArrowDown" && this.focusRow(this.shown()[0], event),
+      onkeydown: (event) => this.pressSearch(event),
     });
     this.count = element("span", { class: "lrx-count", "aria-live": "polite" });
     this.caption = element("span", { class: "lrx-heading" });
@@ -29,7 +31,8 @@ export class LayerTable {
       element("thead", {}, this.head),
       this.body,
     );
-    this.scroller = element("div", { class: "lrx-scroller" }, this.grid);
+    this.nothing = element("p", { class: "lrx-nothing", role: "status" });
+    this.scroller = element("div", { class: "lrx-scroller" }, this.grid, this.nothing);
     this.root = element(
       "section",
       { class: "lrx-layers" },
@@ -54,6 +57,7 @@ export class LayerTable {
     this.search.ariaLabel = checks ? `Search ${label}` : "Search layers";
     this.head.replaceChildren(...(checks ? [this.checks.header] : []), ...this.columns.map((column) => this.header(column)));
     this.rows = rows.map((row) => ({ ...row, node: this.row(row) }));
+    this.makeRoom();
     this.sort(null);
     this.root.hidden = rows.length === 0;
   }
@@ -80,9 +84,16 @@ export class LayerTable {
       return { ...row, node };
     });
     for (const name of before.keys()) if (!rows.some((row) => row.name === name)) this.checks.forget(name);
+    this.makeRoom();
     this.root.hidden = rows.length === 0;
     if (same) this.filter();
     else this.arrange();
+  }
+
+  // Names stand in one line, unless they are long.
+  makeRoom() {
+    const longest = Math.max(...this.rows.map(({ name }) => name.length), 0);
+    this.grid.style.setProperty("--lrx-name", String(Math.min(longest, MOST_NAME_LETTERS)));
   }
 
   header(column) {
@@ -143,6 +154,7 @@ export class LayerTable {
       shown += !row.node.hidden;
     }
     this.count.textContent = countText(shown, this.rows.length, value);
+    this.nothing.textContent = shown || !value.trim() ? "" : `Nothing here has “${value.trim()}”.`;
     if (this.checkable) this.checks.sum();
   }
 
@@ -154,7 +166,7 @@ export class LayerTable {
   // The rows in their order; nodes that stand in it already stay, and keep the focus.
   arrange() {
     const { key: by, descending: down } = this.sorting;
-    const nodes = arranged(this.rows, this.sorting).map((row) => row.node);
+    const nodes = arranged(this.rows, this.columns, this.sorting).map((row) => row.node);
     if (nodes.length !== this.body.children.length || nodes.some((node, i) => this.body.children[i] !== node)) {
       this.body.replaceChildren(...nodes);
     }
@@ -166,6 +178,12 @@ export class LayerTable {
 
   shown() {
     return [...this.body.children].filter((node) => !node.hidden);
+  }
+
+  pressSearch(event) {
+    if (event.key === "ArrowDown") this.focusRow(this.shown()[0], event);
+    const hit = event.key === "Enter" && onlyHit(this.rows, this.columns, this.search.value);
+    if (hit) this.pick(hit.node);
   }
 
   click(event) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { layoutOf, merge, rankShape } from "../src/figure.js";
+import { axesAtHome, layoutOf, merge, rankShape } from "../src/figure.js";
 
 const THEME = { font: "sans", text: "#111", muted: "#555", grid: "#ddd", border: "#aaa", surface: "#fff", accent: "#06c" };
 
@@ -21,11 +21,31 @@ test("a plot has the size and the axes that were asked for, in the colors of the
   for (const name of ["xaxis", "yaxis", "yaxis2"]) assert.equal(layout[name].gridcolor, THEME.grid);
 });
 
+test("what a person zooms to is not written into the description", () => {
+  const spec = { id: "error", layout: { xaxis: { range: [0, 9] } } };
+  layoutOf(spec, THEME, 400, 300).xaxis.range[1] = 5;
+  assert.deepEqual(spec.layout.xaxis.range, [0, 9]);
+});
+
 test("a zoom is kept while an axis says the same thing, and not when it says another", () => {
   const revision = (axis) => layoutOf({ id: "error", layout: { xaxis: axis } }, THEME, 1, 1).xaxis.uirevision;
   assert.equal(revision({ title: { text: "step" } }), revision({ title: { text: "step" }, range: [0, 1] }));
   assert.notEqual(revision({ title: { text: "step" } }), revision({ title: { text: "epoch" } }));
   assert.notEqual(revision({ type: "log" }), revision({ type: "linear" }));
+});
+
+test("axes at home are those of the description: given ends, or what fits the curves", () => {
+  const spec = { layout: { margin: { r: 8 }, xaxis: { range: [0, 9] }, yaxis2: { range: [0, 1], side: "right" } } };
+  assert.deepEqual(axesAtHome(spec), { "xaxis.range": [0, 9], "yaxis.autorange": true, "yaxis2.range": [0, 1] });
+  const heat = { layout: { yaxis: { autorange: "reversed", range: [4, 0] } } };
+  assert.deepEqual(axesAtHome(heat), { "xaxis.autorange": true, "yaxis.autorange": "reversed" });
+  assert.deepEqual(axesAtHome({}), { "xaxis.autorange": true, "yaxis.autorange": true });
+});
+
+test("axes at home are no part of the description itself", () => {
+  const spec = { layout: { xaxis: { range: [0, 9] } } };
+  axesAtHome(spec)["xaxis.range"][1] = 5;
+  assert.deepEqual(spec.layout.xaxis.range, [0, 9]);
 });
 
 test("the line of a saved picture stands at its rank", () => {
