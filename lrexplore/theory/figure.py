@@ -7,6 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from lrexplore.theory.offline import without_sharing
 from lrexplore.theory.styles import REFERENCE, STYLES
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class TheoryFigure:
         """With `sphere` the last panel is a scene in space, without axes."""
         kinds = [{"type": "xy"}] * (len(titles) - sphere) + [{"type": "scene"}] * sphere
         self.figure = make_subplots(1, len(titles), subplot_titles=titles, horizontal_spacing=0.1, specs=[kinds])
-        margin = {"l": 60, "r": 15, "t": 40, "b": 50}
-        self.figure.update_layout(template="plotly_white", height=height, margin=margin)
+        margin = {"l": 60, "r": 15, "t": 56, "b": 50}  # plotly's tools stand above the titles
+        without_sharing(self.figure.update_layout(template="plotly_white", height=height, margin=margin))
         for panel in range(1, len(titles) + 1 - sphere):
             self.axes(panel, "", "")
         if sphere:

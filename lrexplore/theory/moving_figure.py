@@ -51,7 +51,7 @@ class MovingFigure(TheoryFigure):
         place = {"x": 0.1 if play else 0.0, "len": 0.9 if play else 1.0, "pad": {"t": 55, "b": 5}}
         self.figure.update_layout(sliders=[{"steps": steps, "currentvalue": shown, "active": 0, **place}])
         noted = any(frame.layout.title.text for frame in self.figure.frames)
-        self.figure.update_layout(margin={"b": 120, "t": 80 if noted else 40}, height=self.figure.layout.height + 80)
+        self.figure.update_layout(margin={"b": 120, "t": 80 if noted else 56}, height=self.figure.layout.height + 80)
         if play:
             running = {"fromcurrent": True, "frame": {"duration": 400, "redraw": True}, "transition": {"duration": 0}}
             buttons = [

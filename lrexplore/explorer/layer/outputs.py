@@ -6,6 +6,7 @@ from lrexplore.explorer.layer.frame import known_curves, time_ratios
 from lrexplore.explorer.layer.times import LayerTime
 from lrexplore.explorer.layer.words import follows, lines
 from lrexplore.explorer.subject import Choice, Subject
+from lrexplore.theory.offline import literal, without_sharing
 
 COLUMNS = 2
 QUANTITIES = ("function_error", "frobenius_error", "parameter_ratio", "flop_ratio", "time_ratio")
@@ -46,7 +47,7 @@ def plotly_figure(frame: dict, rank: int, heading: str):
     specs = [{"secondary_y": "yaxis2" in plot["layout"]} for plot in plots] + [None] * (-len(plots) % COLUMNS)
     figure = make_subplots(
         rows, COLUMNS, specs=[specs[COLUMNS * row :][:COLUMNS] for row in range(rows)],
-        subplot_titles=[plot["label"] for plot in plots], horizontal_spacing=0.16, vertical_spacing=0.3 / rows,
+        subplot_titles=[literal(plot["label"]) for plot in plots], horizontal_spacing=0.16, vertical_spacing=0.3 / rows,
     )  # fmt: skip
     named: set[str] = set()
     for number, plot in enumerate(plots):
@@ -67,9 +68,4 @@ def plotly_figure(frame: dict, rank: int, heading: str):
     title = {"text": "<br>".join(map(literal, lines(heading, 100))), "font": {"size": 14}}
     legend = {"orientation": "h", "y": -0.2 / rows, "yanchor": "top"}
     size = {"width": 980, "height": 150 + 330 * rows, "margin": {"t": 90, "r": 20, "b": 60}}
-    return figure.update_layout(template="plotly_white", title=title, legend=legend, **size)
-
-
-def literal(text: str) -> str:
-    """Text that plotly shows as it is: between dollars it would be LaTeX, and after < a tag."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")
+    return without_sharing(figure.update_layout(template="plotly_white", title=title, legend=legend, **size))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from lrexplore.records.pairs import counted
+from lrexplore.theory.offline import literal, without_sharing
 from lrexplore.theory.styles import REFERENCE
 
 COLUMNS = 3
@@ -24,7 +25,7 @@ def board_figure(frame: Mapping, plots: Sequence[str] = ()):
         raise ValueError("`frame` must have a plot, got none. Compare some runs first.")
     columns = min(COLUMNS, len(wanted))
     rows = -(-len(wanted) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=[known[name]["label"] for name in wanted])
+    figure = make_subplots(rows, columns, subplot_titles=[literal(known[name]["label"]) for name in wanted])
     named: set[str] = set()
     for number, name in enumerate(wanted):
         place = {"row": 1 + number // columns, "col": 1 + number % columns}
@@ -34,12 +35,12 @@ def board_figure(frame: Mapping, plots: Sequence[str] = ()):
         figure.update_xaxes(layout["xaxis"], **place)
         figure.update_yaxes(layout["yaxis"], **place)
     legend = {"orientation": "h", "y": -0.18 / rows, "yanchor": "top"}
-    size = {"height": 90 + 330 * rows, "margin": {"t": 40, "r": 10}}
-    return figure.update_layout(template="plotly_white", legend=legend, **size)
+    size = {"height": 106 + 330 * rows, "margin": {"t": 56, "r": 10}}
+    return without_sharing(figure.update_layout(template="plotly_white", legend=legend, **size))
 
 
 def forest_figure(table, labels: Sequence[str], title: str, unit: str):
-    """A plotly Figure of the intervals in a table of `records.compare.intervals`, one line a row, 0 drawn through.
+    """A plotly Figure of the intervals in a table of `records.pairs.intervals`, one line a row, 0 drawn through.
 
     `labels` names the columns that tell the rows. Filled markers: the interval leaves 0 out.
     """
@@ -60,8 +61,8 @@ def forest_figure(table, labels: Sequence[str], title: str, unit: str):
     figure.add_vline(0, line_dash="dot", line_color="#888888")
     figure.update_xaxes(title=unit, zeroline=False, showline=True, linecolor="#888888", ticks="outside")
     figure.update_yaxes(autorange="reversed", automargin=True)
-    height = 130 + 26 * len(names)
-    return figure.update_layout(template="plotly_white", title=title, height=height, margin={"t": 50, "b": 50, "r": 15})
+    size = {"height": 130 + 26 * len(names), "margin": {"t": 50, "b": 50, "r": 15}}
+    return without_sharing(figure.update_layout(template="plotly_white", title=title, **size))
 
 
 def _once(trace: Mapping, named: set[str]) -> dict:

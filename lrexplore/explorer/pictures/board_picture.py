@@ -5,7 +5,7 @@ from io import BytesIO
 
 import numpy as np
 
-from lrexplore.explorer.pictures.layer_picture import DASHES, MARKERS
+from lrexplore.explorer.pictures.layer_picture import DASHES, MARKERS, literal
 
 COLUMNS = 3
 INK = "#222222"
@@ -28,7 +28,7 @@ def draw_board_png(frame: Mapping) -> bytes:
     left, apart = (1.3, 0.4) if named_rows else (0.75, 0.28)
     room = {"left": left / width, "right": 1 - 0.2 / width, "top": 1 - 0.8 / height, "bottom": 1.1 / height}
     figure.subplots_adjust(**room, wspace=apart, hspace=0.42)
-    figure.suptitle(frame["title"], fontsize=11)
+    figure.suptitle(literal(frame["title"]), fontsize=11)
     named = {}
     for place, plot in enumerate(frame["plots"], 1):
         axes = figure.add_subplot(rows, columns, place)
@@ -40,7 +40,8 @@ def draw_board_png(frame: Mapping) -> bytes:
                 if trace.get("showlegend", True):
                     named.setdefault(trace["name"], line)
         _frame(axes, plot)
-    figure.legend(named.values(), named.keys(), loc="lower center", ncols=4, fontsize=8, frameon=False)
+    words = [literal(name) for name in named]
+    figure.legend(named.values(), words, loc="lower center", ncols=4, fontsize=8, frameon=False)
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -67,7 +68,7 @@ def _heat(figure, axes, trace: Mapping) -> None:
     if not len(trace["x"]):
         return
     mesh = axes.pcolormesh(trace["x"], np.arange(len(trace["y"])), trace["z"], cmap="viridis", shading="nearest")
-    axes.set_yticks(np.arange(len(trace["y"])), trace["y"], fontsize=6)
+    axes.set_yticks(np.arange(len(trace["y"])), [literal(layer) for layer in trace["y"]], fontsize=6)
     axes.invert_yaxis()
     bar = figure.colorbar(mesh, ax=axes)
     if "tickvals" in trace["colorbar"]:
@@ -78,7 +79,7 @@ def _heat(figure, axes, trace: Mapping) -> None:
 def _frame(axes, plot: Mapping) -> None:
     """Title, words on the axes, and which of them are logarithmic."""
     across, up = plot["layout"]["xaxis"], plot["layout"]["yaxis"]
-    axes.set_title(plot["label"], fontsize=10, loc="left", fontweight="bold")
+    axes.set_title(literal(plot["label"]), fontsize=10, loc="left", fontweight="bold")
     axes.set_xlabel(across["title"]["text"], fontsize=9)
     axes.set_ylabel(up["title"]["text"], fontsize=9)
     axes.tick_params(labelsize=8)

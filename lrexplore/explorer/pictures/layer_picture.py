@@ -33,7 +33,7 @@ def draw_png(frame: dict, rank: int, heading: str) -> bytes:
     figure.suptitle("\n".join(map(literal, lines(heading, 110))), fontsize=10)
     for place, plot in enumerate(plots, 1):
         axes = figure.add_subplot(rows, COLUMNS, place)
-        axes.set_title(plot["label"], fontsize=9, loc="left", fontweight="bold")
+        axes.set_title(literal(plot["label"]), fontsize=9, loc="left", fontweight="bold")
         if plot.get("kind") == "images":
             _draw_images(axes, plot, frame["ranks"], rank)
             continue

@@ -74,6 +74,18 @@ def test_a_board_without_plots_has_no_picture(tab):
     assert "image/png" not in tab._repr_mimebundle_()
 
 
+def test_names_that_begin_like_mathematics_are_drawn_letter_by_letter(tab):
+    tab.state.layer = "every layer of the selected run"
+    frame = {**tab._frame, "title": "runs in $\\frac$"}
+    for plot in frame["plots"]:
+        plot["label"] = "$\\frac$"
+        for trace in plot["data"]:
+            trace["name"] = "$\\frac$"
+            if trace["type"] == "heatmap":
+                trace["y"] = [f"$\\frac$ {layer}" for layer in trace["y"]]
+    assert draw_board_png(frame).startswith(b"\x89PNG")
+
+
 def test_no_figure_stays_open(tab):
     import matplotlib.pyplot as plt
 

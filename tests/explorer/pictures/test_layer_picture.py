@@ -47,6 +47,12 @@ def test_dollars_in_a_name_are_shown_and_set_no_formula(network, heading):
     assert draw_png(frame, 1, heading) != draw_png(frame, 1, heading.replace("$", ""))
 
 
+def test_a_name_that_begins_like_mathematics_is_drawn_letter_by_letter(network):
+    frame = frame_of(network, HEAD, "spectral")
+    pictures = [draw_png(frame, 1, title) for title in ("cost$\\frac$", "cost$x^2$", "costx2")]
+    assert len(set(pictures)) == 3
+
+
 def test_no_figure_stays_open(network):
     import matplotlib.pyplot as plt
 
