@@ -10,13 +10,13 @@ import beartype
 from jaxtyping import AbstractArray
 
 ROOMS = ("lrexplore.linalg", "lrexplore.dual", "lrexplore.init", "lrexplore.proof")
-CALLS = 2  # of every function in every test: an iteration makes thousands, and all would cost a third of the time
+CALLS = 1  # of every function in every test: an iteration makes thousands, and all would cost a third of the time
 _checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))  # an int is a float
 _resting: list[tuple[FunctionType, Callable[[], None]]] = []
 
 
 def check(function: FunctionType) -> Callable:
-    """The function, its shapes checked in the first calls of every test; all else in its signature is left alone.
+    """The function, its shapes checked in the first call of every test; all else in its signature is left alone.
 
     Wrong arguments are the business of the function's own errors. jaxtyping calls this with stand-ins that have a
     function's name and annotations, once for its arguments and once with its result.
