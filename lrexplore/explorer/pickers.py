@@ -52,9 +52,9 @@ class Bound:
         state.observe(self._follow, names=list(self._controls))
 
     def offer(self, name: str, options: Sequence) -> None:
-        """Offer other options, of which what is chosen is one."""
-        control = self._controls[name]
-        if control.options != tuple(options):
+        """Offer other options, of which what is chosen is one; nothing once they are unbound."""
+        control = self._controls.get(name)
+        if control is not None and control.options != tuple(options):
             control.unobserve(self._choose, names="value")  # new options choose the first one: nobody's choice
             control.options = tuple(options)
             control.value = getattr(self._state, name)
