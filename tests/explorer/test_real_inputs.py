@@ -10,6 +10,7 @@ from traitlets import TraitError
 
 import lrexplore as lr
 from lrexplore.explorer import real_inputs
+from lrexplore.explorer import samples as samples_room
 from lrexplore.explorer.samples import Origin, Samples
 from lrexplore.init.real import CorrectedFactors
 
@@ -188,7 +189,8 @@ def test_a_pass_can_be_cancelled_and_leaves_gaussian_inputs(sent, open_explorer,
         return Samples(Endless(images(8)), [], 0, None, "your loader")
 
     monkeypatch.setattr(Origin, "samples", samples)
-    monkeypatch.setattr(real_inputs, "sum", lambda sizes: 8, raising=False)
+    for module in (real_inputs, samples_room):
+        monkeypatch.setattr(module, "sum", lambda sizes: 8, raising=False)
     explorer.state.inputs = "yours"
     assert explorer.wait(60)
     assert (explorer.state.inputs, explorer.state.calibrated) == ("gaussian", False)
