@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lrexplore.bench.init import pinned, processor
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.models import load_model
-from lrexplore.network import factorize
+from lrexplore.network import replace_layers
 from lrexplore.optim import FrobeniusDecay, add_frobenius_decay, parameter_groups
 
 BAR = 0.03
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         images = torch.randn(batch, 3, options.image_size, options.image_size, device=device)
         images = images.to(memory_format=torch.channels_last)
         for scheme in ("channel", "spatial"):
-            low = factorize(model, rank_scale=options.rank_scale, initializer="spectral", scheme=scheme)
+            low = replace_layers(model, rank_scale=options.rank_scale, initializer="spectral", scheme=scheme)
             low = low.to(device).to(memory_format=torch.channels_last).train()
             pairs = measure(low, images, options.repeats, half)
             share = median(decay / step for step, decay in pairs)

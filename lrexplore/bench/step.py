@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lrexplore.bench.init import pinned, processor
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.models import load_model
-from lrexplore.network import choose_execution, factorize, find_layers
+from lrexplore.network import choose_execution, find_layers, replace_layers
 from lrexplore.network.layers import factorized_flops
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.nn import EXECUTIONS, factorized_layers, set_execution
@@ -39,7 +39,7 @@ class Variant:
         if self.rank_scale is None:
             return model
         scheme = self.scheme or "channel"
-        return factorize(
+        return replace_layers(
             model,
             initializer="independent",
             rank_scale=self.rank_scale,

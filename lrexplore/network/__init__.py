@@ -12,7 +12,7 @@ from lrexplore.network.layers import (
     layers_table,
     weights_of,
 )
-from lrexplore.network.replace import Replacement, collapse, factorize, report
+from lrexplore.network.replace import Replacement, collapse, replace_layers, report
 from lrexplore.network.sizes import Call
 
 layers = layers_table

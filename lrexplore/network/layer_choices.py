@@ -1,4 +1,4 @@
-"""What the caller of `factorize` chose for each layer, checked before anything is computed."""
+"""What the caller of `replace_layers` chose for each layer, checked before anything is computed."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -41,7 +41,7 @@ def choose_rank(
 
 
 def check_choices(layers: list[Layer], rank_scale, ranks, initializer: Initializer, scheme, calibration=None) -> None:
-    """Raises ValueError, with the nearest names, for anything `factorize` cannot do with these layers."""
+    """Raises ValueError, with the nearest names, for anything `replace_layers` cannot do with these layers."""
     if (rank_scale is None) == (ranks is None):
         raise ValueError(
             f"One of `rank_scale` and `ranks` must be given, got {'neither' if ranks is None else 'both'}. "

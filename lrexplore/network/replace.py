@@ -31,7 +31,7 @@ class Replacement:
     reason: str = ""
 
 
-def factorize(
+def replace_layers(
     model: nn.Module,
     *,
     rank_scale: float | None = None,
@@ -139,7 +139,7 @@ def collapse(model: nn.Module) -> nn.Module:
 
 
 def report(model: nn.Module):
-    """What `factorize` did as a pandas DataFrame, one row a layer; the columns are those of `Replacement`.
+    """What `replace_layers` did as a pandas DataFrame, one row a layer; the columns are those of `Replacement`.
 
     >>> import lrexplore as lr, torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))

@@ -7,7 +7,7 @@ from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate, first_inputs
 from lrexplore.init import find_initializer
-from lrexplore.network import factorize as factorize_layers
+from lrexplore.network import replace_layers
 from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.ranks.plan import RankPlan
 
@@ -72,7 +72,7 @@ def factorize(
                 "or `initializer='function'`, which needs none."
             )
         calibration = calibrate(model, loader, progress=progress)
-    factorized = factorize_layers(
+    factorized = replace_layers(
         model, rank_scale=rank_scale, rank_multiple=rank_multiple, ranks=ranks, initializer=initializer,
         scheme=scheme, calibration=calibration, generator=generator, progress=progress,
     )  # fmt: skip

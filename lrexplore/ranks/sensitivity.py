@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from lrexplore.calibration import Calibration, run_model
 from lrexplore.init import find_initializer
 from lrexplore.linalg import rank_from_scale
-from lrexplore.network import Layer
-from lrexplore.network import factorize as factorize_layers
+from lrexplore.network import Layer, replace_layers
 from lrexplore.network.answers import Choice, answer_of, divergences
 from lrexplore.network.batches import evaluation, tensors_of
 from lrexplore.network.private import private_copy
@@ -61,7 +60,7 @@ def sensitivities(
             key = digest(_FORMAT, seen, layer.name, rank, curve.scheme, record.name, *_entries(calibration, layer))
             kept = recall(key) if use_cache else None
             if kept is None:
-                probe = factorize_layers(
+                probe = replace_layers(
                     model, ranks={layer.name: rank}, scheme={layer.name: curve.scheme}, initializer=initializer,
                     calibration=calibration,
                 )  # fmt: skip

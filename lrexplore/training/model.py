@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lrexplore.network import factorize
+from lrexplore.network import replace_layers
 from lrexplore.nn import FACTORIZED
 from lrexplore.optim import frobenius_penalty
 from lrexplore.ranks import RankPlan
@@ -43,9 +43,9 @@ def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) 
     if config.initializer != "spectral-matched":
         mine = is_reference(config.initializer)
         initializer = resolve(config.initializer, "initializer") if mine else config.initializer
-        return factorize(model, initializer=initializer, **options).train()
-    spectral = factorize(model, initializer="spectral", **options)
-    match_norm(spectral, factorize(model, initializer="function", **options))
+        return replace_layers(model, initializer=initializer, **options).train()
+    spectral = replace_layers(model, initializer="spectral", **options)
+    match_norm(spectral, replace_layers(model, initializer="function", **options))
     return spectral.train()
 
 

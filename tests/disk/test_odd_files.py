@@ -10,7 +10,7 @@ from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate
 from lrexplore.models import load_model
-from lrexplore.network import factorize
+from lrexplore.network import replace_layers
 from lrexplore.network.files import save
 from lrexplore.opening import load
 from lrexplore.ranks import RankPlan, allocate
@@ -63,7 +63,7 @@ def _refused_or(call, same, path, place, other):
 
 
 def test_a_saved_network_with_any_part_of_its_description_changed_is_refused_or_the_same(tmp_path):
-    small = factorize(_net(), ranks={"0": 2, "2": 4}, initializer="spectral")
+    small = replace_layers(_net(), ranks={"0": 2, "2": 4}, initializer="spectral")
     path, x = tmp_path / "small.safetensors", torch.randn(2, 4, 4, 4)
     save(small, path)
     tensors, text = _read(path)
@@ -77,7 +77,7 @@ def test_a_saved_network_with_any_part_of_its_description_changed_is_refused_or_
 
 
 def test_a_saved_architecture_with_any_part_of_its_description_changed_is_refused_or_the_same(tmp_path):
-    path, small = tmp_path / "small.safetensors", factorize(load_model("resnet20"), ranks={"fc": 3})
+    path, small = tmp_path / "small.safetensors", replace_layers(load_model("resnet20"), ranks={"fc": 3})
     save(small, path)
     tensors, text = _read(path)
     about = json.loads(text)

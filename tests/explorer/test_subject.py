@@ -9,7 +9,7 @@ from lrexplore.explorer.layer.layer_table import layer_table
 from lrexplore.explorer.layer.words import follows, summary, title
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.linalg import stable_rank
-from lrexplore.network import factorize
+from lrexplore.network import replace_layers
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_default_rank_is_that_of_the_rank_scale(network):
 @pytest.mark.parametrize("name", [STEM, WIDE, POINT, HEAD])
 def test_costs_are_what_a_factorized_layer_holds(network, name, scheme):
     rank = 2
-    factorized = factorize(network.model, ranks={name: rank}, scheme=scheme)
+    factorized = replace_layers(network.model, ranks={name: rank}, scheme=scheme)
     weights = torch.Size(network.layers[name].weight_shape).numel()
     change = num_parameters(factorized) - num_parameters(network.model)
     parameters, flops = network.costs(name, scheme)

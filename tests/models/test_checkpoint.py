@@ -11,7 +11,7 @@ from torchvision.models import densenet121, mnasnet1_0, resnet18
 
 from lrexplore.models import load_checkpoint, load_model, read_state_dict, recognize
 from lrexplore.models.catalogue import network
-from lrexplore.network import factorize
+from lrexplore.network import replace_layers
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_a_network_that_was_trained_here_comes_back_from_its_checkpoint(name, tm
 
 
 def test_a_checkpoint_of_a_factorized_network_is_told_what_opens_it(tmp_path):
-    small = factorize(network("resnet20", num_classes=7), rank_scale=0.2, initializer="independent")
+    small = replace_layers(network("resnet20", num_classes=7), rank_scale=0.2, initializer="independent")
     torch.save(small.state_dict(), tmp_path / "small.pt")
     with pytest.raises(ValueError, match="nearest is `resnet20`.*Its layers are factorized: .*`load_state_dict`"):
         load_model(tmp_path / "small.pt")

@@ -9,11 +9,10 @@ from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate
 from lrexplore.models import load_model
-from lrexplore.network import factorize
+from lrexplore.network import replace_layers
 from lrexplore.network.files import export, save
 from lrexplore.opening import load
-from lrexplore.ranks import RankPlan, allocate
-from lrexplore.ranks import factorize as factorize_by_plan
+from lrexplore.ranks import RankPlan, allocate, factorize
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +31,7 @@ def _own():
 def test_a_known_architecture_comes_back_from_its_file_alone(tmp_path):
     torch.manual_seed(0)
     model = load_model("resnet18")
-    small = factorize(model, rank_scale=0.2, initializer="spectral", scheme={"layer1.0.conv1": "spatial"})
+    small = replace_layers(model, rank_scale=0.2, initializer="spectral", scheme={"layer1.0.conv1": "spatial"})
     save(small, tmp_path / "small.safetensors")
     again = load(tmp_path / "small.safetensors")
     x = torch.randn(1, 3, 64, 64)
@@ -43,7 +42,7 @@ def test_a_known_architecture_comes_back_from_its_file_alone(tmp_path):
 
 def test_a_factorized_network_of_our_own_comes_back_from_its_file_alone(tmp_path):
     torch.manual_seed(0)
-    small = factorize(load_model("resnet20"), rank_scale=0.2, initializer="spectral")
+    small = replace_layers(load_model("resnet20"), rank_scale=0.2, initializer="spectral")
     save(small, tmp_path / "small.safetensors")
     x = torch.randn(2, 3, 28, 28)
     with torch.no_grad():
@@ -54,7 +53,7 @@ def test_a_network_of_ones_own_comes_back_into_its_module(tmp_path):
     model = _own()
     images = [torch.randn(8, 3, 8, 8) + 0.5]
     plan = allocate(model, parameter_ratio=0.5, loader=images)
-    small = factorize_by_plan(model, plan=plan, loader=images)
+    small = factorize(model, plan=plan, loader=images)
     save(small, tmp_path / "small.safetensors")
     again = load(tmp_path / "small.safetensors", _own())
     assert torch.allclose(small(images[0]), again(images[0]), atol=1e-6)
@@ -82,7 +81,7 @@ class Knotted(nn.Module):
 
 
 def test_ties_and_what_is_in_no_state_dict_survive_saving_and_loading(tmp_path):
-    small = factorize(Knotted(), rank_scale=0.25)
+    small = replace_layers(Knotted(), rank_scale=0.25)
     save(small, tmp_path / "small.safetensors")
     again = load(tmp_path / "small.safetensors", Knotted())
     tokens = torch.arange(20)[None]
@@ -92,7 +91,7 @@ def test_ties_and_what_is_in_no_state_dict_survive_saving_and_loading(tmp_path):
 
 
 def test_a_network_that_is_one_layer_comes_back(tmp_path):
-    small = factorize(nn.Linear(12, 20), rank_scale=0.25)
+    small = replace_layers(nn.Linear(12, 20), rank_scale=0.25)
     save(small, tmp_path / "small.safetensors")
     again = load(tmp_path / "small.safetensors", nn.Linear(12, 20))
     assert torch.equal(again(torch.ones(3, 12)), small(torch.ones(3, 12)))
@@ -100,7 +99,7 @@ def test_a_network_that_is_one_layer_comes_back(tmp_path):
 
 def test_a_bias_that_a_correction_added_does_not_hide_the_architecture(tmp_path):
     model = load_model("resnet18")
-    small = factorize(model, ranks={"layer1.0.conv1": 8}, initializer="spectral")
+    small = replace_layers(model, ranks={"layer1.0.conv1": 8}, initializer="spectral")
     layer = small.get_submodule("layer1.0.conv1")
     layer.bias, layer.bias_added = nn.Parameter(torch.randn(64)), True
     save(small, tmp_path / "small.safetensors")
@@ -121,7 +120,7 @@ def test_other_files_and_names_are_refused(tmp_path):
 
 
 def test_a_saved_network_given_as_a_checkpoint_is_told_how_to_load_it(tmp_path):
-    save(factorize(_own(), rank_scale=0.3, initializer="spectral"), tmp_path / "small.safetensors")
+    save(replace_layers(_own(), rank_scale=0.3, initializer="spectral"), tmp_path / "small.safetensors")
     with pytest.raises(ValueError, match=r"got a network that lrexplore saved. Load it with `lr.load\(path\)`"):
         load_model(tmp_path / "small.safetensors")
     calibrate(_own(), [torch.randn(4, 3, 8, 8)]).save(tmp_path / "inputs.safetensors")
@@ -130,7 +129,7 @@ def test_a_saved_network_given_as_a_checkpoint_is_told_how_to_load_it(tmp_path):
 
 
 def test_a_missing_folder_or_file_is_named_with_the_way_out(tmp_path):
-    small = factorize(_own(), rank_scale=0.3, initializer="spectral")
+    small = replace_layers(_own(), rank_scale=0.3, initializer="spectral")
     plan = allocate(_own(), parameter_ratio=0.5)
     for write in (
         lambda path: save(small, path / "small.safetensors"),
@@ -155,14 +154,14 @@ def test_an_unknown_architecture_is_refused(tmp_path):
 
 
 def test_exporting_leaves_the_mode_of_every_module(tmp_path):
-    small = factorize(_own(), rank_scale=0.3, initializer="spectral").train()
+    small = replace_layers(_own(), rank_scale=0.3, initializer="spectral").train()
     small[0].eval()
     export(small, tmp_path / "small.pt2", torch.randn(2, 3, 8, 8))
     assert [module.training for module in small] == [False, True, True, True, True]
 
 
 def test_the_exported_program_runs_without_the_library_and_for_any_batch(tmp_path):
-    small = factorize(_own(), rank_scale=0.3, initializer="spectral", scheme="spatial")
+    small = replace_layers(_own(), rank_scale=0.3, initializer="spectral", scheme="spatial")
     export(small, tmp_path / "small.pt2", torch.randn(1, 3, 8, 8))
     program = torch.export.load(tmp_path / "small.pt2").module()
     for count in (1, 5):
@@ -177,7 +176,7 @@ def test_the_exported_onnx_graph_gives_the_same_outputs(tmp_path):
     pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
     from onnx.reference import ReferenceEvaluator
 
-    small = factorize(_own(), rank_scale=0.3, initializer="spectral", scheme="spatial")
+    small = replace_layers(_own(), rank_scale=0.3, initializer="spectral", scheme="spatial")
     export(small, tmp_path / "small.onnx", torch.randn(1, 3, 8, 8))
     graph = ReferenceEvaluator(onnx.load(tmp_path / "small.onnx"))
     for count in (1, 3):
@@ -207,7 +206,7 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(tmp_path, monkeypat
     plan = allocate(model, parameter_ratio=0.5)
     plan.save("~/plan.json")
     assert RankPlan.load("~/plan.json") == plan
-    save(factorize(model, rank_scale=0.3, initializer="spectral"), "~/small.safetensors")
+    save(replace_layers(model, rank_scale=0.3, initializer="spectral"), "~/small.safetensors")
     assert load("~/small.safetensors", model)
     calibrate(model, images).save("~/inputs.safetensors")
     assert Calibration.load("~/inputs.safetensors")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lrexplore.linalg import rank_from_scale
-from lrexplore.network import factorize, find_layers
+from lrexplore.network import find_layers, replace_layers
 from lrexplore.ranks import RankPlan, allocate, layer_curves, sensitivities
 from lrexplore.ranks import sensitivity as measuring
 
@@ -29,7 +29,7 @@ def test_a_weight_times_the_error_is_the_divergence_of_that_layer_alone(model, i
     assert list(weights) == [name for name, _ in curves]
     for layer in layers:
         rank = rank_from_scale(layer.matrix_shape(scheme), 0.25)
-        alone = factorize(model, ranks={layer.name: rank}, scheme={layer.name: scheme}, initializer="spectral")
+        alone = replace_layers(model, ranks={layer.name: rank}, scheme={layer.name: scheme}, initializer="spectral")
         moved = weights[layer.name] * curves[layer.name, scheme].error(rank)
         assert moved == pytest.approx(_divergence(model, alone, images), rel=1e-4)
 
@@ -46,7 +46,7 @@ def test_what_was_interrupted_goes_on_where_it_stopped(model, images, monkeypatc
     layers, curves = _curves(model)
     made = []
     monkeypatch.setattr(
-        measuring, "factorize_layers", lambda model, **options: made.append(options) or factorize(model, **options)
+        measuring, "replace_layers", lambda model, **options: made.append(options) or replace_layers(model, **options)
     )
 
     def stop_at_the_third(done, total, name):

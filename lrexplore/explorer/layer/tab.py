@@ -23,7 +23,7 @@ from lrexplore.explorer.work.shown import error_text, shown
 from lrexplore.explorer.work.worker import Worker
 from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import Factors
-from lrexplore.network import factorize
+from lrexplore.network import replace_layers
 
 OBSERVED = ("layer", "rank", "initializer", "scheme", "activation", "batch_norm", "inputs", "calibrated")
 
@@ -114,7 +114,7 @@ class LayerTab:
         with self._lock:
             ranks, initializer, scheme = self.ranks(), self.state.initializer, self.state.scheme
             calibration = self.subject.real.calibration if initializer in REAL_INPUTS else None
-        return factorize(
+        return replace_layers(
             self.subject.model, ranks=ranks, initializer=initializer, scheme=scheme, calibration=calibration
         )
 

@@ -13,7 +13,7 @@ from lrexplore.explorer.network.compute import FRONT_RATIOS, full_ranks, ratio_o
 from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.work.worker import Stopped
-from lrexplore.network import factorize, factorized_flops
+from lrexplore.network import factorized_flops, replace_layers
 from lrexplore.ranks import YOURS as YOUR_INPUTS
 from lrexplore.ranks.latency import LatencyCost
 
@@ -83,7 +83,7 @@ def test_the_network_has_the_ranks_of_its_plan_and_is_made_once(model):
     made = allocation.network(wish, silent)
     assert {layer.name: layer.rank for layer in made.factorization if layer.rank} == allocation.plan(wish).ranks
     assert allocation.network(wish, silent) is made
-    twin = factorize(model, ranks=allocation.plan(wish).ranks, initializer="function")
+    twin = replace_layers(model, ranks=allocation.plan(wish).ranks, initializer="function")
     x = batches()[0]
     torch.testing.assert_close(made(x), twin(x))
 
