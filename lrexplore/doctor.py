@@ -65,14 +65,14 @@ def _packages() -> Iterator[Finding]:
         try:
             installed = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            found, problem = None, "missing"
+            fitting, problem = None, "missing"
         else:
             problem = f"{installed} is installed"
-            found = installed if requirement.specifier.contains(installed, prereleases=True) else None
+            fitting = installed if requirement.specifier.contains(installed, prereleases=True) else None
         yield Finding(
             name=requirement.name,
             purpose=f"extra `{extra}`" if extra else "required",
-            found=found,
+            found=fitting,
             required=not extra,
             problem=problem,
             fix=_pip(wanted),

@@ -53,8 +53,8 @@ def calibrate(
     total = _num_inputs(loader)
     [first, *_], batches = first_inputs(loader, 1, model)
     twin = private_copy(model)
-    found = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
-    chosen = found if layers is None else {name: _chosen(found, name) for name in _names(layers)}
+    factorizable = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
+    chosen = factorizable if layers is None else {name: _chosen(factorizable, name) for name in _names(layers)}
     recorders = {
         name: _Recorder(model, layer, positions, num_samples, num_held_out, generator) for name, layer in chosen.items()
     }
@@ -93,12 +93,12 @@ def _names(layers) -> list[str]:
     return list(layers)
 
 
-def _chosen(found: dict[str, Layer], name: str) -> Layer:
-    if not isinstance(name, str) or name not in found:
+def _chosen(factorizable: dict[str, Layer], name: str) -> Layer:
+    if not isinstance(name, str) or name not in factorizable:
         raise ValueError(
             f"`layers` must name layers that can be factorized, got {name!r}. See `lr.layers(model)` for them."
         )
-    return found[name]
+    return factorizable[name]
 
 
 def _record(

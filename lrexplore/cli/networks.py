@@ -129,8 +129,8 @@ def _loader(options, part: str = "calibration"):
         return ImageLoader(photographs(options.num_images, part=part), partial(preprocess, name))
 
     def images() -> "Iterator[Image]":
-        found = enumerate(image_folder(options.images))
-        mine = (image for number, image in found if (number % 4 == 3) == (part == "held_out"))
+        numbered = enumerate(image_folder(options.images))
+        mine = (image for number, image in numbered if (number % 4 == 3) == (part == "held_out"))
         return islice(mine, options.num_images)
 
     return ImageLoader(images, partial(preprocess, name))

@@ -78,8 +78,8 @@ def _remove_left(path: Path) -> None:
     """Removes the temporary files that dead processes of this machine left beside a target."""
     left = re.compile(re.escape(_prefix(path)) + r"(\d+)\.\d+\.new")
     for entry in os.scandir(path.parent):
-        found = left.fullmatch(entry.name)
-        if found and not _is_alive(int(found[1])):
+        match = left.fullmatch(entry.name)
+        if match and not _is_alive(int(match[1])):
             with suppress(OSError):
                 os.unlink(entry.path)
 

@@ -27,7 +27,7 @@ def names() -> list[str]:
     return sorted([*torchvision.models.list_models(module=torchvision.models), LITE0])
 
 
-def known() -> list[str]:
+def known_names() -> list[str]:
     """The names that `load_model` knows, sorted: `names` and lrexplore's own."""
     return sorted([*names(), *OWN])
 
@@ -88,6 +88,6 @@ def signature(name: str) -> dict[str, tuple[int | None, ...]]:
 
 def by_popularity() -> list[str]:
     """The names that can be built here, in the order in which an unknown checkpoint is tried."""
-    buildable = [name for name in known() if name != LITE0 or importlib.util.find_spec("timm")]
+    buildable = [name for name in known_names() if name != LITE0 or importlib.util.find_spec("timm")]
     families = ("resnet", "efficientnet", "wide_resnet", "resnext", "mobilenet", "vgg")
     return sorted(buildable, key=lambda name: [not name.startswith(family) for family in families])

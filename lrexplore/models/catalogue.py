@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from lrexplore.models.architectures import build, known, names, nearest
+from lrexplore.models.architectures import build, known_names, names, nearest
 from lrexplore.models.own import OWN
 
 
@@ -17,7 +17,7 @@ def network(name: str, num_classes: int) -> nn.Module:
 
 def check_network(name: str) -> None:
     """Raises ValueError, with the nearest names, unless `network` knows the name."""
-    if name in known():
+    if name in known_names():
         return
     close = nearest(name, [*OWN, *names()])
     advice = f"Nearest: {', '.join(close)}." if close else f"lrexplore's own: {', '.join(OWN)}."

@@ -66,10 +66,10 @@ def _read_torch(path: Path) -> object:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL:? ([\w.]+)", str(error))
-        if found:
+        asked = re.search(r"GLOBAL:? ([\w.]+)", str(error))
+        if asked:
             raise ValueError(
-                f"`{path.name}` must hold tensors only, got a pickle that asks for `{found[1]}`;"
+                f"`{path.name}` must hold tensors only, got a pickle that asks for `{asked[1]}`;"
                 " nothing in it was run. Save `model.state_dict()` instead of the model, or use safetensors."
             ) from error
         raise _unreadable(path, error) from error

@@ -37,10 +37,10 @@ def load_pretrained(name: str, weights: str | WeightsEnum) -> nn.Module:
     """
     own_prefix = "" if name == LITE0 else f"{torchvision.models.get_model_weights(name).__name__}."
     label = str(weights).removeprefix(own_prefix)
-    known = available_weights(name)
-    if label not in known:
+    available = available_weights(name)
+    if label not in available:
         raise ValueError(
-            f"`weights` of {name} must be None, the path of a checkpoint or one of {', '.join(known)};"
+            f"`weights` of {name} must be None, the path of a checkpoint or one of {', '.join(available)};"
             f" got {str(weights)!r}. Take 'DEFAULT' for the best of them."
         )
     model = _lite0() if name == LITE0 else _from_torchvision(name, label)

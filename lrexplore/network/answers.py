@@ -16,29 +16,29 @@ def answer_of(output, logits: Choice = None) -> Tensor:
     Raises ValueError where there is none, or not the one asked for.
     """
     if logits is None:
-        found = _obvious(output)
+        answer = _obvious(output)
     elif callable(logits):
-        found = logits(output)
+        answer = logits(output)
     else:
-        found = _named(output, logits)
-    if not isinstance(found, Tensor):
+        answer = _named(output, logits)
+    if not isinstance(answer, Tensor):
         raise ValueError(
             f"`model` must answer with logits (inputs, classes), got {_described(output)}"
             f"{'' if logits is None else f' and `logits={logits!r}`'}. Say which part they are with `logits=`, a name, "
             "a place or a function, or wrap the model."
         )
-    return found
+    return answer
 
 
 def logits_of(output, logits: Choice = None) -> Tensor:
     """The logits (inputs, classes) of a model's output, float64; raises ValueError as `answer_of`, and for others."""
-    found = answer_of(output, logits)
-    if found.ndim != 2:
+    answer = answer_of(output, logits)
+    if answer.ndim != 2:
         raise ValueError(
-            f"`model` must answer with logits (inputs, classes), got {tuple(found.shape)}. Wrap it in a module that "
+            f"`model` must answer with logits (inputs, classes), got {tuple(answer.shape)}. Wrap it in a module that "
             "does, or say where they are with `logits=`."
         )
-    return found.double()
+    return answer.double()
 
 
 def divergences(own: Tensor, other: Tensor) -> Tensor:
@@ -59,23 +59,23 @@ def class_numbers(labels, num_inputs: int, num_classes: int) -> Tensor:
     Raises ValueError for any others.
     """
     try:
-        found = torch.as_tensor(labels)
+        numbers = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError):
         raise _no_labels(f"a {type(labels).__name__}", num_inputs, num_classes) from None
-    shape = tuple(found.shape)
+    shape = tuple(numbers.shape)
     if shape == (num_inputs, num_classes) and num_classes > 1:
-        hot = found != 0
-        if bool((hot.sum(1) == 1).all()) and bool((found[hot] == 1).all()):
+        hot = numbers != 0
+        if bool((hot.sum(1) == 1).all()) and bool((numbers[hot] == 1).all()):
             return hot.int().argmax(1)
         raise _no_labels(f"{shape} that are not one-hot", num_inputs, num_classes)
     if shape not in ((num_inputs,), (num_inputs, 1)):
         raise _no_labels(f"{shape}", num_inputs, num_classes)
-    if found.is_floating_point() or found.is_complex():
-        raise _no_labels(f"{shape} of {found.dtype}", num_inputs, num_classes)
-    found = found.long().flatten()
-    if len(found) and not 0 <= int(found.min()) <= int(found.max()) < num_classes:
-        raise _no_labels(f"numbers from {int(found.min())} to {int(found.max())}", num_inputs, num_classes)
-    return found
+    if numbers.is_floating_point() or numbers.is_complex():
+        raise _no_labels(f"{shape} of {numbers.dtype}", num_inputs, num_classes)
+    numbers = numbers.long().flatten()
+    if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < num_classes:
+        raise _no_labels(f"numbers from {int(numbers.min())} to {int(numbers.max())}", num_inputs, num_classes)
+    return numbers
 
 
 def _no_labels(given: str, num_inputs: int, num_classes: int) -> ValueError:

@@ -291,9 +291,9 @@ def _shapes(batch) -> str:
 
 
 def _no_batch(item) -> ValueError:
-    found = _shapes(item) or type(item[0] if isinstance(item, (tuple, list)) and item else item).__name__
+    got = _shapes(item) or type(item[0] if isinstance(item, (tuple, list)) and item else item).__name__
     return ValueError(
-        f"`loader` must give batches of tensors, alone, with labels or by name, got {found}. Convert what it gives "
+        f"`loader` must give batches of tensors, alone, with labels or by name, got {got}. Convert what it gives "
         "with `torch.as_tensor`, several inputs at once."
     )
 

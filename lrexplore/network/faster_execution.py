@@ -35,15 +35,15 @@ def choose_execution(model: nn.Module, example_input, *, training: bool = True, 
 
     twin = private_copy(model)
     layers = factorized_layers(twin)
-    known: dict[tuple, list[float]] = {}
+    measured: dict[tuple, list[float]] = {}
     rows = []
     for name, inputs in _inputs(twin, layers, example_input).items():
         times = [0.0, 0.0]
         for like in inputs:
             key = _key(layers[name], like)
-            if key not in known:
-                known[key] = _times_ms(layers[name], like, training, num_rounds)
-            times = [a + b for a, b in zip(times, known[key], strict=True)]
+            if key not in measured:
+                measured[key] = _times_ms(layers[name], like, training, num_rounds)
+            times = [a + b for a, b in zip(times, measured[key], strict=True)]
         rows.append((name, *times, EXECUTIONS[times[1] < times[0]]))
     set_execution(model, {name: execution for name, *_, execution in rows})
     return pd.DataFrame(rows, columns=["name", "factors_ms", "product_ms", "execution"])

@@ -161,12 +161,12 @@ def _match(shapes: Mapping[str, Tensor], architecture: str | None):
 
     if architecture is None and not candidates(shapes):
         return None
-    from lrexplore.models.architectures import known
+    from lrexplore.models.architectures import known_names
     from lrexplore.models.checkpoint import compare, recognize_exactly
 
     if architecture is None:
         return recognize_exactly(shapes)
-    if architecture not in known():
+    if architecture not in known_names():
         raise ValueError(
             f"`architecture` must be a name that `lr.load_model` knows, got {architecture!r}. Leave it out: it is "
             "recognized by the tensors."
@@ -227,14 +227,14 @@ def _check_description(about: dict, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _build(about: dict, path) -> nn.Module:
-    from lrexplore.models.architectures import build, known
+    from lrexplore.models.architectures import build, known_names
 
     if about["architecture"] is None:
         raise ValueError(
             f"`model` must be given for {path}, got None: it holds a {about['class']} of no known architecture. "
             "Pass that module, unfactorized: `lr.load(path, model)`."
         )
-    if about["architecture"] not in known():
+    if about["architecture"] not in known_names():
         raise ValueError(
             f"`path` must hold a network that this version knows, got a {about['architecture']!r} in {path}. Update "
             "lrexplore, or pass that module, unfactorized: `lr.load(path, model)`."

@@ -70,19 +70,19 @@ def find_follows(model: nn.Module, names, graph: fx.Graph | None = None) -> dict
     layers = {model.get_submodule(name): name for name in names}
     if model in layers:
         return {"": Follows()}
-    found = {}
+    followers = {}
     if graph is not None:
-        _read_graph(found, graph, model, "", layers, outer_reason="")
+        _read_graph(followers, graph, model, "", layers, outer_reason="")
     else:
-        _trace_into(found, model, "", layers, outer_reason="")
+        _trace_into(followers, model, "", layers, outer_reason="")
     for layer, name in layers.items():
-        if name not in found:
+        if name not in followers:
             parent = model.get_submodule(name.rpartition(".")[0])
-            found[name] = _in_transformer(parent, layer) or _assume("the traced graph does not call this layer")
-    return {name: found[name] for name in names}
+            followers[name] = _in_transformer(parent, layer) or _assume("the traced graph does not call this layer")
+    return {name: followers[name] for name in names}
 
 
-def _trace_into(found: dict, root: nn.Module, prefix: str, layers: dict, outer_reason: str) -> None:
+def _trace_into(followers: dict, root: nn.Module, prefix: str, layers: dict, outer_reason: str) -> None:
     inside = {module: layers[module] for module in root.modules() if module in layers}
     if not inside:
         return
@@ -92,14 +92,16 @@ def _trace_into(found: dict, root: nn.Module, prefix: str, layers: dict, outer_r
         reason = f"the forward pass of `{prefix or type(root).__name__}` could not be traced ({why(error)})"
         for child_name, child in root.named_children():
             if child in layers:
-                found.setdefault(layers[child], _in_transformer(root, child) or _assume(reason))
+                followers.setdefault(layers[child], _in_transformer(root, child) or _assume(reason))
             else:
-                _trace_into(found, child, f"{prefix}.{child_name}".lstrip("."), layers, reason)
+                _trace_into(followers, child, f"{prefix}.{child_name}".lstrip("."), layers, reason)
         return
-    _read_graph(found, graph, root, prefix, inside, outer_reason)
+    _read_graph(followers, graph, root, prefix, inside, outer_reason)
 
 
-def _read_graph(found: dict, graph: fx.Graph, root: nn.Module, prefix: str, layers: dict, outer_reason: str) -> None:
+def _read_graph(
+    followers: dict, graph: fx.Graph, root: nn.Module, prefix: str, layers: dict, outer_reason: str
+) -> None:
     modules = dict(root.named_modules())
     seen, times = {}, Counter(node.target for node in graph.nodes if node.op == "call_module")
     for node in graph.nodes:
@@ -110,7 +112,7 @@ def _read_graph(found: dict, graph: fx.Graph, root: nn.Module, prefix: str, laye
                 follows = replace(follows, shared_norm=True)
             seen.setdefault(layers[layer], []).append(follows)
     for name, calls in seen.items():
-        found.setdefault(name, _merge(calls))
+        followers.setdefault(name, _merge(calls))
 
 
 def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_reason: str) -> Follows:

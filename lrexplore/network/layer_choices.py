@@ -95,8 +95,8 @@ def _check_rank_of(layer: Layer, rank, scheme: str) -> None:
         raise ValueError(f"`ranks` of layer {layer.name!r}: {error}") from None
 
 
-def _nearest(name, known, otherwise: str) -> str:
-    near = get_close_matches(str(name), list(known), n=3, cutoff=0.4)
+def _nearest(name, names, otherwise: str) -> str:
+    near = get_close_matches(str(name), list(names), n=3, cutoff=0.4)
     return f"Nearest: {', '.join(near)}." if near else otherwise
 
 

@@ -96,10 +96,10 @@ class Layers(list[Layer]):
     @property
     def flops(self) -> int | None:
         """Multiply-adds of one sample in the whole model; None when unknown."""
-        known = [layer.flops for layer in self if layer.kind in ("linear", "conv")]
-        if self.other_flops is None or None in known:
+        counts = [layer.flops for layer in self if layer.kind in ("linear", "conv")]
+        if self.other_flops is None or None in counts:
             return None
-        return sum(known) + self.other_flops
+        return sum(counts) + self.other_flops
 
 
 def find_layers(model: nn.Module, example_input=None) -> Layers:
@@ -219,17 +219,17 @@ def layers_table(model: nn.Module, example_input=None):
 
 
 def _row(layer: Layer) -> tuple:
-    known = layer.kind in ("linear", "conv")
+    has_matrix = layer.kind in ("linear", "conv")
     return (
         layer.name,
         layer.kind,
-        _by(layer.matrix_shape() if known else layer.weight_shape),
+        _by(layer.matrix_shape() if has_matrix else layer.weight_shape),
         _by(layer.kernel_size),
         layer.groups,
         layer.num_parameters,
         None if layer.flops is None else layer.flops / 1e6,
         layer.follows.text,
-        layer.break_even_rank() if known else 0,
+        layer.break_even_rank() if has_matrix else 0,
         layer.skip_reason is None,
         layer.skip_reason or "",
     )

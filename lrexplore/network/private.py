@@ -135,12 +135,12 @@ def _copied(model: nn.Module, replaced: dict, *, alone: bool = False, detach: bo
 
 def _culprit(error: Exception):
     """The object that the innermost deepcopy was given."""
-    found, step = None, error.__traceback__
+    culprit, step = None, error.__traceback__
     while step is not None:
         if step.tb_frame.f_code is deepcopy.__code__:
-            found = step.tb_frame.f_locals["x"]
+            culprit = step.tb_frame.f_locals["x"]
         step = step.tb_next
-    return found
+    return culprit
 
 
 def _no_copy(model: nn.Module, error: Exception) -> ValueError:
@@ -193,13 +193,13 @@ def _rebound(function: FunctionType, memo: dict, alone: bool) -> FunctionType:
         return value
 
     filled = [cell for cell in function.__closure__ or () if _is_filled(cell)]
-    found = {id(cell): ours(cell.cell_contents) for cell in filled}
+    contents = {id(cell): ours(cell.cell_contents) for cell in filled}
     names = {name: function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__}
     changed = {name: ours(value) for name, value in names.items() if _is_near(value, function)}
     changed = {name: value for name, value in changed.items() if value is not names[name]}
-    if not changed and all(found[id(cell)] is cell.cell_contents for cell in filled):
+    if not changed and all(contents[id(cell)] is cell.cell_contents for cell in filled):
         return function
-    cells = tuple(CellType(found[id(cell)]) if id(cell) in found else cell for cell in function.__closure__ or ())
+    cells = tuple(CellType(contents[id(cell)]) if id(cell) in contents else cell for cell in function.__closure__ or ())
     scope = {**function.__globals__, **changed} if changed else function.__globals__
     new = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, cells)
     new.__kwdefaults__ = function.__kwdefaults__

@@ -44,7 +44,7 @@ def record(
     recorder = _Recorder(layers)
     for leaf in tree_leaves(args):
         if isinstance(leaf, Tensor):
-            recorder.take(leaf, recorder.found.graph.placeholder("input"))
+            recorder.take(leaf, recorder.recording.graph.placeholder("input"))
     hooks = []
     for name, module in model.named_modules():
         if module in layers or is_leaf(module, name):
@@ -57,14 +57,14 @@ def record(
     finally:
         for hook in hooks:
             hook.remove()
-    recorder.found.graph.output(recorder.argument(tree_leaves(output)))
-    return recorder.found
+    recorder.recording.graph.output(recorder.argument(tree_leaves(output)))
+    return recorder.recording
 
 
 class _Recorder(TorchFunctionMode):
     def __init__(self, layers: dict[nn.Module, str]):
         super().__init__()
-        self.found = Recording()
+        self.recording = Recording()
         self.stack: list[nn.Module] = []  # the modules that run as one operation
         self.layers = layers
         self._weights = {id(module.weight): name for module, name in layers.items()}
@@ -87,7 +87,7 @@ class _Recorder(TorchFunctionMode):
         if output is not None:  # None: it raised
             if module in self.layers:
                 given = args[0] if args else next(iter(keywords.values()))
-                self.found.calls[self.layers[module]].append((given.shape, output.shape))
+                self.recording.calls[self.layers[module]].append((given.shape, output.shape))
             if len(self.stack) == 1:
                 self._note("call_module", name, args, keywords, output)
         self.stack.pop()
@@ -110,13 +110,13 @@ class _Recorder(TorchFunctionMode):
         if not made:
             return
         given = [leaf for leaf in tree_leaves((args, keywords)) if isinstance(leaf, Tensor)]
-        self.found.read |= {self._weights[id(leaf)] for leaf in given if id(leaf) in self._weights}
+        self.recording.read |= {self._weights[id(leaf)] for leaf in given if id(leaf) in self._weights}
         # An operation that gives back what it got, such as dropout in evaluation mode, is none.
         made = [leaf for leaf in made if self._made.get(leaf, (None, None))[1] != _version(leaf)]
         if made and (kind == "call_module" or any(leaf in self._made for leaf in given)):
             arguments = tuple(self.argument(value) for value in args)
             named = {name: self.argument(value) for name, value in keywords.items()}
-            node = self.found.graph.create_node(kind, target, arguments, named)
+            node = self.recording.graph.create_node(kind, target, arguments, named)
             for leaf in made:
                 self.take(leaf, node)
 
@@ -147,7 +147,7 @@ class _Multiplications(TorchDispatchMode):
         keywords = kwargs or {}
         output = func(*args, **keywords)
         if not any(module in self._recorder.layers for module in self._recorder.stack):
-            self._recorder.found.other_multiplications += self._count(func, args, keywords, output)
+            self._recorder.recording.other_multiplications += self._count(func, args, keywords, output)
         return output
 
     def _count(self, func, args, keywords, output) -> int:

@@ -96,12 +96,12 @@ def _describe(args) -> str:
 def _sizes(model: nn.Module, names, args) -> Sizes:
     batch = _batch_size(args)
     layers = {model.get_submodule(name): name for name in names}
-    found = record(model, args, layers, RecordedOperations().is_leaf_module)
+    recording = record(model, args, layers, RecordedOperations().is_leaf_module)
     calls = {
-        name: tuple(_call(layer, given, made, batch) for given, made in found.calls[name])
+        name: tuple(_call(layer, given, made, batch) for given, made in recording.calls[name])
         for layer, name in layers.items()
     }
-    return Sizes(calls, _describe(args), found.other_multiplications // batch, found)
+    return Sizes(calls, _describe(args), recording.other_multiplications // batch, recording)
 
 
 def _batch_size(args) -> int:

@@ -19,7 +19,7 @@ def paired_latency_ms(
 ) -> list[float]:
     """Median time of each call over `num_rounds` of `latency_rounds`, ms; the first `warm_up` do not count."""
     rounds = latency_rounds(runs, device, num_calls=num_calls, gradients=gradients)
-    return [median(found) for found in zip(*islice(rounds, warm_up, warm_up + num_rounds), strict=True)]
+    return [median(times) for times in zip(*islice(rounds, warm_up, warm_up + num_rounds), strict=True)]
 
 
 def latency_rounds(

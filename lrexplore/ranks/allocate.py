@@ -86,19 +86,19 @@ def allocate(
     return chosen.plan(budget, ratio, method=method)
 
 
-class _Known:
+class _Memory:
     """What was computed so far, by key; copies of an allocator share it, and threads may ask at once."""
 
     def __init__(self):
-        self._found, self._lock = {}, Lock()
+        self._made, self._lock = {}, Lock()
 
     def get(self, key, make: Callable):
         with self._lock:
-            if key in self._found:
-                return self._found[key]
+            if key in self._made:
+                return self._made[key]
         made = make()  # not held while it is made: the other thread answers a slider
         with self._lock:
-            return self._found.setdefault(key, made)
+            return self._made.setdefault(key, made)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +119,8 @@ class Allocator:
     calibration: Calibration | None
     latency: LatencyCost
     rank_multiple: int = 1
-    known: _Known = field(default_factory=_Known, repr=False)  # options, whatever the pins
-    spectra: _Known = field(default_factory=_Known, repr=False)
+    made_options: _Memory = field(default_factory=_Memory, repr=False)  # whatever the pins
+    spectra: _Memory = field(default_factory=_Memory, repr=False)
 
     @classmethod
     def of(
@@ -163,24 +163,24 @@ class Allocator:
             progress=progress, on_curve=on_curve,
         )  # fmt: skip
         latency = LatencyCost(model)
-        found = cls(model, layers, curves, initializer, scheme, {}, PLAIN, {}, calibration, latency, rank_multiple)
+        allocator = cls(model, layers, curves, initializer, scheme, {}, PLAIN, {}, calibration, latency, rank_multiple)
         if isinstance(weights, Mapping):
-            found = found.with_weights(weights, "given")
+            allocator = allocator.with_weights(weights, "given")
         elif weights != PLAIN and batches:
-            found = found.weighed(batches, logits=logits, use_cache=use_cache, progress=progress)
-        return found.with_pins(pinned or {})
+            allocator = allocator.weighed(batches, logits=logits, use_cache=use_cache, progress=progress)
+        return allocator.with_pins(pinned or {})
 
     def weighed(self, batches: list, *, logits=None, use_cache: bool = True, progress=None) -> "Allocator":
         """The same network with its layers weighed by `sensitivities` on `batches`."""
-        found = sensitivities(
+        weights = sensitivities(
             self.model, self.layers, self.curves, batches, initializer=self.initializer,
             calibration=self.calibration, use_cache=use_cache, logits=logits, progress=progress,
         )  # fmt: skip
-        return self.with_weights(found, SENSITIVITY)
+        return self.with_weights(weights, SENSITIVITY)
 
     def with_weights(self, weights: Mapping[str, float], weighting: str) -> "Allocator":
         """The same network with other layer weights; `weighting` says in the plans whose they are."""
-        return replace(self, weights=dict(weights), weighting=weighting, known=_Known())
+        return replace(self, weights=dict(weights), weighting=weighting, made_options=_Memory())
 
     def with_pins(self, pinned: dict[str, int | None]) -> "Allocator":
         """The same network with these layers pinned. Raises ValueError for names or ranks that cannot be."""
@@ -194,13 +194,13 @@ class Allocator:
             "flop_ratio": flop_cost,
             "latency_ratio": self.latency,
         }
-        found = []
+        options = []
         for layer in self.layers:
             if layer.skip_reason is None:
                 pin = (self.pinned[layer.name],) if layer.name in self.pinned else None
                 make = partial(self._options, layer, costs[budget], pin)
-                found.append(self.known.get((budget, layer.name, pin), make))
-        return found
+                options.append(self.made_options.get((budget, layer.name, pin), make))
+        return options
 
     def _options(self, layer: Layer, cost, pin: tuple[int | None] | None) -> Options:
         curves = [curve for (name, _), curve in self.curves.items() if name == layer.name]

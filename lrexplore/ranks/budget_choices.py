@@ -28,24 +28,24 @@ def check_pins(layers: Iterable[Layer], scheme: str, pinned: Mapping[str, int | 
             f"`pinned` must be a dict of layer name -> rank, got a {type(pinned).__name__}. None as the rank keeps a "
             "layer as it is."
         )
-    known = {layer.name: layer for layer in layers}
+    by_name = {layer.name: layer for layer in layers}
     for name, rank in pinned.items():
-        if name not in known or (rank is not None and known[name].skip_reason):
-            why = known[name].skip_reason if name in known else "the model has no such layer"
+        if name not in by_name or (rank is not None and by_name[name].skip_reason):
+            why = by_name[name].skip_reason if name in by_name else "the model has no such layer"
             raise ValueError(f"`pinned` must name layers that can be factorized, got {name!r}: {why}. Leave it out.")
         if rank is not None:
             schemes = SCHEMES if scheme == "best" else (scheme,)
             try:
-                check_rank(rank, max((known[name].matrix_shape(s) for s in schemes), key=min))
+                check_rank(rank, max((by_name[name].matrix_shape(s) for s in schemes), key=min))
             except ValueError as error:
                 raise ValueError(f"`pinned` of layer {name!r}: {error}") from None
 
 
 def check_weights(layers: Iterable[Layer], weights: Mapping[str, float]) -> None:
     """Raises ValueError for names that are no layers and for weights that are not finite numbers >= 0."""
-    known = {layer.name for layer in layers}
+    names = {layer.name for layer in layers}
     for name, weight in weights.items():
-        if name not in known:
+        if name not in names:
             raise ValueError(f"`weights` must name layers of the model, got {name!r}. See `lr.layers(model)`.")
         if not isinstance(weight, Real) or not 0 <= weight < float("inf"):
             raise ValueError(f"`weights` must be numbers >= 0, got {weight!r} for layer {name!r}. 1 counts it plainly.")

@@ -37,15 +37,15 @@ def cache_limit_bytes() -> float:
 
 def digest(*parts: object) -> str:
     """A hash of tensors (values, shape and dtype) and of anything else by its repr."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
             part = part.detach().cpu().contiguous()
-            found.update(f"{part.dtype} {tuple(part.shape)}|".encode())
-            found.update(part.reshape(-1).view(torch.uint8).numpy().data)
+            hashed.update(f"{part.dtype} {tuple(part.shape)}|".encode())
+            hashed.update(part.reshape(-1).view(torch.uint8).numpy().data)
         else:
-            found.update(f"{part!r}|".encode())
-    return found.hexdigest()
+            hashed.update(f"{part!r}|".encode())
+    return hashed.hexdigest()
 
 
 def recall(key: str) -> dict[str, np.ndarray] | None:
@@ -53,12 +53,12 @@ def recall(key: str) -> dict[str, np.ndarray] | None:
     path = _path(key)
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = dict(file)
+            arrays = dict(file)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
     with suppress(OSError):  # a folder that may only be read
         os.utime(path)  # what was used last is removed last
-    return found
+    return arrays
 
 
 def keep(key: str, arrays: dict[str, np.ndarray]) -> None:
@@ -78,13 +78,13 @@ def keep(key: str, arrays: dict[str, np.ndarray]) -> None:
 
 def _shrink(folder: Path) -> None:
     """Removes the files used longest ago until the folder holds what it may."""
-    known = []
+    kept = []
     for entry in os.scandir(folder):
         with suppress(OSError):  # another process removed it
             about = entry.stat()
-            known.append((about.st_mtime_ns, about.st_size, entry.path))
-    limit, total = cache_limit_bytes(), sum(size for _, size, _ in known)
-    for _, size, path in sorted(known):
+            kept.append((about.st_mtime_ns, about.st_size, entry.path))
+    limit, total = cache_limit_bytes(), sum(size for _, size, _ in kept)
+    for _, size, path in sorted(kept):
         if total <= limit:
             return
         with suppress(OSError):

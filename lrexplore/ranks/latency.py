@@ -53,8 +53,8 @@ def layer_latencies(
             rounds.append(times)
             if len(rounds) > 2 and time.monotonic() - start > _LIMIT_S:
                 break
-    *found, original = len(layer.calls) * np.min(rounds[1:], axis=0)
-    return np.array(found), float(original)
+    *by_rank, original = len(layer.calls) * np.min(rounds[1:], axis=0)
+    return np.array(by_rank), float(original)
 
 
 class LatencyCost:
@@ -66,17 +66,17 @@ class LatencyCost:
 
     def __init__(self, model: nn.Module):
         self._model = model
-        self._known: dict[tuple, tuple[list[int], np.ndarray, float]] = {}
+        self._measured: dict[tuple, tuple[list[int], np.ndarray, float]] = {}
 
     def __call__(self, layer: Layer, rank: int, scheme: str) -> float:
         key = (*kind_of(layer), scheme)
-        if key not in self._known:
+        if key not in self._measured:
             top = max(1, layer.break_even_rank(scheme))
             ranks = sorted({max(1, round(share * top)) for share in _SHARES})
             measured = layer_latencies(self._model, layer, ranks, scheme)
             assert measured is not None  # nothing stops it
-            self._known[key] = ranks, *measured
-        ranks, times, original = self._known[key]
+            self._measured[key] = ranks, *measured
+        ranks, times, original = self._measured[key]
         return original if rank == 0 else float(np.interp(rank, ranks, np.maximum.accumulate(times)))
 
 

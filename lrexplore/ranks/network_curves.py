@@ -115,8 +115,8 @@ def _points(problem: Problem, record: Initializer, entry: LayerInputs | None) ->
             ranks = list(range(1, problem.max_rank + 1))
             return ranks, nested_errors(problem, record, ranks).function_error.cpu().numpy()
         ranks = rank_grid(problem.max_rank, _NUM_POINTS["rerun"])
-        found = [point.function_error for point in each_rank(problem, record, ranks)]
-        return ranks, torch.cat(found).cpu().numpy()
+        errors = [point.function_error for point in each_rank(problem, record, ranks)]
+        return ranks, torch.cat(errors).cpu().numpy()
     cheap = record.name == "spectral" or (record.whitening is not None and problem.rows == 1)
     ranks = rank_grid(problem.max_rank, _NUM_POINTS["nested" if cheap else "rerun"])
     return ranks, input_errors(problem, record, ranks, entry).cpu().numpy()
@@ -129,6 +129,6 @@ def _every_rank(ranks: np.ndarray, errors: np.ndarray) -> np.ndarray:
     gentle = np.exp(np.interp(wanted, ranks, np.log(errors)))
     after = np.searchsorted(ranks, wanted)
     steep = errors[np.maximum(after - 1, 0)] > _STEEP * errors[after]
-    found = np.where(steep, np.interp(wanted, ranks, errors), gentle)
-    found[ranks - 1] = errors
-    return np.where(found <= 1e-12, 0.0, found)
+    between = np.where(steep, np.interp(wanted, ranks, errors), gentle)
+    between[ranks - 1] = errors
+    return np.where(between <= 1e-12, 0.0, between)

@@ -100,8 +100,8 @@ class RankPlan:
                 f"`plan` must have every layer once, got `{repeated[0]}` several times. Take the others out."
             )
         for layer in self.layers:
-            found = getattr(modules.get(layer.name), "weight", None)
-            shape = None if found is None else tuple(found.shape)
+            weight = getattr(modules.get(layer.name), "weight", None)
+            shape = None if weight is None else tuple(weight.shape)
             if shape != layer.weight_shape:
                 has = "no such layer" if shape is None else f"the shape {shape}"
                 raise ValueError(

@@ -76,10 +76,10 @@ def picks_by_rule(
 def _pick(option: Options, spectra: dict[str, np.ndarray], rule: Rule, knob: float, scheme: str) -> int:
     if option.pinned or len(option.ranks) == 1:
         return 0
-    known = [s for s in dict.fromkeys(option.schemes[1:]) if s == scheme] or [option.schemes[-1]]
-    rank = rule(spectra[option.layer.name], option.layer.matrix_shape(known[0]), knob)
-    found = [
+    used = scheme if scheme in option.schemes[1:] else option.schemes[-1]
+    rank = rule(spectra[option.layer.name], option.layer.matrix_shape(used), knob)
+    picks = [
         number for number, (r, s) in enumerate(zip(option.ranks, option.schemes, strict=True))
-        if r >= rank and s == known[0]  # the next multiple, where only multiples are choices
+        if r >= rank and s == used  # the next multiple, where only multiples are choices
     ]  # fmt: skip
-    return found[0] if found else 0
+    return picks[0] if picks else 0

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lrexplore.models.architectures import LITE0, build, by_popularity, known, names, nearest, signature
+from lrexplore.models.architectures import LITE0, build, by_popularity, known_names, names, nearest, signature
 
 
 def test_every_torchvision_classification_model_has_a_name():
@@ -20,17 +20,17 @@ def test_a_signature_is_the_state_dict_of_the_built_model_up_to_the_number_of_cl
 
 
 def test_no_two_architectures_share_a_signature():
-    assert len({frozenset(signature(name).items()) for name in known()}) == len(known())
+    assert len({frozenset(signature(name).items()) for name in known_names()}) == len(known_names())
 
 
-@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("name", known_names())
 def test_every_architecture_has_a_class_axis(name):
     assert any(None in shape for shape in signature(name).values())
 
 
 def test_resnets_and_efficientnets_are_tried_first():
     order = by_popularity()
-    assert sorted(order) == known()
+    assert sorted(order) == known_names()
     assert order[0].startswith("resnet")
     assert max(i for i, n in enumerate(order) if n.startswith("efficientnet")) < order.index("alexnet")
 

@@ -3,17 +3,17 @@
 import pytest
 
 from lrexplore.models import architectures, checkpoint
-from lrexplore.models.architectures import known, signature
+from lrexplore.models.architectures import known_names, signature
 from lrexplore.models.fingerprints import FINGERPRINTS, candidates, fingerprint, is_listed
 
 
-@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("name", known_names())
 def test_every_architecture_is_listed_under_the_names_of_its_tensors(name):
     assert name in FINGERPRINTS[fingerprint(signature(name))]
 
 
 def test_the_list_has_no_other_architectures():
-    assert sorted(name for names in FINGERPRINTS.values() for name in names) == known()
+    assert sorted(name for names in FINGERPRINTS.values() for name in names) == known_names()
     assert is_listed("resnet18") and not is_listed("resnet1888")
 
 
