@@ -91,6 +91,8 @@ def _climbs(
     tolerance: float,
 ) -> Iterator[tuple[_Subspace | None, float]]:
     """The subspaces reached from the starts, and the energy each keeps; of a small matrix only the best."""
+    if generator is None:  # one for all starts, which would else be one and the same
+        generator = torch.Generator(problem.matrix.device).manual_seed(0)
     starts = (_start(problem, rank, number, generator) for number in range(num_starts))
     if not _is_small(problem):
         for start in starts:
@@ -107,15 +109,13 @@ def _is_on_rows(problem: Problem) -> bool:
     return problem.matrix.shape[0] < problem.matrix.shape[1] and not _is_small(problem)
 
 
-def _start(problem: Problem, rank: int, number: int, generator: torch.Generator | None) -> Tensor:
+def _start(problem: Problem, rank: int, number: int, generator: torch.Generator) -> Tensor:
     """A basis (n, r) of a starting subspace, or its C^T (m, r) where the iteration runs on the Gram matrix.
 
     Number 0 is the singular subspace, turned by about 1e-3; the others are random.
     """
     matrix, decomposition = problem.matrix, problem.decomposition(rank)
     m, n = matrix.shape
-    if generator is None:
-        generator = torch.Generator(matrix.device).manual_seed(0)
     on_rows = _is_on_rows(problem)
     noise = torch.randn(m if on_rows else n, rank, generator=generator, dtype=matrix.dtype, device=matrix.device)
     if on_rows:

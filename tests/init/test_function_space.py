@@ -157,3 +157,12 @@ def test_more_starts_never_find_less():
     matrix, rank, _ = _small(1)
     errors = [function_error(matrix, initialize(matrix, rank, num_starts=starts)) for starts in (1, 4, 16)]
     assert errors[2] <= errors[1] <= errors[0]
+
+
+def test_without_a_generator_every_start_is_another_one():
+    matrix = torch.eye(8, dtype=torch.float64)
+    problem = Problem.of(matrix, "channel", "relu", None)
+    drawn = function(problem, 2, generator=torch.Generator().manual_seed(0), num_starts=8)
+    eight, two = (function(problem, 2, num_starts=starts) for starts in (8, 2))
+    torch.testing.assert_close(eight.product(), drawn.product())
+    assert function_error(matrix, eight) < function_error(matrix, two) - 1e-4
