@@ -103,7 +103,7 @@ class Notebook:
             raise RuntimeError(f"`{expression}` failed in the kernel: {reply.get('ename')}: {reply.get('evalue')}")
         return json.loads(eval(reply["data"]["text/plain"], {"__builtins__": {}}))
 
-    def wait_for_value(self, expression: str, value, timeout_s: float = 60.0) -> None:
+    def wait_for_value(self, expression: str, value, time_limit_s: float = 60.0) -> None:
         """Ask the kernel until a Python expression has the value. Raises TimeoutError with the last one."""
         asking = """async ([code, value, limit]) => {
             for (const end = performance.now() + limit; ; await new Promise(done => setTimeout(done, 50))) {
@@ -112,9 +112,11 @@ class Notebook:
                 const found = content.user_expressions.code.data?.["text/plain"];
                 if (found === value || performance.now() > end) return found;
         }}"""
-        value_there = self.page.evaluate(asking, [expression, repr(value), 1000 * timeout_s])
+        value_there = self.page.evaluate(asking, [expression, repr(value), 1000 * time_limit_s])
         if value_there != repr(value):
-            raise TimeoutError(f"`{expression}` must become {value!r} within {timeout_s} s, got {value_there} at last.")
+            raise TimeoutError(
+                f"`{expression}` must become {value!r} within {time_limit_s} s, got {value_there} at last."
+            )
 
     def set_theme(self, theme: str) -> None:
         """Switch JupyterLab to its "light" or "dark" theme and wait until it is on."""
@@ -144,7 +146,7 @@ class Notebook:
 def jupyter_lab(
     folder: Path,
     *,
-    start_timeout_s: float = 60,
+    start_time_limit_s: float = 60,
     environment: dict[str, str] | None = None,
     settings: dict[str, dict] | None = None,
 ) -> Iterator[Lab]:
@@ -172,7 +174,7 @@ def jupyter_lab(
         )
     try:
         lab = Lab(f"http://127.0.0.1:{port}", token, Path(folder))
-        _wait_until_it_answers(lab, server, state / "log.txt", start_timeout_s)
+        _wait_until_it_answers(lab, server, state / "log.txt", start_time_limit_s)
         yield lab
     finally:
         _end_group(server)
@@ -229,8 +231,8 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait_until_it_answers(lab: Lab, server: subprocess.Popen, log: Path, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
+def _wait_until_it_answers(lab: Lab, server: subprocess.Popen, log: Path, time_limit_s: float) -> None:
+    deadline = time.monotonic() + time_limit_s
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(f"{lab.url}/api?token={lab.token}", timeout=2):
@@ -238,7 +240,7 @@ def _wait_until_it_answers(lab: Lab, server: subprocess.Popen, log: Path, timeou
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
     raise RuntimeError(
-        f"`jupyter lab` must answer within {timeout_s} s, it did not. Its log:\n{log.read_text()[-3000:]}"
+        f"`jupyter lab` must answer within {time_limit_s} s, it did not. Its log:\n{log.read_text()[-3000:]}"
     )
 
 

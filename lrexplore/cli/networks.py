@@ -149,6 +149,6 @@ def _pin(text: str) -> tuple[str, int | None]:
     return name, None if rank == "keep" else int(rank)
 
 
-def _progress(done: int, total: int, name: str) -> None:
+def _progress(done: int, total: int, what: str) -> None:
     if sys.stderr.isatty():
-        print(f"\r{done}/{total} {name:<40}", end="" if name else "\n", file=sys.stderr, flush=True)
+        print(f"\r{done}/{total} {what:<40}", end="" if what else "\n", file=sys.stderr, flush=True)

@@ -51,8 +51,8 @@ def replace_layers(
     for the others. Each layer is initialized for the activation and the batch norm that `find_layers` reads
     after it; those of `lrexplore.init.REAL_INPUTS` also need `calibration`, what `lr.calibrate` recorded of this
     model, and may correct the layer's bias (where it has none, the running mean of the batch norm that follows, or a
-    new bias). `progress(done, total, name)` is called before each layer, and once at the end with an empty
-    name. Without a `generator` the draws are those of seed 0.
+    new bias). `progress(done, total, what)` is called with the name of each layer before it, and once at the
+    end with "". Without a `generator` the draws are those of seed 0.
 
     The copy carries `factorization`, one `Replacement` a layer; `report` shows it as a table. Hooks of the replaced
     layers come along. Raises ValueError, before anything is computed, for unknown names, ranks out of range, a

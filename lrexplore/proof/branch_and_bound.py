@@ -92,15 +92,15 @@ class Search:
         point: Float64[Tensor, "k k"],
         eps: float,
         deadline: float,
-        progress: Callable[[int, float, float], None] | None = None,
+        on_batch: Callable[[int, float, float], None] | None = None,
     ) -> SearchResult:
         """The best subspace to within `eps`, from the incumbent `point`, or as far as the deadline allows.
 
-        `progress(cells, kept, bound)` is called after every batch of cells.
+        `on_batch(cells, kept, bound)` is called after every batch of cells.
         """
         for state in self.steps(point, eps):
-            if progress is not None:
-                progress(state.seen, state.kept, state.bound)
+            if on_batch is not None:
+                on_batch(state.seen, state.kept, state.bound)
             if monotonic() > deadline:
                 break
         return SearchResult(state.point, state.kept, state.bound, state.seen)

@@ -52,15 +52,16 @@ def provable(
     *,
     eps: float = 1e-3,
     time_limit_s: float = 60.0,
-    progress: Callable[[int, float, float], None] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    on_batch: Callable[[int, float, float], None] | None = None,
 ) -> ProvenFactors:
     """Factors with function error (ReLU, N(0, I) inputs) within `eps` of the best possible, or as near as time allows.
 
     `weight` is a matrix (m, n) or a kernel, taken as its channel matrix. `lower_bound` holds whenever it stops. The
     search closes the gap for rank 1 when at most 6 singular values matter, rank 2 at 4, and rank k - 1 at k <= 6;
-    elsewhere the certificate stands alone. `progress(cells, error, lower_bound)` is called after every batch of
-    cells; an exception from it ends the search. Raises ValueError as `initialize` does, and for `eps` or a time that
-    is not positive.
+    elsewhere the certificate stands alone. After every batch of cells `progress(done, 0, "cells")` is called (no
+    total is known) and `on_batch(cells, error, lower_bound)`; an exception from either ends the search. Raises
+    ValueError as `initialize` does, and for `eps` or a time that is not positive.
 
     >>> found = lr.provable(torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), rank=1, eps=0.01)
     >>> found.error - found.lower_bound <= 0.01
@@ -85,7 +86,9 @@ def provable(
 
         def report(seen: int, kept: float, top: float) -> None:
             if progress is not None:
-                progress(seen, min(error, 1 - kept), max(bound, 1 - top - tail))
+                progress(seen, 0, "cells")
+            if on_batch is not None:
+                on_batch(seen, min(error, 1 - kept), max(bound, 1 - top - tail))
 
         search = _search(problem, rows, rank, factors, right, max(eps - tail, eps / 2), deadline, report)
         cells, bound = search.cells, max(bound, 1 - search.bound - tail)

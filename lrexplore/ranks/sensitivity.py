@@ -38,8 +38,8 @@ def sensitivities(
     `batches`: one pass a layer. The movement is the mean KL divergence for logits (inputs, classes), nats, else the
     relative squared change of the output; that too where no layer moves the probabilities by more than rounding, as in
     a random draw with tiny logits. `model` is left alone. Movements are kept on disk one by one, under a hash
-    of all that they depend on: what was interrupted goes on where it stopped. `progress(done, total, name)` is called
-    before each batch, and once at the end with an empty name. `logits` as for `lr.compare`.
+    of all that they depend on: what was interrupted goes on where it stopped. `progress(done, total, what)` is called
+    with the layer before each batch, and once at the end with "". `logits` as for `lr.compare`.
 
     Raises ValueError for a model whose answer holds no tensor.
     """

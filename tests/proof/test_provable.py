@@ -144,11 +144,13 @@ def test_large_weights_get_the_certificate():
 
 
 def test_progress_is_reported_and_closes_in():
-    seen = []
+    told, seen = [], []
     weight = torch.eye(5, dtype=torch.float64)
-    found = provable(weight, 1, eps=1e-5, time_limit_s=1.0, progress=lambda *state: seen.append(state))
+    callbacks = {"progress": lambda *words: told.append(words), "on_batch": lambda *state: seen.append(state)}
+    found = provable(weight, 1, eps=1e-5, time_limit_s=1.0, **callbacks)
     cells, errors, bounds = zip(*seen, strict=True)
     assert list(cells) == sorted(cells) and found.cells == cells[-1]
+    assert told == [(count, 0, "cells") for count in cells]
     assert list(errors) == sorted(errors, reverse=True) and list(bounds) == sorted(bounds)
 
 

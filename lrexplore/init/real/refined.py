@@ -24,14 +24,14 @@ def refined(
     generator: torch.Generator | None = None,
     max_rounds: int = 12,
     steps_a_round: int = 6,
-    max_seconds: float | None = None,
+    time_limit_s: float | None = None,
     on_round: Callable[[int, float], None] | None = None,
 ) -> CorrectedFactors:
     """Factors and bias correction fitted by L-BFGS to s(u) on the calibration's samples, from `whitened`.
 
     The loss is that of `input_error`. After every round of `steps_a_round` steps the held-out inputs are judged:
     the best state is kept, and the fit ends after three rounds without a better one, after `max_rounds`, or when
-    `max_seconds` are over. `on_round(round, error)` sees the held-out error; an exception from it ends the fit.
+    `time_limit_s` is over. `on_round(round, error)` sees the held-out error; an exception from it ends the fit.
     Never worse on the held-out inputs than `whitened` or `spectral`. Fitted in coordinates in which the inputs are
     white, without which L-BFGS needs many times the steps.
     """
@@ -40,7 +40,7 @@ def refined(
     start = no_worse(real, whitening.factors(rank), rank)
     if rank >= problem.max_rank or not len(calibration.samples):
         return start
-    deadline = None if max_seconds is None else time.monotonic() + max_seconds
+    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
     fit = _Fit(real, whitening, start)
     best, best_error, since = start, real.error(start), 0
     for number in range(1, max_rounds + 1):
