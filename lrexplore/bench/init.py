@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -83,7 +84,7 @@ def svd_times(work: list[Task], scheme: str) -> dict[str, float]:
     times = {}
     for driver in DRIVERS:
         torch.linalg.svd(torch.eye(8, device=work[0].weight.device), driver=driver)
-        times[driver] = seconds(lambda driver=driver: full_svds(work, scheme, driver))
+        times[driver] = seconds(partial(full_svds, work, scheme, driver))
     return times
 
 
@@ -233,11 +234,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nfunction error, layer by layer")
         for scale in options.rank_scale:
             errors = layer_errors(work, scale, options.scheme)
-            judged = verdicts(errors)
-            checked.append({"rank_scale": scale, **judged, "errors": errors})
+            verdict = verdicts(errors)
+            checked.append({"rank_scale": scale, **verdict, "errors": errors})
             print(
-                f"{scale:>10}  `function` above `rescaled` or `spectral` in {judged['above']} of {judged['layers']}"
-                f" layers, equal to `rescaled` in {judged['equal']}"
+                f"{scale:>10}  `function` above `rescaled` or `spectral` in {verdict['above']} of {verdict['layers']}"
+                f" layers, equal to `rescaled` in {verdict['equal']}"
             )
     where["load_after"] = os.getloadavg()
     print(f"load average (1 min) {where['load_after'][0]:.2f} after")

@@ -81,16 +81,16 @@ def cost(num_images: int = 64):
     batches = list(ImageLoader(photographs(num_images), partial(preprocess, "resnet50")))
     layers = find_layers(model)
     small = [layer.name for layer in layers if layer.kernel_size == (1, 1) and layer.skip_reason is None]
-    costs = {}
+    costs: dict[str, float | None] = {}
     with torch.no_grad():
         model(batches[0][:4])
         costs["memory before MiB"] = _peak_mib()
-        costs["plain forward passes s"] = _seconds(lambda: [model(batch) for batch in batches])
-    costs["calibration of 1x1 layers s"] = _seconds(lambda: calibrate(model, batches, layers=small))
+        costs["plain forward passes s"] = plain_s = _seconds(lambda: [model(batch) for batch in batches])
+    costs["calibration of 1x1 layers s"] = small_s = _seconds(lambda: calibrate(model, batches, layers=small))
     kept = []
     costs["calibration of all layers s"] = _seconds(lambda: kept.append(calibrate(model, batches)))
     costs["peak memory MiB"] = _peak_mib()
-    costs["1x1 layers over plain"] = costs["calibration of 1x1 layers s"] / costs["plain forward passes s"]
+    costs["1x1 layers over plain"] = small_s / plain_s
     with tempfile.TemporaryDirectory() as folder:
         before = os.environ.get("LREXPLORE_CACHE")
         os.environ["LREXPLORE_CACHE"] = folder

@@ -58,7 +58,8 @@ def exact_row_latencies(notebook, explorer: str, *, num_steps: int = 30) -> list
     page.evaluate(HOOKS)
     page.locator(".lrx-slider").first.focus()
     table = set(notebook.kernel_value(f"{explorer}.layer_tab.study().table_ranks.tolist()"))
-    rank, latencies = notebook.kernel_value(f"{explorer}.state.rank"), []
+    rank = notebook.kernel_value(f"{explorer}.state.rank")
+    latencies: list[float] = []
     while len(latencies) < num_steps and rank > 1:
         page.keyboard.press("ArrowLeft")
         rank -= 1

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def latencies_ms(
     with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         for size in sizes:
             part = images[:size]
-            [times[size]] = paired_latency_ms([lambda part=part: forward(part)], images.device, **timing)
+            [times[size]] = paired_latency_ms([partial(forward, part)], images.device, **timing)
     return times
 
 

@@ -92,11 +92,11 @@ class Calibration(Mapping[str, LayerInputs]):
         """The calibration in a file that `save` wrote. Raises ValueError for any other file."""
         tensors, about = read_tensors(path, _FORMAT, "Calibration.save", "Give the path of one.")
         with fitting(path, "Calibration.save"):
-            grouped = {}
+            grouped: dict[str, dict[str, Any]] = {}
             for key, tensor in tensors.items():
                 entry, _, field = key.rpartition("|")
                 grouped.setdefault(entry, dict(about["entries"][entry]))[field] = tensor
-            entries = {}
+            entries: dict[str, list[LayerInputs]] = {}
             for key in about["entries"]:
                 values = grouped[key]
                 values["kernel_size"] = tuple(_whole(size, 1) for size in values["kernel_size"])

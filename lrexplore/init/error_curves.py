@@ -12,7 +12,7 @@ from lrexplore.init.initializers import find_initializer
 from lrexplore.init.problem import Problem
 from lrexplore.init.rank_errors import RankErrors, single_errors, truncated_errors
 from lrexplore.init.record import Initializer
-from lrexplore.linalg import check_rank
+from lrexplore.linalg import Factors, check_rank
 from lrexplore.linalg.inputs import LayerInputs
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def nested_errors(
     return truncated_errors(problem, _nested_factors(record, problem, generator, options), ranks)
 
 
-def _nested_factors(record: Initializer, problem: Problem, generator: torch.Generator, options: dict):
+def _nested_factors(record: Initializer, problem: Problem, generator: torch.Generator, options: dict) -> Factors:
     """The factors of full rank, whose truncations are those of lower ranks: looked at for one of these."""
     began = generator.get_state()
     full = record(problem, problem.max_rank, generator=generator, **options)

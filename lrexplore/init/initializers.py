@@ -2,13 +2,14 @@
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
 from itertools import count
+from typing import Any, NoReturn
 
 from lrexplore.init.function_space import function
 from lrexplore.init.independent import independent
@@ -27,7 +28,7 @@ _COLORS = ("#B2182B", "#2166AC", "#1B7837", "#762A83", "#B35806", "#01665E", "#C
 _MARKERS = ("triangle-left", "triangle-right", "hexagram", "octagon", "diamond-tall", "bowtie", "y-up", "y-down")
 
 
-def _ours(name: str, make: Callable, color: str, marker: str, **traits) -> Initializer:
+def _ours(name: str, make: Callable, color: str, marker: str, **traits: Any) -> Initializer:
     return Initializer(name=name, make=make, color=color, marker=marker, is_ours=True, **traits)
 
 
@@ -132,15 +133,14 @@ _numbers = count()
 
 def _register(record: Initializer) -> None:
     earlier = INITIALIZERS._records.get(record.name) or REAL_INPUTS._records.get(record.name)
-    number = next(_numbers) if earlier is None else None
-    style = (
-        {"color": earlier.color, "marker": earlier.marker}
-        if number is None
-        else {"color": _COLORS[number % len(_COLORS)], "marker": _MARKERS[number % len(_MARKERS)]}
-    )
+    if earlier is not None:
+        color, marker = earlier.color, earlier.marker
+    else:
+        number = next(_numbers)
+        color, marker = _COLORS[number % len(_COLORS)], _MARKERS[number % len(_MARKERS)]
     for registry in (INITIALIZERS, REAL_INPUTS):
         registry.discard(record.name)
-    (REAL_INPUTS if record.is_real else INITIALIZERS).add(replace(record, **style))
+    (REAL_INPUTS if record.is_real else INITIALIZERS).add(replace(record, color=color, marker=marker))
 
 
 def find_initializer(wanted: str | Callable | Initializer) -> Initializer:
@@ -188,7 +188,7 @@ def _address(make: Callable) -> str:
     return name if module in (None, "__main__") or "<" in name else f"{module}:{name}"
 
 
-def _refuse(wanted, records):
+def _refuse(wanted: object, records: Iterable[str]) -> NoReturn:
     near = get_close_matches(str(wanted), list(records), n=3, cutoff=0.6)
     way_out = f"Nearest: {', '.join(near)}." if near else "Choose one of them, or pass a function of your own."
     raise ValueError(f"`initializer` must be one of {', '.join(records)}, got {wanted!r}. {way_out}")

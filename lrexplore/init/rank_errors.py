@@ -82,7 +82,8 @@ def _cumulative_products(problem: Problem, factors: Factors) -> tuple[Tensor, Te
     gram = factors.right @ factors.right.mT
     squares = factors.left * (factors.left @ (2 * gram.triu(1) + torch.diag(gram.diagonal())))
     neurons = len(problem.norms)
-    return tuple(x.double().view(neurons, problem.rows, -1).sum(1).cumsum(1) for x in (inner, squares))
+    products, energies = (x.double().view(neurons, problem.rows, -1).sum(1).cumsum(1) for x in (inner, squares))
+    return products, energies
 
 
 def _cosine(inner: Tensor, scale: Tensor) -> Tensor:

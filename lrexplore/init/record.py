@@ -1,6 +1,6 @@
 """Everything that is known of an initializer, in one record."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,9 @@ class Initializer:
         """Whether it needs the layer's `calibration`."""
         return self.inputs == "real"
 
-    def __call__(self, problem: Problem, rank: int, *, generator: torch.Generator | None = None, **options) -> Factors:
+    def __call__(
+        self, problem: Problem, rank: int, *, generator: torch.Generator | None = None, **options: Any
+    ) -> Factors:
         """The factors of a rank. Raises ValueError where another person's initializer gives none that fit."""
         if self.is_ours:
             return self.make(problem, rank, generator=generator, **options)
@@ -52,7 +54,7 @@ class Initializer:
             generator = torch.Generator(problem.matrix.device).manual_seed(0)
         return self._checked(self.make(problem, rank, generator=generator, **options), problem, rank)
 
-    def _checked(self, made, problem: Problem, rank: int) -> Factors:
+    def _checked(self, made: Any, problem: Problem, rank: int) -> Factors:
         if isinstance(made, tuple) and len(made) == 2:
             made = Factors(*made)
         if not isinstance(made, Factors):
@@ -97,7 +99,7 @@ class Registry(Mapping[str, Initializer]):
             self._load()
         return self._records[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         self._load()
         return iter(tuple(self._records))
 

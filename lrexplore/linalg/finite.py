@@ -43,7 +43,7 @@ def check_finite(weight: Tensor, name: str = "weight") -> Tensor:
 def check_values(tensor: Tensor, name: str, without: str, broken: str, *, owner: str = "") -> None:
     """Raises ValueError for a tensor that is not dense, on the meta device, or has NaN or inf in it, with a way out."""
     called = f"`{name}` of {owner}" if owner else f"`{name}`"
-    if tensor.is_nested or tensor.layout not in (torch.strided, torch._mkldnn):
+    if tensor.is_nested or not (tensor.layout == torch.strided or tensor.is_mkldnn):
         kind = "a nested tensor" if tensor.is_nested else tensor.layout
         raise ValueError(f"{called} must be dense, got {kind}. Convert it with `.to_dense()`.")
     if tensor.is_meta:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,7 @@ def read_item(item, model: nn.Module | None = None) -> Item:
     if isinstance(item, Item):
         return item
     forward = _Forward(model)
+    inputs: Any
     labels = None
     if isinstance(item, (tuple, list)) and not isinstance(item, Arguments):
         if not item:

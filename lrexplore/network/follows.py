@@ -87,7 +87,7 @@ def _trace_into(followers: dict, root: nn.Module, prefix: str, layers: dict, out
     if not inside:
         return
     try:
-        graph = GraphTracer(param_shapes_constant=True).trace(root)
+        graph = GraphTracer(param_shapes_constant=True).graph_of(root)
     except Exception as error:  # the forward is the user's: it may raise anything
         reason = f"the forward pass of `{prefix or type(root).__name__}` could not be traced ({why(error)})"
         for child_name, child in root.named_children():

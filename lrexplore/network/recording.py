@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import FunctionType, MethodType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -131,7 +132,7 @@ def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _target(func: Callable) -> Callable | str:
+def _target(func: Any) -> Callable | str:
     """The operation; of a property that computes, such as `x.T`, its name."""
     return func.__self__.__name__ if getattr(func, "__name__", "") == "__get__" else func
 
@@ -175,7 +176,7 @@ class SymbolicTracer(fx.Tracer):
     Functions that were registered with `fx.wrap` are entered like all others. Only for copies; never share one.
     """
 
-    def trace(self, root: nn.Module) -> fx.Graph:
+    def graph_of(self, root: nn.Module) -> fx.Graph:
         """The graph of the module's forward. Raises where that depends on values."""
         self.root, self.graph = root, fx.Graph(tracer_cls=type(self))
         self.root_module_name, self.module_stack, self.tensor_attrs = root._get_name(), OrderedDict(), {}

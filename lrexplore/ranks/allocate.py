@@ -1,9 +1,10 @@
 """Ranks for all layers under one budget."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -13,6 +14,7 @@ from lrexplore.init import find_initializer
 from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.network import find_layers, weights_of
+from lrexplore.network.answers import Choice
 from lrexplore.network.batches import as_example
 from lrexplore.network.layers import Layer, Layers
 from lrexplore.network.replace import nothing_to_factorize
@@ -26,6 +28,7 @@ from lrexplore.ranks.rules import RULES, picks_by_rule
 from lrexplore.ranks.sensitivity import sensitivities
 
 NUM_PROBES = 16
+Progress = Callable[[int, int, str], None]
 
 
 def allocate(
@@ -42,10 +45,10 @@ def allocate(
     weights: str | dict[str, float] | None = None,
     method: str = "optimal",
     rank_multiple: int = 1,
-    example_input=None,
-    logits=None,
+    example_input: Any = None,
+    logits: Choice = None,
     use_cache: bool = True,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> RankPlan:
     """The `RankPlan` of least predicted error whose whole network costs at most a share of the original's.
 
@@ -89,10 +92,11 @@ def allocate(
 class _Memory:
     """What was computed so far, by key; copies of an allocator share it, and threads may ask at once."""
 
-    def __init__(self):
-        self._made, self._lock = {}, Lock()
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+        self._lock = Lock()
 
-    def get(self, key, make: Callable):
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         with self._lock:
             if key in self._made:
                 return self._made[key]
@@ -124,9 +128,22 @@ class Allocator:
 
     @classmethod
     def of(
-        cls, model, *, initializer=None, scheme="channel", loader=None, calibration=None, weights=None, pinned=None,
-        rank_multiple=1, example_input=None, logits=None, use_cache=True, progress=None, on_curve=None,
-    ) -> "Allocator":  # fmt: skip
+        cls,
+        model: nn.Module,
+        *,
+        initializer: str | None = None,
+        scheme: str = "channel",
+        loader: Iterable | None = None,
+        calibration: Calibration | None = None,
+        weights: str | Mapping[str, float] | None = None,
+        pinned: dict[str, int | None] | None = None,
+        rank_multiple: int = 1,
+        example_input: Any = None,
+        logits: Choice = None,
+        use_cache: bool = True,
+        progress: Progress | None = None,
+        on_curve: Callable[[LayerCurve], None] | None = None,
+    ) -> "Allocator":
         """The network with its curves, on the inputs of `loader` or `calibration` if given; see `allocate`.
 
         `on_curve` is that of `layer_curves`.
@@ -170,7 +187,9 @@ class Allocator:
             allocator = allocator.weighed(batches, logits=logits, use_cache=use_cache, progress=progress)
         return allocator.with_pins(pinned or {})
 
-    def weighed(self, batches: list, *, logits=None, use_cache: bool = True, progress=None) -> "Allocator":
+    def weighed(
+        self, batches: list, *, logits: Choice = None, use_cache: bool = True, progress: Progress | None = None
+    ) -> "Allocator":
         """The same network with its layers weighed by `sensitivities` on `batches`."""
         weights = sensitivities(
             self.model, self.layers, self.curves, batches, initializer=self.initializer,
@@ -202,7 +221,7 @@ class Allocator:
                 options.append(self.made_options.get((budget, layer.name, pin), make))
         return options
 
-    def _options(self, layer: Layer, cost, pin: tuple[int | None] | None) -> Options:
+    def _options(self, layer: Layer, cost: CostOf, pin: tuple[int | None] | None) -> Options:
         curves = [curve for (name, _), curve in self.curves.items() if name == layer.name]
         if pin is not None and pin[0] is not None:
             curves = [curve for curve in curves if pin[0] <= len(curve.errors)]
@@ -266,8 +285,9 @@ class Allocator:
         saved = sum(layer.parameters_before - layer.parameters_after for layer in layers)
         flops = None
         if self.layers.flops is not None:
-            after = sum(layer.flops_after - layer.flops_before for layer in layers if layer.flops_before is not None)
-            flops = self.layers.flops, self.layers.flops + after
+            pairs = ((layer.flops_before, layer.flops_after) for layer in layers)
+            added = sum(after - before for before, after in pairs if before is not None and after is not None)
+            flops = self.layers.flops, self.layers.flops + added
         latency = None
         if budget.startswith("latency"):
             change = sum(

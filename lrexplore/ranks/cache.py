@@ -5,6 +5,7 @@ import os
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ def keep(key: str, arrays: dict[str, np.ndarray]) -> None:
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, durable=False) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **cast("dict[str, Any]", arrays))  # any name might be an option, by its types
         count = _num_kept[path.parent] = _num_kept.get(path.parent, -1) + 1
         if count % _LOOK_EVERY == 0:
             _shrink(path.parent)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,7 +19,7 @@ from lrexplore.nn import FactorizedConv2d, FactorizedLinear
 
 BATCH_SIZE = 8
 _SHARES = (0.05, 0.15, 0.35, 0.6, 1.0)
-_NUM_ROUNDS, _LIMIT_S = 7, 2.0
+_NUM_ROUNDS, _TIME_LIMIT_S = 7, 2.0
 
 
 def layer_latencies(
@@ -47,11 +48,11 @@ def layer_latencies(
     networks = [*_twins(module, layer, ranks, scheme), module]
     rounds, start = [], time.monotonic()
     with evaluation(module):
-        for times in islice(latency_rounds([lambda net=net: net(x) for net in networks], x.device), 1 + _NUM_ROUNDS):
+        for times in islice(latency_rounds([partial(net, x) for net in networks], x.device), 1 + _NUM_ROUNDS):
             if stopped():
                 return None
             rounds.append(times)
-            if len(rounds) > 2 and time.monotonic() - start > _LIMIT_S:
+            if len(rounds) > 2 and time.monotonic() - start > _TIME_LIMIT_S:
                 break
     *by_rank, original = len(layer.calls) * np.min(rounds[1:], axis=0)
     return np.array(by_rank), float(original)

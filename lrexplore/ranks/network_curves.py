@@ -56,8 +56,8 @@ def layer_curves(
 
     With a `calibration` errors are those on its held-out inputs, without one those on Gaussian inputs. For a grouped
     convolution the mean over its groups. Curves are kept on disk under a hash of weight, inputs and options
-    (`cache_folder`). `progress(done, total, name)` is called before each curve and once at the end, `on_curve(curve)`
-    with each as it is found.
+    (`cache_folder`). `progress(done, total, what)` is called with the layer before each curve and with "" at the
+    end, `on_curve(curve)` with each as it is found.
     """
     record = find_initializer(initializer)
     use_cache &= record.is_ours  # another person's may change under its name
@@ -78,7 +78,14 @@ def layer_curves(
     return curves
 
 
-def _curve(model, layer: Layer, scheme: str, record: Initializer, calibration, use_cache: bool) -> LayerCurve:
+def _curve(
+    model: nn.Module,
+    layer: Layer,
+    scheme: str,
+    record: Initializer,
+    calibration: Calibration | None,
+    use_cache: bool,
+) -> LayerCurve:
     entries = calibration.entries(layer.name) if calibration is not None else [None] * layer.groups
     weights, norms = weights_of(model, layer), batch_norms_of(model, layer)
     key = None

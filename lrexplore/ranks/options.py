@@ -58,7 +58,7 @@ def layer_options(
     curves: list[LayerCurve],
     cost_of: CostOf,
     *,
-    pin: tuple[int] | tuple[None] | None = None,
+    pin: tuple[int | None] | None = None,
     weight: float = 1.0,
     multiple: int = 1,
 ) -> Options:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite, prod
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -187,7 +187,7 @@ def _check(plan: RankPlan) -> None:
     for layer in plan.layers:
         words += [layer.name, layer.reason]
         numbers += [layer.error, layer.weight]
-        whole = [*layer.weight_shape, layer.parameters_before, layer.parameters_after]
+        counts = [*layer.weight_shape, layer.parameters_before, layer.parameters_after]
         if layer.rank is not None:
             _number(layer.rank, whole=True)
             linalg.check_rank(layer.rank, linalg.matrix_shape(layer.weight_shape, layer.scheme))
@@ -197,8 +197,8 @@ def _check(plan: RankPlan) -> None:
             raise ValueError(f"`{layer.name}` has fewer parameters than entries")
         if layer.scheme not in linalg.SCHEMES or not isinstance(layer.pinned, bool):
             raise ValueError(f"scheme {layer.scheme!r} or pin of `{layer.name}`")
-        for number in (*whole, *(x for x in (layer.flops_before, layer.flops_after) if x is not None)):
-            _number(number, whole=True)
+        for count in (*counts, *(x for x in (layer.flops_before, layer.flops_after) if x is not None)):
+            _number(count, whole=True)
     for number in numbers:
         _number(number)
     if not all(isinstance(word, str) for word in words):
@@ -213,13 +213,9 @@ def _check(plan: RankPlan) -> None:
         raise ValueError(f"{plan.parameters} parameters, and layers that save {saved}")
 
 
-def _number(value, *, whole: bool = False):
+def _number(value: Any, *, whole: bool = False) -> Any:
     """The value, when it is a finite number >= 0, or a whole one."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int if whole else Real)
-        or not 0 <= value
-        or not isfinite(value)
-    ):
+    kind: Any = int if whole else Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not 0 <= value or not isfinite(value):
         raise ValueError(f"{value!r} is no {'whole ' if whole else ''}number >= 0")
     return value

@@ -1,5 +1,10 @@
 """plotly Figures that stay on this machine: no button sends what they show away, no link leads there."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
 SHARING = ("sendChartToCloud", "sendDataToCloud", "editInChartStudio")
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "typesetMath": False}
 
@@ -15,7 +20,7 @@ def draw_offline() -> None:
     pio.renderers.default = "plotly_mimetype"
 
 
-def without_sharing(figure):
+def without_sharing(figure: "go.Figure") -> "go.Figure":
     """The figure without the buttons that would send it away, however it is drawn."""
     return figure.update_layout(modebar_remove=list(SHARING))
 
