@@ -10,12 +10,12 @@ from lrexplore.calibration import calibrate
 from lrexplore.explorer.network.compute import Allocation
 from lrexplore.explorer.network.judge import Judge
 from lrexplore.explorer.network.state import Wish
+from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.samples import Origin
 from lrexplore.network.compare import compare, layer_drift
 from lrexplore.network.faster_execution import choose_execution
 from lrexplore.network.files import export, save
 from lrexplore.network.private import looks_only, private_copy
-from lrexplore.ranks import YOURS
 from lrexplore.ranks.latency import layer_latencies
 
 
