@@ -113,8 +113,8 @@ def _numbers(first: str, last: str) -> Iterator[str]:
 
 
 def _with_variables(pattern: str) -> str:
-    def value(found: re.Match) -> str:
-        name = f"WDS_{found[1]}"
+    def value(variable: re.Match) -> str:
+        name = f"WDS_{variable[1]}"
         if name not in os.environ:
             raise ValueError(f"`{name}` must be set for the shards {pattern!r}, got no such variable. Export it.")
         return os.environ[name]

@@ -49,8 +49,8 @@ def open_data(name: str, *, held_out: float = 0.1, image_size: int = 224, num_im
     """
     if name in ("fashion-mnist", "fashion-mnist-full"):
         train, test = fashion.fashion_mnist(whole=name.endswith("full"))
-        known = {"num_classes": len(fashion.CLASSES), "mean": fashion.MEAN, "std": fashion.STD}
-        return _split(name, train, test, held_out, num_images, known)
+        described = {"num_classes": len(fashion.CLASSES), "mean": fashion.MEAN, "std": fashion.STD}
+        return _split(name, train, test, held_out, num_images, described)
     about: dict[str, Any] = {"mean": _IMAGENET_MEAN, "std": _IMAGENET_STD}
     if name == "synthetic":
         sets = [SyntheticImages(count, 1000, image_size) for count in (num_images or 1_281_167, 1000, 1000)]

@@ -73,13 +73,13 @@ class LabelledImages:
         return int(torch.as_tensor(labels).max()) + 1
 
     def _pair(self, number: int):
-        found = self.dataset[number]
-        if not isinstance(found, tuple | list) or len(found) != 2:
+        pair = self.dataset[number]
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ValueError(
-                f"`data` must give pairs of an image and a label, got a {type(found).__name__} for"
+                f"`data` must give pairs of an image and a label, got a {type(pair).__name__} for"
                 f" {self.name}[{number}]. Return (image, label)."
             )
-        return found
+        return pair
 
     def _checked(self, image, number: int) -> Tensor:
         is_image = isinstance(image, Tensor) and image.ndim == 3
@@ -108,5 +108,5 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _sizes(images: list[Tensor]) -> str:
-    found = list(dict.fromkeys(f"{image.dtype} {tuple(image.shape)}" for image in images))
-    return " and ".join(found[:2])
+    sizes = list(dict.fromkeys(f"{image.dtype} {tuple(image.shape)}" for image in images))
+    return " and ".join(sizes[:2])

@@ -105,7 +105,7 @@ def open_shards(address: str, size: int) -> dict:
         splits = {}
         for split, part in ((split, manifest[split]) for split in ("train", "held_out", "test")):
             patterns = [part["shards"]] if isinstance(part["shards"], str) else part["shards"]
-            addresses = [found for pattern in patterns for found in beside(address, pattern)]
+            addresses = [shard for pattern in patterns for shard in beside(address, pattern)]
             splits[split] = Shards(addresses, _whole(part, "images", _MOST_IMAGES), size)
         return {**splits, "num_classes": _whole(manifest, "num_classes", _MOST_CLASSES)}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -115,8 +115,8 @@ def open_shards(address: str, size: int) -> dict:
         ) from error
 
 
-def _whole(found: dict, key: str, most: int) -> int:
-    value = found[key]
+def _whole(entries: dict, key: str, most: int) -> int:
+    value = entries[key]
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise ValueError(f"`{key}` must be a whole number in 1..{most:,}, got {str(value)[:40]}")
     return value
@@ -140,12 +140,12 @@ def _samples(addresses: list[str]) -> Iterator[dict]:
 def _endless(addresses: list[str], seed: int) -> Iterator[dict]:
     """Samples without end: shards in a new order every time, then mixed within a window."""
     for epoch in itertools.count():
-        draws, found = random.Random(mix(seed, epoch)), False
+        draws, had_samples = random.Random(mix(seed, epoch)), False
         shuffled = draws.sample(addresses, len(addresses))
         for sample in load_webdataset().shuffle(_SHUFFLED, rng=draws)(_samples(shuffled)):
-            found = True
+            had_samples = True
             yield sample
-        if not found:
+        if not had_samples:
             raise ValueError(
                 f"`data` must have samples in its shards, got none in {', '.join(map(printable, addresses[:3]))}."
                 " Write them again, or name fewer."
