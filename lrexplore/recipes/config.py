@@ -168,13 +168,13 @@ class Config:
 def kinds() -> dict[str, type]:
     """The type of every choice, without the None of those that need not be made."""
     hints = typing.get_type_hints(Config)
-    found = {}
+    by_name = {}
     for field in fields(Config):
         kind = hints[field.name]
         if isinstance(kind, types.UnionType):
             kind = next(option for option in typing.get_args(kind) if option is not type(None))
-        found[field.name] = kind
-    return found
+        by_name[field.name] = kind
+    return by_name
 
 
 @cache

@@ -56,7 +56,7 @@ def resolve(reference: str, field: str) -> Callable[..., Any]:
         raise ImportError(f"{rule}, which is none of yours. Name a function in a file of your own: 'networks:build'.")
     importlib.invalidate_caches()  # the file may be newer than what Python knows of its folder
     try:
-        found = importlib.import_module(module)
+        imported = importlib.import_module(module)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise ImportError(
@@ -68,10 +68,10 @@ def resolve(reference: str, field: str) -> Callable[..., Any]:
             f"{rule}, whose import fails with {type(error).__name__}: {error} ({place.filename}, line {place.lineno})."
             f" Mend it: python -c 'import {module}' must pass."
         ) from error
-    function = reduce(lambda value, part: getattr(value, part, None), name.split("."), found)
+    function = reduce(lambda value, part: getattr(value, part, None), name.split("."), imported)
     if not callable(function):
         got = "nothing" if function is None else f"a {type(function).__name__}"
-        raise ImportError(f"{rule}: {name} is {got} in {found.__file__}. Check the name.")
+        raise ImportError(f"{rule}: {name} is {got} in {imported.__file__}. Check the name.")
     return function
 
 

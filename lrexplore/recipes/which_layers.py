@@ -18,11 +18,11 @@ def which_layers(layers: Iterable[_AnyLayer], rule: str) -> list[_AnyLayer]:
     "inner": all but the first convolution and the last linear layer, whose size is that of the classes.
     "convolutions": every convolution. "all": every layer.
     """
-    found = list(layers)
+    chosen = list(layers)
     if rule == "inner":
-        stem = next((layer for layer in found if layer.kind == "conv"), None)
-        head = next((layer for layer in reversed(found) if layer.kind == "linear"), None)
-        found = [layer for layer in found if layer is not stem and layer is not head]
+        stem = next((layer for layer in chosen if layer.kind == "conv"), None)
+        head = next((layer for layer in reversed(chosen) if layer.kind == "linear"), None)
+        chosen = [layer for layer in chosen if layer is not stem and layer is not head]
     elif rule == "convolutions":
-        found = [layer for layer in found if layer.kind == "conv"]
-    return [layer for layer in found if layer.skip_reason is None]
+        chosen = [layer for layer in chosen if layer.kind == "conv"]
+    return [layer for layer in chosen if layer.skip_reason is None]
