@@ -36,18 +36,18 @@ def choices(described: Mapping[str, Any]) -> dict[str, Any]:
     the number of images that one process took at once, chosen or not, and None where that was all of a step's.
     """
     config = {**LATER, **described.get("config", {})}
-    found = {key: value for key, value in config.items() if key not in SILENT}
+    chosen = {key: value for key, value in config.items() if key not in SILENT}
     if not is_factorized(config):
-        found |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED, "decay": "weight"}
-    if found.get("plan") is not None and described.get("plan"):
-        found["plan"] = plan_name(described["plan"])
-    if found.get("norms_from") is not None:
-        found["norms_from"] = re.sub(rf"-seed{config.get('seed')}(?=-|$)", "", Path(found["norms_from"]).name)
+        chosen |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED, "decay": "weight"}
+    if chosen.get("plan") is not None and described.get("plan"):
+        chosen["plan"] = plan_name(described["plan"])
+    if chosen.get("norms_from") is not None:
+        chosen["norms_from"] = re.sub(rf"-seed{config.get('seed')}(?=-|$)", "", Path(chosen["norms_from"]).name)
     if batch := config.get("batch_size"):
         processes = described.get("environment", {}).get("num_processes", 1)
         micro = config.get("micro_batch_size") or batch // processes
-        found["micro_batch_size"] = None if micro == batch else micro
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+        chosen["micro_batch_size"] = None if micro == batch else micro
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in chosen.items()}
 
 
 def plan_name(plan: Mapping[str, Any]) -> str:
@@ -63,15 +63,15 @@ def plan_name(plan: Mapping[str, Any]) -> str:
 
 def differing(made: Sequence[Mapping[str, Any]]) -> list[str]:
     """The choices in which these (of `choices`) are not all alike, the seed last; one that was not made is None."""
-    keys = dict.fromkeys(key for found in made for key in found)
-    found = [key for key in keys if len({_word(one.get(key)) for one in made}) > 1]
-    return sorted(found, key=lambda key: key == "seed")
+    keys = dict.fromkeys(key for one in made for key in one)
+    unlike = [key for key in keys if len({_word(one.get(key)) for one in made}) > 1]
+    return sorted(unlike, key=lambda key: key == "seed")
 
 
 def identity(made: Mapping[str, Any], *, seed: bool = True) -> tuple:
     """What is the same for runs that agree in all choices, in their seed too unless it is not to count."""
-    known = {key: _word(value) for key, value in made.items() if value is not None and (seed or key != "seed")}
-    return tuple(sorted(known.items()))
+    words = {key: _word(value) for key, value in made.items() if value is not None and (seed or key != "seed")}
+    return tuple(sorted(words.items()))
 
 
 def _word(value: object) -> str:

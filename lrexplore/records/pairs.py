@@ -41,11 +41,11 @@ def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"
     last = rows.dropna(subset=[metric]).groupby("run")[metric].last()
     folders = [folder for path in paths for folder in run_folders(path) if folder.name in last.index]
     made = [choices(read_description(folder)) for folder in folders]
-    known = [name for name in CHOICES if any(name in found for found in made)]
+    usual = [name for name in CHOICES if any(name in one for one in made)]
     more = [name for name in differing(made) if name not in FACTORS]
-    more += differing([found for found in made if found.get("initializer") != UNFACTORIZED])
-    columns = list(dict.fromkeys([*known, *(name for name in more if name != "seed"), "seed"]))
-    table = pd.DataFrame([[found.get(name) for name in columns] for found in made], columns=columns)
+    more += differing([one for one in made if one.get("initializer") != UNFACTORIZED])
+    columns = list(dict.fromkeys([*usual, *(name for name in more if name != "seed"), "seed"]))
+    table = pd.DataFrame([[one.get(name) for name in columns] for one in made], columns=columns)
     table.insert(0, "run", [folder.name for folder in folders])
     table[metric] = table["run"].map(last)
     return table.sort_values(columns, na_position="last").reset_index(drop=True)
@@ -137,16 +137,16 @@ def intervals(
         seeds = group.groupby("seed")["difference"].mean()
         mean, low, high = interval(seeds, level)
         counts = {"pairs": len(group), "seeds": len(seeds)}
-        found = {"mean": mean, "low": low, "high": high, **counts, "separated": low > 0 or high < 0}
-        rows.append({**dict(zip(by, values, strict=True)), **found})
+        numbers = {"mean": mean, "low": low, "high": high, **counts, "separated": low > 0 or high < 0}
+        rows.append({**dict(zip(by, values, strict=True)), **numbers})
     return pd.DataFrame(rows)
 
 
 def in_words(row: Mapping, name: str, unit: str = "points", level: float = 0.95) -> str:
     """What a row of `intervals` says, and does not say, in one sentence."""
-    found = f"{name}: {row['mean']:+.2f} {unit} ({level:.0%} interval {row['low']:+.2f} to {row['high']:+.2f},"
+    estimate = f"{name}: {row['mean']:+.2f} {unit} ({level:.0%} interval {row['low']:+.2f} to {row['high']:+.2f},"
     verdict = "0 lies outside" if row["separated"] else "0 lies inside, not told apart"
-    return f"{found} {counted(row)}); {verdict}"
+    return f"{estimate} {counted(row)}); {verdict}"
 
 
 def counted(row: Mapping) -> str:

@@ -59,11 +59,11 @@ class Reader:
 
     def lists(self, stream: str, row: int = 0) -> dict[str, np.ndarray]:
         """The columns that hold one number a layer, from row number `row` on: float64 (rows, layers)."""
-        found = {}
+        columns = {}
         for name, values in self._streams[stream].others.items():
             if any(isinstance(value, list) for value in values):
-                found[name] = self._shaped(values[row:])
-        return {name: values for name, values in found.items() if len(values)}
+                columns[name] = self._shaped(values[row:])
+        return {name: values for name, values in columns.items() if len(values)}
 
     def table(self, stream: str) -> "pd.DataFrame":
         """A pandas DataFrame of a stream; `layers` and `norms` have one row a measurement and layer."""
@@ -85,10 +85,10 @@ class Reader:
     def _is_another(self) -> bool:
         """Whether another run lies in the folder by now: run.json is written once, before everything else."""
         try:
-            found = (self.folder / "run.json").stat()
+            stat = (self.folder / "run.json").stat()
         except OSError:
             return False
-        before, self._seen = self._seen, (found.st_ino, found.st_mtime_ns)
+        before, self._seen = self._seen, (stat.st_ino, stat.st_mtime_ns)
         return before not in ((), self._seen)
 
     def _shaped(self, values: list) -> np.ndarray:
@@ -96,11 +96,11 @@ class Reader:
         names = self.description.get("layers")
         length = len(names) if names else len(next(value for value in values if isinstance(value, list)))
         try:
-            found = np.array(values, dtype=float)
+            table = np.array(values, dtype=float)
         except (ValueError, TypeError, OverflowError):
-            found = np.zeros(0)
-        if found.shape == (len(values), length):
-            return found
+            table = np.zeros(0)
+        if table.shape == (len(values), length):
+            return table
         missing = [float("nan")] * length
         return np.array([_numbers(value) if _is_row(value, length) else missing for value in values])
 
@@ -135,8 +135,8 @@ class _Stream:
         for name, value in row.items():
             number = type(value) in (int, float)
             if name in self.numbers or (number and name not in self.others):
-                known = number and -_MOST < value < _MOST
-                self._column(self.numbers, name, float("nan")).append(value if known else float("nan"))
+                fits = number and -_MOST < value < _MOST
+                self._column(self.numbers, name, float("nan")).append(value if fits else float("nan"))
             elif value is not None or name in self.others:
                 self._column(self.others, name, None).append(value)
             else:

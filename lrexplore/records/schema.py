@@ -126,41 +126,41 @@ def read_description(folder: Path) -> dict[str, Any]:
 
     FileNotFoundError without the file, ValueError with the reason for one that cannot be read.
     """
-    found = check_version(folder)
+    description = check_version(folder)
     for key in NEEDED:
-        if key not in found:
+        if key not in description:
             raise ValueError(_wrong(folder / "run.json", key, _CHECKS[DESCRIPTION[key]][1], "nothing"))
-    _check(folder / "run.json", found, DESCRIPTION)
-    _check(folder / "run.json", found["config"], CONFIG)
-    return {"layers": [], "environment": {}, **found}
+    _check(folder / "run.json", description, DESCRIPTION)
+    _check(folder / "run.json", description["config"], CONFIG)
+    return {"layers": [], "environment": {}, **description}
 
 
 def check_version(folder: Path) -> dict[str, Any]:
     """The content of a run's run.json, of which only the version is checked: ValueError for a later one than ours."""
-    found = read_json(folder / "run.json")
-    version = found.get("version")
+    description = read_json(folder / "run.json")
+    version = description.get("version")
     if not _is_whole(version) or version > VERSION:
         raise ValueError(
             f"`{folder}` must hold records of version {VERSION} or older, got version {version}."
             " Update lrexplore to read them."
         )
-    return found
+    return description
 
 
 def read_status(folder: Path) -> dict[str, Any]:
     """The content of a run's status.json. FileNotFoundError without the file, ValueError where it cannot be read."""
-    found = read_json(folder / "status.json")
-    if "state" not in found:
+    status = read_json(folder / "status.json")
+    if "state" not in status:
         raise ValueError(_wrong(folder / "status.json", "state", _CHECKS["state"][1], "nothing"))
-    _check(folder / "status.json", found, STATUS, "plain")
-    numbers = {key: value for key, value in found.items() if key not in STATUS and isinstance(value, str | bool)}
+    _check(folder / "status.json", status, STATUS, "plain")
+    numbers = {key: value for key, value in status.items() if key not in STATUS and isinstance(value, str | bool)}
     for key, value in numbers.items():
         raise ValueError(_wrong(folder / "status.json", key, "a number", value))
-    return found
+    return status
 
 
-def _check(path: Path, found: Mapping, kinds: Mapping[str, str], other: str | None = None) -> None:
-    for key, value in found.items():
+def _check(path: Path, content: Mapping, kinds: Mapping[str, str], other: str | None = None) -> None:
+    for key, value in content.items():
         kind = kinds.get(key, other)
         if kind is None or (value is None and kind not in ("state", "object", "time")):
             continue

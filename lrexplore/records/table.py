@@ -90,9 +90,9 @@ def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs") -> "p
             if key in config:
                 table[key] = config[key]
         tables.append(table)
-    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"run": []})
-    found.attrs["unreadable"] = unreadable
-    return found
+    joined = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"run": []})
+    joined.attrs["unreadable"] = unreadable
+    return joined
 
 
 def table_of(folder: Path, stream: str):

@@ -61,8 +61,8 @@ def _measurement(rows: "pd.DataFrame") -> dict:
 
 
 def _write(path: Path, rows: list[dict]) -> None:
-    known = [{key: value for key, value in row.items() if not _is_missing(value)} for row in rows]
-    lines = [json.dumps(_rounded(row), separators=(",", ":"), default=int) for row in known]
+    filled = [{key: value for key, value in row.items() if not _is_missing(value)} for row in rows]
+    lines = [json.dumps(_rounded(row), separators=(",", ":"), default=int) for row in filled]
     write_whole(path, "\n".join(lines) + "\n")
 
 
