@@ -124,7 +124,7 @@ def recorded_plan(described: dict[str, Any]) -> RankPlan | None:
 
 def _first_difference(plan: RankPlan, other: RankPlan) -> str:
     """In words, the first layer that another plan treats differently; nothing where it makes the same network."""
-    mine, theirs = ({name: (found.ranks[name], found.schemes[name]) for name in found.ranks} for found in (plan, other))
+    mine, theirs = ({name: (each.ranks[name], each.schemes[name]) for name in each.ranks} for each in (plan, other))
     for name in dict.fromkeys([*mine, *theirs]):
         if mine.get(name) != theirs.get(name):
             was, now = (f"rank {one[0]} ({one[1]})" if one else "no rank" for one in (mine.get(name), theirs.get(name)))

@@ -134,14 +134,14 @@ class Learner:
         """Weights, running statistics (means over processes, and each process's own), their average, optimizer and
         loss scale. Every process must ask, and none of them changes by it."""
         modules = {"model": self.model, **({} if self.average is None else {"average": self.average})}
-        found, own = {}, {}
+        states, own = {}, {}
         for name, module in modules.items():
-            found[name] = {**module.state_dict(), **self.processes.mean_buffers(module)}
+            states[name] = {**module.state_dict(), **self.processes.mean_buffers(module)}
             own[name] = {key: buffer.cpu() for key, buffer in own_buffers(module).items()}
         if self.processes.count > 1:
-            found["own_buffers"] = self.processes.gather(own)
+            states["own_buffers"] = self.processes.gather(own)
         return {
-            **found,
+            **states,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
@@ -218,12 +218,12 @@ class Learner:
 
     def _explain(self, batches: list[Batch], step: int) -> None:
         """Repeats the step's forward passes to find where it began."""
-        found = ""
+        place = ""
         for k, batch in enumerate(batches):
             torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))
             with self.autocast():
-                found = found or first_non_finite(self.model, self.images(batch.images))
-        where = next((words for words in self.processes.gather(found) if words), "in the loss itself")
+                place = place or first_non_finite(self.model, self.images(batch.images))
+        where = next((words for words in self.processes.gather(place) if words), "in the loss itself")
         raise NonFiniteLoss(
             f"`loss` must stay finite, got NaN or infinity at step {step + 1}, first {where}."
             " Lower `lr`, lengthen the warm-up, clip gradients, or use precision bf16 or 32."

@@ -16,14 +16,14 @@ def first_non_finite(model: nn.Module, images: Tensor) -> str:
     """
     if not torch.isfinite(images).all():
         return "in the images"
-    found: list[str] = []
+    places: list[str] = []
 
     def look(name):
         def hook(module, inputs, output):
-            if found or not isinstance(output, Tensor) or torch.isfinite(output).all():
+            if places or not isinstance(output, Tensor) or torch.isfinite(output).all():
                 return
             broken = [key for key, value in module.named_parameters(recurse=False) if not torch.isfinite(value).all()]
-            found.append(f"in the weights of layer `{name}`" if broken else f"in the output of layer `{name}`")
+            places.append(f"in the weights of layer `{name}`" if broken else f"in the output of layer `{name}`")
 
         return hook
 
@@ -37,6 +37,6 @@ def first_non_finite(model: nn.Module, images: Tensor) -> str:
     finally:
         for hook in hooks:
             hook.remove()
-    if not found and not torch.isfinite(output).all():
+    if not places and not torch.isfinite(output).all():
         return "between the layers, in the network's own arithmetic"
-    return found[0] if found else ""
+    return places[0] if places else ""

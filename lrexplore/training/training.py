@@ -197,14 +197,14 @@ class Training:
 
     def _end_epoch(self, progress: Progress) -> bool:
         """Evaluates on the held-out images, records the epoch and saves a checkpoint; False where it was stopped."""
-        found = self._evaluate(self.data.held_out)
-        if found is None:
+        metrics = self._evaluate(self.data.held_out)
+        if metrics is None:
             return False
         steps = max(1, self.sums["steps"])
         row = {
             "step": self.step, "epoch": self.epochs_done + 1, "wall_s": self.wall_s,
             **{f"train_{key}": self.sums[key] / steps for key in ("loss", "top1", "top5")},
-            **{f"held_out_{key}": value for key, value in found.items()},
+            **{f"held_out_{key}": value for key, value in metrics.items()},
         }  # fmt: skip
         if self._writer:
             self._writer.append("epochs", row)
@@ -231,10 +231,10 @@ class Training:
 
     def _finish(self) -> str:
         """Reads the test images, once."""
-        found = self._evaluate(self.data.test)
-        if found is None:
+        metrics = self._evaluate(self.data.test)
+        if metrics is None:
             return self._stop()
-        row = {f"test_{key}": value for key, value in found.items()}
+        row = {f"test_{key}": value for key, value in metrics.items()}
         if self._writer:
             self._writer.append("epochs", {"step": self.step, "epoch": self.epochs_done, **row})
             self._writer.finish()
@@ -263,8 +263,8 @@ class Training:
 
     def _say(self, state: str, **more) -> None:
         self._said = time.monotonic()
-        known = {"step": self.step, "num_steps": self.plan.num_steps, **self._metrics, **more}
-        self._writer.status(state, **known)
+        status = {"step": self.step, "num_steps": self.plan.num_steps, **self._metrics, **more}
+        self._writer.status(state, **status)
 
 
 def _recorded_norms(config: Config, num_steps: int, num_layers: int) -> list[list[float]]:
