@@ -80,6 +80,6 @@ class Bound:
     def _follow(self, change) -> None:
         control = self._controls.get(change["name"])
         value = getattr(self._state, change["name"])
-        known = getattr(control, "options", None)
-        if known is None or value in [option[1] if isinstance(option, tuple) else option for option in known]:
+        options = getattr(control, "options", None)
+        if options is None or value in [option[1] if isinstance(option, tuple) else option for option in options]:
             control.value = value

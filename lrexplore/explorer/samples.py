@@ -89,9 +89,9 @@ class Origin:
         Raises ValueError where there are none that the model takes, ModuleNotFoundError without scikit-learn.
         """
         if self._samples is None:
-            found = self._photographs() if self.loader is None else _loaded(self.loader, model)
-            self._check(model, found)
-            self._samples = found
+            samples = self._photographs() if self.loader is None else _loaded(self.loader, model)
+            self._check(model, samples)
+            self._samples = samples
         return self._samples
 
     def calibrated(self, model: nn.Module, progress: Callable[[int, int, str], None]) -> Calibration:
@@ -122,10 +122,10 @@ class Origin:
         batches, pictures = ImageLoader(judged, transform, BATCH_SIZE), np.stack([np.asarray(x) for x in shown])
         return Samples(list(fit), batches, len(judged), pictures, PHOTOGRAPHS)
 
-    def _check(self, model: nn.Module, found: Samples) -> None:
+    def _check(self, model: nn.Module, samples: Samples) -> None:
         try:
             with torch.no_grad():
-                run_model(private_copy(model), found.first_judged[:1])
+                run_model(private_copy(model), samples.first_judged[:1])
         except ValueError as error:
             if self.loader is not None:
                 raise

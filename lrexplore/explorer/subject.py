@@ -53,8 +53,8 @@ class Subject:
 
     def __post_init__(self):
         rank_from_scale((1, 1), self.rank_scale)
-        found = find_layers(self.model)
-        self.layers, self._flops = {layer.name: layer for layer in found}, found.flops
+        layers = find_layers(self.model)
+        self.layers, self._flops = {layer.name: layer for layer in layers}, layers.flops
         if not self.names:
             raise nothing_to_factorize(self.model, list(self.layers.values()), self.name)
         for name in self.names:

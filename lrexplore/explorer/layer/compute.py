@@ -123,14 +123,14 @@ class Study:
         Loss is in units of a neuron's mean output energy, so that the function error is its mean over all neurons.
         Rows of ranks that are not known are NaN, and 0 in the loss, which is an area.
         """
-        known = self._known(initializer)
-        if not known:
+        points = self._known(initializer)
+        if not points:
             return None
         rho = np.full((len(self.table_ranks), len(self.neurons)), np.nan, dtype=np.float32)
         loss = np.zeros_like(rho)
         for place, rank in enumerate(self.table_ranks.tolist()):
-            if rank in known:
-                rho[place], loss[place] = known[rank].rho, known[rank].loss
+            if rank in points:
+                rho[place], loss[place] = points[rank].rho, points[rank].loss
         return rho, loss
 
     def images(self, initializer: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -141,15 +141,15 @@ class Study:
         if not self.has_pictures:
             return None
         before = self._image(self.problem.matrix)
-        known = self._known(initializer)
-        if not known:
+        points = self._known(initializer)
+        if not points:
             return before, np.full_like(before, 128)
         after = []
         for rank in self.table_ranks.tolist():
             if initializer in self.nested:
                 after.append(self._image(self.factors(initializer, rank).product()))
             else:
-                after.append(known[rank].image if rank in known else np.full_like(before, 128))
+                after.append(points[rank].image if rank in points else np.full_like(before, 128))
         return before, np.stack(after)
 
     def factors(self, initializer: str, rank: int, stopped: Callable[[], bool] | None = None) -> Factors:
@@ -178,8 +178,8 @@ class Study:
         beside = self.table_ranks[max(here - 1, 0) : here + 2].tolist()
         ranks = [first, *beside, int(self.table_ranks[-1]), *self.table_ranks[order].tolist()]
         with self._lock:
-            known = self._points.get(initializer, {})
-            return [rank for rank in dict.fromkeys(ranks) if rank not in known]
+            points = self._points.get(initializer, {})
+            return [rank for rank in dict.fromkeys(ranks) if rank not in points]
 
     def add(self, initializer: str, rank: int, stopped: Callable[[], bool] | None = None) -> None:
         """Make sure that the errors of an initializer at exactly this rank are known; raises Stopped as `factors`."""

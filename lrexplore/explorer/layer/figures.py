@@ -81,8 +81,8 @@ def _difference(curves: dict[str, Curve], name: str) -> tuple[np.ndarray, np.nda
         return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
     (ranks, errors), (others, reference) = curves[name].line("function"), curves["spectral"].line("function")
     between = np.interp(ranks, others, reference)  # NaN where spectral itself breaks off
-    known = np.isin(ranks, others) | np.isnan(errors)
-    return ranks[known], (100 * (errors - between))[known].astype(np.float32)
+    both = np.isin(ranks, others) | np.isnan(errors)
+    return ranks[both], (100 * (errors - between))[both].astype(np.float32)
 
 
 def gain_updates(curves: dict[str, Curve], names: tuple[str, ...], changed: str) -> dict[str, dict]:
@@ -159,14 +159,14 @@ def spectrum_plot(values: np.ndarray, energy: np.ndarray, law: np.ndarray, fits:
     top = float(values[0]) or 1.0
     shown = np.maximum(values, top * 1e-6)
     low = np.log10(max(float(shown[-1]), top * 1e-3)) - 0.1
-    found = "A random draw: they follow the Marchenko-Pastur law" if fits else "Not a random draw: the law is off"
+    verdict = "A random draw: they follow the Marchenko-Pastur law" if fits else "Not a random draw: the law is off"
     law_trace = _line("random draw (Marchenko-Pastur)", ranks, law, "#8a8a8a", "dot", "singular value %{y:.3g}")
     law_trace["visible"] = True if fits else "legendonly"
     return {
         "id": "spectrum",
         "label": "Singular values",
         "caption": f"Singular values of the matrix, shaded where they are kept, and the energy (share of |W|²) kept. "
-        f"{found}. Stable rank {stable:.3g}.",
+        f"{verdict}. Stable rank {stable:.3g}.",
         "data": [
             _line("singular values", ranks, shown, "#0072B2", "solid", "singular value %{y:.3g}"),
             law_trace,

@@ -24,8 +24,8 @@ class Floor:
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Ranks, ascending, and the bounds known at them. Between two ranks the bound of the larger one holds."""
         with self._lock:
-            known = sorted(self._bounds.items())
-        return np.array([rank for rank, _ in known]), np.array([bound for _, bound in known])
+            bounds = sorted(self._bounds.items())
+        return np.array([rank for rank, _ in bounds]), np.array([bound for _, bound in bounds])
 
     @property
     def num_known(self) -> int:
@@ -56,11 +56,11 @@ class Floor:
         missing = self.missing(first)
         own = missing[:1] == [first]
         done = 0
-        for part, limit_s in ((missing[:own], FIRST_S), (missing[own:], REST_S)):
+        for part, time_limit_s in ((missing[:own], FIRST_S), (missing[own:], REST_S)):
             if not part or stopped():
                 continue
             with torch.inference_mode():
-                for rank, bound in floor_curve(self._problem, part, time_limit_s=limit_s, cancelled=stopped):
+                for rank, bound in floor_curve(self._problem, part, time_limit_s=time_limit_s, cancelled=stopped):
                     with self._lock:
                         self._bounds[rank] = max(bound, 0.0)
                     done += 1

@@ -154,10 +154,10 @@ def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> 
 
 def _at_every_rank(curve: Curve, values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """Values of a curve at ranks, NaN in its gaps and outside: far from what is known a straight line is no value."""
-    found = np.interp(ranks, curve.ranks, values, left=np.nan, right=np.nan)
+    at_ranks = np.interp(ranks, curve.ranks, values, left=np.nan, right=np.nan)
     for gap in curve.gaps:
-        found[(ranks > curve.ranks[gap - 1]) & (ranks < curve.ranks[gap])] = np.nan
-    return found
+        at_ranks[(ranks > curve.ranks[gap - 1]) & (ranks < curve.ranks[gap])] = np.nan
+    return at_ranks
 
 
 def _error_names(study: Study) -> list[str]:

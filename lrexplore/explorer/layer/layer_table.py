@@ -19,8 +19,8 @@ def layer_table(subject: Subject) -> dict:
     rows = []
     for layer in subject.layers.values():
         shape = layer.matrix_shape() if layer.kind in ("linear", "conv") else layer.weight_shape
-        known = subject.stable_rank(layer.name)
-        stable = "–" if layer.skip_reason else "…" if known is None else f"{known:.0f}"
+        stable_rank = subject.stable_rank(layer.name)
+        stable = "–" if layer.skip_reason else "…" if stable_rank is None else f"{stable_rank:.0f}"
         rows.append(
             {
                 "name": layer.name,

@@ -83,7 +83,7 @@ class Screen:
         floor = study.floor.num_known if study.floor else 0
         frame = compact(self.frame(choice, initializer))
         before |= {name: study.num_known(name) for name in study.nested}
-        self._shown = {"floor": floor} | before | {f"{name} tables": known for name, known in before.items()}
+        self._shown = {"floor": floor} | before | {f"{name} tables": num_known for name, num_known in before.items()}
         return frame
 
     def amend(self, choice: Choice, initializer: str, changed: str, *, tables: bool = True) -> None:
@@ -93,19 +93,19 @@ class Screen:
         """
         with self.lock:
             study = self.study(choice)
-            known = study.num_known(changed)
+            num_known = study.num_known(changed)
             parts = [changed, f"{changed} tables"] if tables else [changed]
-            if key_of(choice, initializer) == self.drawn and any(self._shown.get(part) != known for part in parts):
-                self._shown |= dict.fromkeys(parts, known)
+            if key_of(choice, initializer) == self.drawn and any(self._shown.get(part) != num_known for part in parts):
+                self._shown |= dict.fromkeys(parts, num_known)
                 self.panel.amend(build_patch(study, choice, initializer, changed, tables=tables))
 
     def raise_floor(self, choice: Choice, initializer: str) -> None:
         """Send the floor as far as it is known, if that is news and the frame still is on screen."""
         with self.lock:
             study = self.study(choice)
-            known = study.floor.num_known
-            if key_of(choice, initializer) == self.drawn and known != self._shown.get("floor"):
-                self._shown["floor"] = known
+            num_known = study.floor.num_known
+            if key_of(choice, initializer) == self.drawn and num_known != self._shown.get("floor"):
+                self._shown["floor"] = num_known
                 self.panel.amend(build_floor_patch(study, choice, initializer))
 
     def time(self, choice: Choice) -> LayerTime | None:

@@ -94,9 +94,9 @@ class State(LockedState):
 
     @t.validate("initializer")
     def _check_initializer(self, proposal):
-        name, known = proposal["value"], (*INITIALIZERS, *REAL_INPUTS)
-        if name not in known:
-            raise t.TraitError(f"`initializer` must be one of {', '.join(known)}, got {name!r}. Choose one of them.")
+        name, allowed = proposal["value"], (*INITIALIZERS, *REAL_INPUTS)
+        if name not in allowed:
+            raise t.TraitError(f"`initializer` must be one of {', '.join(allowed)}, got {name!r}. Choose one of them.")
         if name in REAL_INPUTS and self.choice.inputs != YOURS:
             raise t.TraitError(
                 f"`initializer` must be one for Gaussian inputs ({', '.join(INITIALIZERS)}) while these are on screen, "
@@ -130,10 +130,10 @@ class State(LockedState):
             return
         if self.initializer in REAL_INPUTS and self._subject.inputs(change["new"], self.inputs) != YOURS:
             self.initializer = "function"
-        found = self._subject.layers[change["new"]].follows
+        detected = self._subject.layers[change["new"]].follows
         with self.hold_trait_notifications():
-            self.activation = found.activation
-            self.batch_norm = found.batch_norm is not None
+            self.activation = detected.activation
+            self.batch_norm = detected.batch_norm is not None
             self.rank = self.rank_of(change["new"])
 
     @t.observe("scheme")
@@ -154,8 +154,8 @@ class State(LockedState):
         if {"layer", "scheme"} & values.keys() and layer in self._subject.names:
             follow = {"rank": self.rank_of(layer, scheme)}
             if "layer" in values:
-                found = self._subject.layers[layer].follows
-                follow |= {"activation": found.activation, "batch_norm": found.batch_norm is not None}
+                detected = self._subject.layers[layer].follows
+                follow |= {"activation": detected.activation, "batch_norm": detected.batch_norm is not None}
                 if (
                     self.initializer in REAL_INPUTS
                     and self._subject.inputs(layer, values.get("inputs", self.inputs)) != YOURS

@@ -94,9 +94,9 @@ class LayerTab:
     def factors(self) -> Factors:
         """The factors on screen; of a grouped layer, its first group's."""
         with self._lock:
-            found = self.study().factors(self.state.initializer, self.state.rank)
+            factors = self.study().factors(self.state.initializer, self.state.rank)
         # Clones: autograd refuses tensors made in inference mode.
-        return replace(found, **{name: x.clone() for name, x in vars(found).items() if isinstance(x, Tensor)})
+        return replace(factors, **{name: x.clone() for name, x in vars(factors).items() if isinstance(x, Tensor)})
 
     def ranks(self) -> dict[str, int]:
         """The rank chosen for each layer: as set by hand, else by the rank scale where that saves parameters."""
@@ -147,9 +147,9 @@ class LayerTab:
             raise ValueError(
                 f"`layers` must name layers that can be factorized, got {name!r}. Choose from `explorer.ranks()`."
             )
-        found = self.subject.layers[name].follows
+        detected = self.subject.layers[name].follows
         inputs = self.subject.inputs(name, self.state.inputs)
-        return Choice(name, self.state.scheme, found.activation, found.batch_norm is not None, inputs)
+        return Choice(name, self.state.scheme, detected.activation, detected.batch_norm is not None, inputs)
 
     def _current_frame(self) -> dict:
         return self._screen.frame(self.state.choice, self.state.initializer)

@@ -49,11 +49,11 @@ class LayerTimes:
             return False
         largest = min(layer.matrix_shape(scheme))
         ranks = sorted({max(1, round(share * largest)) for share in _SHARES})
-        found = layer_latencies(self._model, layer, ranks, scheme, stopped=stopped)
-        if found is None:
+        latencies = layer_latencies(self._model, layer, ranks, scheme, stopped=stopped)
+        if latencies is None:
             return False
         how = f"{BATCH_SIZE} inputs at once, {_device(self._model.get_submodule(layer.name).weight)}"
-        self._known[*kind_of(layer), scheme] = LayerTime(np.array(ranks), *found, how)
+        self._known[*kind_of(layer), scheme] = LayerTime(np.array(ranks), *latencies, how)
         return True
 
 

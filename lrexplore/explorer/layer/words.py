@@ -16,30 +16,30 @@ def title(subject: Subject, choice: Choice) -> str:
 
 def follows(subject: Subject, choice: Choice) -> str:
     """What is taken to follow the layer, and whether that was detected, assumed or chosen."""
-    found = subject.layers[choice.layer].follows
-    if (choice.activation, choice.batch_norm) == (found.activation, found.batch_norm is not None):
-        return f"then {found.text}" if found.text != "nothing" else "then nothing"
+    detected = subject.layers[choice.layer].follows
+    if (choice.activation, choice.batch_norm) == (detected.activation, detected.batch_norm is not None):
+        return f"then {detected.text}" if detected.text != "nothing" else "then nothing"
     words = (["BN"] if choice.batch_norm else []) + [choice.activation]
-    return f"then {', '.join(words)} (chosen; the model has {found.text})"
+    return f"then {', '.join(words)} (chosen; the model has {detected.text})"
 
 
 def summary(subject: Subject) -> str:
     """One line: name, parameters, multiply-adds of one sample."""
     flops = [layer.flops for layer in subject.layers.values()]
-    known = None not in flops
+    all_counted = None not in flops
     return " · ".join(
         [subject.name, f"{subject.num_parameters / 1e6:.2f} M parameters"]
-        + ([f"{sum(flops) / 1e9:.2f} G multiply-adds a sample"] if known else [])
+        + ([f"{sum(flops) / 1e9:.2f} G multiply-adds a sample"] if all_counted else [])
     )
 
 
 def lines(text: str, width: int) -> list[str]:
     """A text of parts with " · " between them as lines of at most `width` characters, broken between parts alone."""
-    found = [""]
+    rows = [""]
     for part in text.split(" · "):
-        longer = f"{found[-1]} · {part}" if found[-1] else part
-        if len(longer) <= width or not found[-1]:
-            found[-1] = longer
+        longer = f"{rows[-1]} · {part}" if rows[-1] else part
+        if len(longer) <= width or not rows[-1]:
+            rows[-1] = longer
         else:
-            found.append(part)
-    return found
+            rows.append(part)
+    return rows

@@ -73,20 +73,20 @@ class Allocation:
         if wish.curves not in self._allocators:
             calibration = self._calibrated(progress) if inputs == YOURS else None
             columns = self._columns.setdefault(wish.curves, {})
-            found = Allocator.of(
+            allocator = Allocator.of(
                 self.model, initializer=initializer, scheme=scheme, calibration=calibration, weights="plain",
-                progress=lambda done, total, name: progress(done, total, f"curves of {name or 'all layers'}"),
+                progress=lambda done, total, what: progress(done, total, f"curves of {what or 'all layers'}"),
                 on_curve=lambda curve: self._keep_column(columns, curve),
             )  # fmt: skip
             with self._lock:
-                known = next(iter(self._allocators.values()), found)
-                self._allocators[wish.curves] = replace(found, latency=known.latency)
+                earlier = next(iter(self._allocators.values()), allocator)
+                self._allocators[wish.curves] = replace(allocator, latency=earlier.latency)
         if wish.weights != PLAIN and wish.curves not in self._weighed:
-            found = self._allocators[wish.curves].weighed(
-                self._probes(), progress=lambda done, total, name: progress(done, total, f"sensitivity of {name}")
+            weighed = self._allocators[wish.curves].weighed(
+                self._probes(), progress=lambda done, total, what: progress(done, total, f"sensitivity of {what}")
             )
             with self._lock:
-                self._weighed[wish.curves] = found
+                self._weighed[wish.curves] = weighed
         if wish.budget == "latency_ratio" and wish.scheme not in self._timed:
             self._time_layers(self._allocators[wish.curves], progress)
             self._timed.add(wish.scheme)
@@ -102,15 +102,15 @@ class Allocation:
         Raises ValueError where none meets the budget, with the smallest that can be reached.
         """
         with self._lock:
-            known = self._plans.get((wish, True)) or self._plans.get((wish, thorough))
-        if known is None:
+            plan = self._plans.get((wish, True)) or self._plans.get((wish, thorough))
+        if plan is None:
             states = THOROUGH_STATES if thorough else QUICK_STATES
-            known = self._allocator(wish).plan(wish.budget, wish.ratio, method=wish.method, max_states=states)
+            plan = self._allocator(wish).plan(wish.budget, wish.ratio, method=wish.method, max_states=states)
             with self._lock:  # not held while solving: the other thread answers a slider
-                self._plans[wish, thorough] = known
+                self._plans[wish, thorough] = plan
                 if len(self._plans) > MAX_PLANS:
                     self._plans.popitem(last=False)
-        return known
+        return plan
 
     def smallest(self, wish: Wish) -> float:
         """The smallest ratio of the budget's kind that can be reached with these pins, rounded up."""
@@ -131,8 +131,8 @@ class Allocation:
             except ValueError:  # below what can be reached
                 continue
             points.append((ratio_of(plan, wish.budget), plan.error))
-        found = np.array(points).reshape(-1, 2)
-        return Front(found[:, 0], found[:, 1])
+        table = np.array(points).reshape(-1, 2)
+        return Front(table[:, 0], table[:, 1])
 
     def network(self, wish: Wish, progress: Progress) -> nn.Module:
         """The factorized network of a wish; its batch norms corrected where it was made for real inputs."""
@@ -142,7 +142,7 @@ class Allocation:
             made = factorize(
                 self.model, plan=plan, calibration=self._calibrated(progress) if real else None,
                 loader=self.samples.fit if real else None,
-                progress=lambda done, total, name: progress(done, total, f"factorizing {name}"),
+                progress=lambda done, total, what: progress(done, total, f"factorizing {what}"),
             )  # fmt: skip
             self._networks[plan] = made
             if len(self._networks) > MAX_NETWORKS:
@@ -175,8 +175,8 @@ class Allocation:
         return first_inputs(self.samples.fit, NUM_PROBES)[0]
 
     def _allocator(self, wish: Wish) -> Allocator:
-        known = self._allocators if wish.weights == PLAIN else self._weighed
-        return known[wish.curves].with_pins(dict(wish.pins))
+        allocators = self._allocators if wish.weights == PLAIN else self._weighed
+        return allocators[wish.curves].with_pins(dict(wish.pins))
 
     def _calibrated(self, progress: Progress) -> Calibration:
         return self.origin.calibrated(self.model, progress)

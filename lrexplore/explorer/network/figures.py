@@ -135,8 +135,8 @@ def filling_heat_plot(names: list[str], shares: np.ndarray, inputs: str, initial
 
 def filling_heat_update(errors: np.ndarray) -> dict:
     """A filling heat map's errors (shares, layers), NaN where the curve is not there yet."""
-    known = int(np.isfinite(errors).all(0).sum())
-    title = f"Error of each layer at each rank: {known} of {errors.shape[1]} layers so far"
+    num_curves = int(np.isfinite(errors).all(0).sum())
+    title = f"Error of each layer at each rank: {num_curves} of {errors.shape[1]} layers so far"
     return {"title": title, "data": {"0": _shades(errors)}}
 
 

@@ -70,8 +70,10 @@ class Board:
         """Draw the curves that are there so far, and nothing that needs all of them."""
         drawn = _filling_key(wish)
         errors, inputs = self._errors(wish), self._inputs(wish)
-        known = int(np.isfinite(errors).all(0).sum())
-        title = f"whole network · partial: {known} of {len(self._subject.names)} layers so far · {self._choices(wish)}"
+        num_curves = int(np.isfinite(errors).all(0).sum())
+        title = (
+            f"whole network · partial: {num_curves} of {len(self._subject.names)} layers so far · {self._choices(wish)}"
+        )
         if drawn != self._drawn:
             self._drawn = drawn
             plot = filling_heat_plot(self._subject.names, SHARES, inputs, wish.initializer)
@@ -147,8 +149,8 @@ class Board:
 
     def _errors(self, wish: Wish) -> np.ndarray:
         """Errors (shares, layers) of the curves that are there, else NaN."""
-        found, nothing = self._allocation.errors(wish), np.full(len(SHARES), np.nan)
-        return np.stack([found.get(name, nothing) for name in self._subject.names], axis=1)
+        errors, nothing = self._allocation.errors(wish), np.full(len(SHARES), np.nan)
+        return np.stack([errors.get(name, nothing) for name in self._subject.names], axis=1)
 
     def _patch(self, wish: Wish) -> dict:
         """Everything that a plan moves."""

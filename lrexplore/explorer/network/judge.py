@@ -161,5 +161,5 @@ def wilson(share: float, num: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a share seen in `num` independent trials (Wilson 1927)."""
     from scipy.stats import binomtest
 
-    found = binomtest(round(share * num), num).proportion_ci(level, "wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(round(share * num), num).proportion_ci(level, "wilson")
+    return float(interval.low), float(interval.high)

@@ -107,10 +107,10 @@ class Work:
             nonlocal drawn, drawn_s
             with self._lock:
                 progress(done, total, what)
-                known = len(self._allocation.errors(wish))
-                if known > drawn and time.monotonic() - drawn_s >= CURVES_S:
+                num_curves = len(self._allocation.errors(wish))
+                if num_curves > drawn and time.monotonic() - drawn_s >= CURVES_S:
                     self._board.show_curves(wish)
-                    drawn, drawn_s = known, time.monotonic()
+                    drawn, drawn_s = num_curves, time.monotonic()
 
         return progress_and_draw
 

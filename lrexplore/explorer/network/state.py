@@ -98,10 +98,10 @@ class NetworkState(LockedState):
 
     @t.validate("initializer")
     def _check_initializer(self, proposal):
-        known = initializers_for(self.inputs)
-        if proposal["value"] not in known:
+        allowed = initializers_for(self.inputs)
+        if proposal["value"] not in allowed:
             raise t.TraitError(
-                f"`initializer` must be one of {', '.join(known)} for {self.inputs}, got {proposal['value']!r}. "
+                f"`initializer` must be one of {', '.join(allowed)} for {self.inputs}, got {proposal['value']!r}. "
                 "Choose one of them."
             )
         self._try(replace(self.wish, initializer=proposal["value"]))

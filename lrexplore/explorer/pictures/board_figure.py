@@ -16,22 +16,22 @@ def board_figure(frame: Mapping, plots: Sequence[str] = ()):
     """
     from plotly.subplots import make_subplots
 
-    known = {plot["id"]: plot for plot in frame["plots"]}
-    wanted = list(plots) or list(known)
-    if missing := [name for name in wanted if name not in known]:
-        shown = ", ".join(known) or "none"
+    by_id = {plot["id"]: plot for plot in frame["plots"]}
+    wanted = list(plots) or list(by_id)
+    if missing := [name for name in wanted if name not in by_id]:
+        shown = ", ".join(by_id) or "none"
         raise ValueError(f"`plots` must name plots on screen, got {missing[0]!r}. Choose from: {shown}.")
     if not wanted:
         raise ValueError("`frame` must have a plot, got none. Compare some runs first.")
     columns = min(COLUMNS, len(wanted))
     rows = -(-len(wanted) // columns)
-    figure = make_subplots(rows, columns, subplot_titles=[literal(known[name]["label"]) for name in wanted])
+    figure = make_subplots(rows, columns, subplot_titles=[literal(by_id[name]["label"]) for name in wanted])
     named: set[str] = set()
     for number, name in enumerate(wanted):
         place = {"row": 1 + number // columns, "col": 1 + number % columns}
-        for trace in known[name]["data"]:
+        for trace in by_id[name]["data"]:
             figure.add_trace(_inked(trace) | _once(trace, named), **place)
-        layout = known[name]["layout"]
+        layout = by_id[name]["layout"]
         figure.update_xaxes(layout["xaxis"], **place)
         figure.update_yaxes(layout["yaxis"], **place)
     legend = {"orientation": "h", "y": -0.18 / rows, "yanchor": "top"}

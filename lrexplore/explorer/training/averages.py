@@ -16,8 +16,8 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64)
     if weight == 0:
         return values.copy()
-    known = np.isfinite(values)
-    total, count = np.where(known, values, 0.0), known.astype(np.float64)
+    finite = np.isfinite(values)
+    total, count = np.where(finite, values, 0.0), finite.astype(np.float64)
     # The sum over k of (weight S)^k, S a shift by one, is the product over j of 1 + (weight S)^(2^j).
     shift, factor = 1, weight
     while shift < len(values) and factor > 1e-17:
@@ -25,7 +25,7 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
             sums[shift:] += factor * sums[:-shift]
         shift, factor = 2 * shift, factor * factor
     averages = np.full(values.shape, np.nan)
-    np.divide(total, count, out=averages, where=known)
+    np.divide(total, count, out=averages, where=finite)
     return averages
 
 
@@ -55,10 +55,10 @@ def thin(values: np.ndarray, num_points: int = 1000, position: np.ndarray | None
         return np.unique(np.concatenate([ends, rows[stretch, least], rows[stretch, most]]))
     span = position[-1] - position[0]
     stretch = np.minimum((position - position[0]) / (span or 1) * num_stretches, num_stretches - 1).astype(int)
-    known = np.flatnonzero(np.isfinite(values))
-    if not len(known):
+    finite = np.flatnonzero(np.isfinite(values))
+    if not len(finite):
         return ends
-    order = known[np.lexsort((np.asarray(values)[known], stretch[known]))]
+    order = finite[np.lexsort((np.asarray(values)[finite], stretch[finite]))]
     borders = np.flatnonzero(np.diff(stretch[order])) + 1
     least, most = order[np.concatenate([[0], borders])], order[np.concatenate([borders, [len(order)]]) - 1]
     return np.unique(np.concatenate([ends, least, most]))
@@ -70,17 +70,17 @@ def average(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
     At every x of any of them that lies where all of them are known; between its own points a curve is a straight
     line. So the mean ends where the shortest curve ends: it never jumps because a curve joins or leaves.
     """
-    known = [(np.asarray(x)[keep], np.asarray(y)[keep]) for x, y in curves for keep in [_finite(x, y)]]
-    if not known or any(len(x) == 0 for x, _ in known):
+    finite = [(np.asarray(x)[keep], np.asarray(y)[keep]) for x, y in curves for keep in [_finite(x, y)]]
+    if not finite or any(len(x) == 0 for x, _ in finite):
         return np.zeros(0), np.zeros(0), np.zeros(0)
-    first = known[0][0]
-    if all(len(x) == len(first) and np.array_equal(x, first) for x, _ in known):
-        grid, table = first, np.stack([y for _, y in known])
+    first = finite[0][0]
+    if all(len(x) == len(first) and np.array_equal(x, first) for x, _ in finite):
+        grid, table = first, np.stack([y for _, y in finite])
     else:
-        grid = np.unique(np.concatenate([x for x, _ in known]))
-        low, high = max(x[0] for x, _ in known), min(x[-1] for x, _ in known)
+        grid = np.unique(np.concatenate([x for x, _ in finite]))
+        low, high = max(x[0] for x, _ in finite), min(x[-1] for x, _ in finite)
         grid = grid[(grid >= low) & (grid <= high)]
-        table = np.stack([np.interp(grid, x, y) for x, y in known])
+        table = np.stack([np.interp(grid, x, y) for x, y in finite])
     spread = table.std(axis=0, ddof=1) if len(table) > 1 else np.full(len(grid), np.nan)
     return grid, table.mean(axis=0), spread
 

@@ -32,8 +32,8 @@ def first_comparison(runs: Sequence[Listed]) -> list[Listed]:
     ranked = [near[key] for key in said_first([arm[0] for arm in arms]) if key in near]
     same_model = [arm for arm in arms[1:] if arm[0].config.get("model") == newest[0].config.get("model")]
     chosen = max(ranked, key=len, default=same_model)  # of equally many the first, the most telling one
-    found = {run.name for arm in [newest, *chosen[: MOST_CURVES - 1]] for run in arm}
-    return [run for run in readable if run.name in found]
+    names = {run.name for arm in [newest, *chosen[: MOST_CURVES - 1]] for run in arm}
+    return [run for run in readable if run.name in names]
 
 
 def _arms(runs: Sequence[Listed]) -> list[list[Listed]]:

@@ -103,11 +103,11 @@ class RunCurves:
         smoothed = stream == "steps" and view.smoothing > 0
         raw, curves = [], []
         for repeats in group.repeats:
-            found = [self._recorded(run, stream, quantity, view.axis, layer) for run in repeats]
-            raw += [(x, y) for x, y in found if len(x)]
-            known = [(x, smooth(y, view.smoothing) if smoothed else y) for x, y in found if len(x)]
-            if known:
-                curves.append(average(known)[:2] if len(known) > 1 else known[0])
+            recorded = [self._recorded(run, stream, quantity, view.axis, layer) for run in repeats]
+            raw += [(x, y) for x, y in recorded if len(x)]
+            lines = [(x, smooth(y, view.smoothing) if smoothed else y) for x, y in recorded if len(x)]
+            if lines:
+                curves.append(average(lines)[:2] if len(lines) > 1 else lines[0])
         if not curves:
             return Line(_NOTHING, _NOTHING, _NOTHING, 0, _NOTHING, _NOTHING)
         x, y, spread = average(curves)

@@ -104,8 +104,8 @@ def _traces(quantity: Quantity, group: Group, line: Line, view: View) -> list[di
 
 
 def _band(shared: dict, group: Group, line: Line) -> dict:
-    known = np.isfinite(line.spread)
-    x, low, high = line.x[known], (line.y - line.spread)[known], (line.y + line.spread)[known]
+    finite = np.isfinite(line.spread)
+    x, low, high = line.x[finite], (line.y - line.spread)[finite], (line.y + line.spread)[finite]
     return {
         **shared,
         "mode": "lines",

@@ -77,19 +77,19 @@ class TrainingForm:
 
         Raises ValueError for a number of steps that is no whole number.
         """
-        found: dict[str, Any] = {"model": self.model.value.strip(), "data": self.data.value.strip() or NAMES[0]}
+        chosen: dict[str, Any] = {"model": self.model.value.strip(), "data": self.data.value.strip() or NAMES[0]}
         if self.ranks.value == SCALE:
-            found["rank_scale"] = self.rank_scale.value
+            chosen["rank_scale"] = self.rank_scale.value
         if self.ranks.value != WHOLE:
-            found |= {"initializer": self.initializer.value, "scheme": self.scheme.value}
-        found |= {"decay": self.decay.value, "decay_strength": self.strength.value}
+            chosen |= {"initializer": self.initializer.value, "scheme": self.scheme.value}
+        chosen |= {"decay": self.decay.value, "decay_strength": self.strength.value}
         length = self.length.value
         if self.unit.value == "steps":
             if length != int(length):
                 raise ValueError(f"`steps` must be a whole number, got {length:g}. Round it, or count epochs.")
             length = int(length)
-        found |= {self.unit.value: length, "seed": self.seed.value}
-        return found | ({"name": self.name.value.strip()} if self.name.value.strip() else {})
+        chosen |= {self.unit.value: length, "seed": self.seed.value}
+        return chosen | ({"name": self.name.value.strip()} if self.name.value.strip() else {})
 
     def show(self, visible: bool) -> None:
         """Show or hide the fields; at first they are hidden."""

@@ -125,14 +125,14 @@ def _readouts(groups: Sequence[Group], curves: RunCurves, selected: Listed | Non
     note += f", standard deviation {spread:.2g}" if count > 1 else ""
     status = {} if selected is None else selected.status
     step, of = status.get("step"), status.get("num_steps")
-    known = step is not None and of
+    has_step = step is not None and of
     return [
         {"id": "best", "label": "highest held-out top-1, last epoch", "value": best, "unit": "%", "format": "3g",
          "note": note},
         {"id": "state", "label": "selected run", "text": "none" if selected is None else selected.said,
          "note": "" if selected is None else selected.name},
-        {"id": "progress", "label": "its step", "text": f"{step:,}" if known else "–",
-         "unit": f"of {of:,}" if known else "", "note": _time_left(status)},
+        {"id": "progress", "label": "its step", "text": f"{step:,}" if has_step else "–",
+         "unit": f"of {of:,}" if has_step else "", "note": _time_left(status)},
         {"id": "speed", "label": "its speed", "value": status.get("images_per_s"), "unit": "images/s", "format": "3g",
          "note": "at its last recorded step"},
     ]  # fmt: skip

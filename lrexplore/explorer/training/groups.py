@@ -46,10 +46,10 @@ class Group:
     @property
     def repeats(self) -> list[tuple[Listed, ...]]:
         """The runs, those that repeat each other together: the same choices and the same seed."""
-        found: dict[tuple, list[Listed]] = {}
+        alike: dict[tuple, list[Listed]] = {}
         for run in self.runs:
-            found.setdefault(identity(run.choices), []).append(run)
-        return [tuple(runs) for runs in found.values()]
+            alike.setdefault(identity(run.choices), []).append(run)
+        return [tuple(runs) for runs in alike.values()]
 
     @property
     def label(self) -> str:
@@ -72,7 +72,7 @@ def group_runs(runs: Sequence[Listed], grouping: str, baseline: Sequence[Listed]
 def shared(runs: Sequence[Listed]) -> str:
     """The choices that make a name and are the same for all these runs, in words."""
     every = [run.choices for run in runs]
-    alike = [key for key in ("model", "data", *_ALONE) if len({str(found.get(key)) for found in every}) == 1]
+    alike = [key for key in ("model", "data", *_ALONE) if len({str(made.get(key)) for made in every}) == 1]
     return ", ".join(word for key in alike if (word := said(key, every[0].get(key))))
 
 
@@ -96,7 +96,7 @@ def _groups(runs: Sequence[Listed], by: str | None) -> list[Group]:
     heads = [bucket[0] for bucket in buckets.values()]
     keys = _telling(heads, by)
     values = {key: list(dict.fromkeys(str(head.choices.get(key)) for head in heads)) for key in keys}
-    found = []
+    groups = []
     for head, bucket in zip(heads, buckets.values(), strict=True):
         made = head.choices
         words = [said(key, made.get(key)) for key in keys or _ALONE]
@@ -105,9 +105,9 @@ def _groups(runs: Sequence[Listed], by: str | None) -> list[Group]:
         if not head.is_factorized and by not in (None, "run"):
             name = UNFACTORIZED
         name = name or (head.name if head.is_factorized else UNFACTORIZED)
-        found.append(Group(name, tuple(bucket), *style, varies=tuple(differing([run.choices for run in bucket]))))
-    repeated = {group.name for group in found if by == "run" and [one.name for one in found].count(group.name) > 1}
-    return [replace(group, name=group.runs[0].name) if group.name in repeated else group for group in found]
+        groups.append(Group(name, tuple(bucket), *style, varies=tuple(differing([run.choices for run in bucket]))))
+    repeated = {group.name for group in groups if by == "run" and [one.name for one in groups].count(group.name) > 1}
+    return [replace(group, name=group.runs[0].name) if group.name in repeated else group for group in groups]
 
 
 def _key(run: Listed, by: str | None) -> tuple:
@@ -126,15 +126,15 @@ def _telling(heads: list[Listed], by: str | None) -> list[str]:
     keys = said_first(factorized)
     others = [key for key in said_first(heads) if key not in (*keys, *FACTORS)]
     both = ["initializer"] if len(factorized) < len(heads) else []
-    found = dict.fromkeys(sorted([*both, *keys, *others], key=lambda key: key != "initializer"))
-    return [key for key in found if by == "run" or key != "seed"]
+    telling = dict.fromkeys(sorted([*both, *keys, *others], key=lambda key: key != "initializer"))
+    return [key for key in telling if by == "run" or key != "seed"]
 
 
 def said_first(heads: list[Listed]) -> list[str]:
     """The choices in which these are not all alike, the most telling ones first, the seed last."""
     made = [head.choices for head in heads]
     keys = differing(made)
-    if len({found["norms_from"] for found in made if found.get("norms_from")}) < 2:  # a decay with norms kept says it
+    if len({one["norms_from"] for one in made if one.get("norms_from")}) < 2:  # a decay with norms kept says it
         keys = [key for key in keys if key != "norms_from"]
     return [*(key for key in _FIRST if key in keys), *(key for key in keys if key not in _FIRST)]
 

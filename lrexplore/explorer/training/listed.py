@@ -101,7 +101,7 @@ def look(run: Listed) -> bool:
 def identity_of(path: Path) -> tuple:
     """What changes when a file is written anew; nothing for one that is not there."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return ()
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino

@@ -40,9 +40,9 @@ class RunList:
 
     def add(self, handle: Run, config: Mapping[str, Any]) -> Listed:
         """Lists a run that was started just now; its config is known before the run has written it."""
-        found = Listed(handle.folder, dict(config), handle=handle)
-        self.runs[found.name] = found
-        return found
+        listed = Listed(handle.folder, dict(config), handle=handle)
+        self.runs[listed.name] = listed
+        return listed
 
     def poll(self) -> bool:
         """Whether a run came, went or changed its status."""
@@ -135,10 +135,10 @@ class RunWatch:
 
     def compared(self, checked: Sequence[str], baseline: str, selected: str) -> list[Listed]:
         """The runs whose numbers are needed: those checked, the baseline's, and the selected one."""
-        found = [self.runs[name] for name in checked if name in self.runs]
-        dashed = baseline_runs(list(self.runs.values()), found, baseline)
+        chosen = [self.runs[name] for name in checked if name in self.runs]
+        dashed = baseline_runs(list(self.runs.values()), chosen, baseline)
         alone = [self.runs[selected]] if selected in self.runs else []
-        return list({run.name: run for run in (*found, *dashed, *alone)}.values())
+        return list({run.name: run for run in (*chosen, *dashed, *alone)}.values())
 
     def start(self, config: Mapping[str, Any], plan: RankPlan | None = None) -> Listed:
         """A run that starts with these choices, under a new name where they have none; `plan` goes to its folder.

@@ -55,8 +55,8 @@ class RunSeries:
         columns = self._columns(stream)
         if quantity not in columns:
             return np.zeros(0), np.zeros(0)
-        known = np.isfinite(columns[quantity])
-        return self._along(columns, axis, steps_per_epoch)[known], columns[quantity][known]
+        finite = np.isfinite(columns[quantity])
+        return self._along(columns, axis, steps_per_epoch)[finite], columns[quantity][finite]
 
     def table(self, quantity: str, axis: str, steps_per_epoch: float | None = None):
         """(x, values) of a quantity of every layer: (measurements,) and (measurements, layers)."""
@@ -92,20 +92,20 @@ class RunSeries:
     def _columns(self, stream: str) -> dict[str, np.ndarray]:
         """The columns of a stream, kept until it has new rows."""
         if stream not in self._kept:
-            found = self._reader.columns(stream)
+            columns = self._reader.columns(stream)
             if stream == "layers":
-                found = {**found, **self._lists}
-            if not found and not (self.folder / f"{stream}.jsonl").exists():
-                found = self._from_parquet(stream)
-            self._kept[stream] = found
+                columns = {**columns, **self._lists}
+            if not columns and not (self.folder / f"{stream}.jsonl").exists():
+                columns = self._from_parquet(stream)
+            self._kept[stream] = columns
         return self._kept[stream]
 
     def _extend(self, anew: bool) -> None:
         have = 0 if anew else len(next(iter(self._lists.values()), ()))
-        found = self._reader.lists("layers", have)
-        if have and found.keys() == self._lists.keys():
-            self._lists = {name: np.concatenate([self._lists[name], values]) for name, values in found.items()}
-        elif found or anew:
+        added = self._reader.lists("layers", have)
+        if have and added.keys() == self._lists.keys():
+            self._lists = {name: np.concatenate([self._lists[name], values]) for name, values in added.items()}
+        elif added or anew:
             self._lists = self._reader.lists("layers")
 
     def _from_parquet(self, stream: str) -> dict[str, np.ndarray]:
@@ -116,6 +116,6 @@ class RunSeries:
             numbers = table.select_dtypes("number")
             return {name: numbers[name].to_numpy(dtype=float, na_value=np.nan) for name in numbers}
         rows = len(self.layers)
-        found = {name: table[name].to_numpy(dtype=float)[::rows] for name in ("step", "epoch", "lr")}
+        columns = {name: table[name].to_numpy(dtype=float)[::rows] for name in ("step", "epoch", "lr")}
         lists = {name: table[name].to_numpy(dtype=float).reshape(-1, rows) for name in LISTS if name in table}
-        return {**found, **lists}
+        return {**columns, **lists}

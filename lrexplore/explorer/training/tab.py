@@ -83,9 +83,9 @@ class TrainingTab(Displayed):
     def poll(self) -> bool:
         """Looks at all runs and reads what the compared ones have written; whether something was new."""
         with self._lock:
-            known = set(self.runs)
+            before = set(self.runs)
             listed, rows = self._watch.poll(self._compared())
-            if new := [run.name for run in self.runs.values() if run.is_live and run.name not in known]:
+            if new := [run.name for run in self.runs.values() if run.is_live and run.name not in before]:
                 self._check([*self.state.checked, *new])
             if listed or rows:
                 self._draw(table=listed)
