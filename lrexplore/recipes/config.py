@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from importlib.metadata import entry_points
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 from lrexplore.recipes.references import is_reference, reference_of
 
@@ -117,7 +117,7 @@ class Config:
     name: str | None = None
     resume: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in kinds():
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
         for field in ("runs", "plan", "norms_from"):
@@ -182,7 +182,7 @@ def _optional() -> set[str]:
     return {field.name for field in fields(Config) if field.default is None or field.name in ("epochs", "steps")}
 
 
-def _checked(name: str, value):
+def _checked(name: str, value: Any) -> Any:
     """A choice in plain types. ValueError where it is none that the field can have."""
     kind = kinds()[name]
     if value is None and name in _optional():
@@ -199,7 +199,8 @@ def _checked(name: str, value):
             _refuse(name, "True or False", repr(value), "Choose one of them")
     elif kind is int:
         low = SMALLEST[name]
-        if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value < _BELOW:
+        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if not is_whole or not low <= value < _BELOW:
             _refuse(name, f"a whole number in {low}..2^63-1", repr(value), "Choose one in that range")
         return int(value)
     elif kind is float:
@@ -222,8 +223,9 @@ def _offered() -> set[str]:
     return {entry.name for entry in entry_points(group="lrexplore.initializers")}
 
 
-def _lies_in(value, interval: str) -> bool:
-    if not isinstance(value, Real) or isinstance(value, bool):
+def _lies_in(value: Any, interval: str) -> bool:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number:
         return False
     low, high = map(float, interval[1:-1].split(","))
     return (low <= value if interval[0] == "[" else low < value) and (
@@ -231,5 +233,5 @@ def _lies_in(value, interval: str) -> bool:
     )
 
 
-def _refuse(field: str, rule: str, got, way_out: str) -> None:
+def _refuse(field: str, rule: str, got: object, way_out: str) -> NoReturn:
     raise ValueError(f"`{field}` must be {rule}, got {got}. {way_out}.")

@@ -6,8 +6,8 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _REFERENCE = re.compile(r"(?!pipe:)[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -32,7 +32,7 @@ def reference_of(function: Callable, field: str) -> str:
         reason = f"{name.rpartition('.')[2]}, a function inside another"
     elif module == "__main__":
         reason = f"{name} of this notebook or script, which a new process does not run"
-    elif _found(module, name) != function:
+    elif _reached(sys.modules.get(module), name) != function:
         reason = f"one that {module}:{name} does not name"
     else:
         return f"{module}:{name}"
@@ -68,7 +68,7 @@ def resolve(reference: str, field: str) -> Callable[..., Any]:
             f"{rule}, whose import fails with {type(error).__name__}: {error} ({place.filename}, line {place.lineno})."
             f" Mend it: python -c 'import {module}' must pass."
         ) from error
-    function = reduce(lambda value, part: getattr(value, part, None), name.split("."), imported)
+    function = _reached(imported, name)
     if not callable(function):
         got = "nothing" if function is None else f"a {type(function).__name__}"
         raise ImportError(f"{rule}: {name} is {got} in {imported.__file__}. Check the name.")
@@ -85,8 +85,12 @@ def folder_of(reference: str) -> str:
     return str(path.parents[module.count(".") + (path.stem == "__init__")])
 
 
-def _found(module: str, name: str):
-    return reduce(lambda value, part: getattr(value, part, None), name.split("."), sys.modules.get(module))
+def _reached(module: ModuleType | None, name: str) -> Any:
+    """What a dotted name stands for in a module; None for nothing."""
+    value: Any = module
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return value
 
 
 def _searched() -> str:

@@ -5,8 +5,11 @@ from typing import Protocol, TypeVar
 
 
 class _Layer(Protocol):
-    kind: str
-    skip_reason: str | None
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def skip_reason(self) -> str | None: ...
 
 
 _AnyLayer = TypeVar("_AnyLayer", bound=_Layer)
