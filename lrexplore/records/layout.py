@@ -20,7 +20,7 @@ import math
 import os
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from lrexplore.disk.paths import printable
 from lrexplore.disk.whole_file import write_whole
@@ -87,5 +87,5 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _refuse_constant(name: str):
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")

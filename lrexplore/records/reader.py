@@ -171,11 +171,11 @@ def _rows(lines: list[bytes]) -> list[dict]:
     return [row for row in rows if isinstance(row, dict) and _is_whole(row.get("step", row.get("resume")))]
 
 
-def _is_whole(value) -> bool:
+def _is_whole(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**53
 
 
-def _is_row(value, length: int) -> bool:
+def _is_row(value: Any, length: int) -> bool:
     return isinstance(value, list) and len(value) == length
 
 

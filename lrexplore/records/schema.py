@@ -15,31 +15,31 @@ _LARGEST = 2**63 - 1
 _LATEST_S = 9e9  # the year 2255: pandas has times up to 2262
 
 
-def _is_text(value) -> bool:
+def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_whole(value) -> bool:
+def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
 
 
-def _is_number(value) -> bool:
+def _is_number(value: Any) -> bool:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _is_rank(value) -> bool:
+def _is_rank(value: Any) -> bool:
     return value is None or _is_whole(value)  # None: the layer stays whole
 
 
-def _is_switch(value) -> bool:
+def _is_switch(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _is_plain(value) -> bool:
+def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
-def _is_time(value) -> bool:
+def _is_time(value: Any) -> bool:
     return _is_number(value) and 0 <= value < _LATEST_S
 
 
@@ -56,11 +56,11 @@ def _is_object_of(**checks: Callable) -> Callable[[Any], bool]:
 _is_object = _is_object_of()
 
 
-def _is_environment(value) -> bool:
+def _is_environment(value: Any) -> bool:
     return _is_object(value) and all(map(_is_plain, value.values())) and _is_count(value.get("num_processes", 1))
 
 
-def _is_count(value) -> bool:
+def _is_count(value: Any) -> bool:
     return _is_whole(value) and value > 0
 
 
@@ -138,7 +138,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 def check_version(folder: Path) -> dict[str, Any]:
     """The content of a run's run.json, of which only the version is checked: ValueError for a later one than ours."""
     description = read_json(folder / "run.json")
-    version = description.get("version")
+    version: Any = description.get("version")
     if not _is_whole(version) or version > VERSION:
         raise ValueError(
             f"`{folder}` must hold records of version {VERSION} or older, got version {version}."
@@ -169,7 +169,7 @@ def _check(path: Path, content: Mapping, kinds: Mapping[str, str], other: str | 
             raise ValueError(_wrong(path, key, words, value))
 
 
-def _wrong(path: Path, key: str, words: str, got) -> str:
+def _wrong(path: Path, key: str, words: str, got: object) -> str:
     shown = re.sub(r"\s+", " ", str(got))[:40]
     return (
         f"`{key}` must be {words}, got {shown} in {path.name} of {printable(path.parent)}."

@@ -95,7 +95,7 @@ def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs") -> "p
     return joined
 
 
-def table_of(folder: Path, stream: str):
+def table_of(folder: Path, stream: str) -> "pd.DataFrame":
     """A pandas DataFrame of one stream of one run, from Parquet where that is whole and as new as the lines.
 
     Raises ValueError for a torn Parquet file of a run whose lines are gone.
