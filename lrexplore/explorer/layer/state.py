@@ -1,5 +1,7 @@
 """What is chosen: traits that a notebook can set, observe and link."""
 
+from typing import Any
+
 import traitlets as t
 
 from lrexplore.dual import ACTIVATIONS
@@ -152,7 +154,7 @@ class State(LockedState):
         """
         layer, scheme = values.get("layer", self.layer), values.get("scheme", self.scheme)
         if {"layer", "scheme"} & values.keys() and layer in self._subject.names:
-            follow = {"rank": self.rank_of(layer, scheme)}
+            follow: dict[str, Any] = {"rank": self.rank_of(layer, scheme)}
             if "layer" in values:
                 detected = self._subject.layers[layer].follows
                 follow |= {"activation": detected.activation, "batch_norm": detected.batch_norm is not None}

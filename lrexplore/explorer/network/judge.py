@@ -153,8 +153,8 @@ def ask(model: nn.Module, batch: Tensor) -> Tensor:
 def compare_logits(own: Tensor, other: Tensor) -> Verdict:
     """The verdict on one network's logits beside the original's."""
     (before_share, before), (after_share, after) = (logits.softmax(1).max(1) for logits in (own, other))
-    arrays = [part.numpy() for part in (before, before_share, after, after_share)]
-    return Verdict(*arrays, float(agreements(own, other).double().mean()), float(divergences(own, other).mean()))
+    agreement, divergence = float(agreements(own, other).double().mean()), float(divergences(own, other).mean())
+    return Verdict(before.numpy(), before_share.numpy(), after.numpy(), after_share.numpy(), agreement, divergence)
 
 
 def wilson(share: float, num: int, level: float = 0.95) -> tuple[float, float]:

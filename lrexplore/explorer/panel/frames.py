@@ -1,6 +1,7 @@
 """Frames and patches as plain data: packed, checked, and a patch written into its frame."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,9 @@ RANKED = (*BOARD, "max_rank", "ranks")
 
 def patched(frame: Mapping, patch: Mapping) -> dict:
     """The frame with a patch written into it, as the browser does; the frame itself stays as it is."""
-    frame = _copied(frame)
-    plots = {plot["id"]: plot for plot in frame.get("plots", ())}
-    readouts = {readout["id"]: readout for readout in frame.get("readouts", ())}
+    copy = _copied(frame)
+    plots = {plot["id"]: plot for plot in copy.get("plots", ())}
+    readouts = {readout["id"]: readout for readout in copy.get("readouts", ())}
     for plot_id, change in patch.get("plots", {}).items():
         _change_plot(plots[plot_id], change)
     for plot_id, tables in patch.get("by_rank", {}).items():
@@ -23,12 +24,12 @@ def patched(frame: Mapping, patch: Mapping) -> dict:
     for readout_id, change in patch.get("readouts", {}).items():
         readouts[readout_id].update({"values": change} if is_packed(change) else change)
     if "slider" in patch:
-        frame["slider"].update(patch["slider"])
-    frame.update({name: patch[name] for name in ("title", "waiting") if name in patch})
-    return frame
+        copy["slider"].update(patch["slider"])
+    copy.update({name: patch[name] for name in ("title", "waiting") if name in patch})
+    return copy
 
 
-def _copied(value):
+def _copied(value: Any) -> Any:
     """Dicts and lists copied, all the way down; bytes and other values are shared."""
     if isinstance(value, Mapping):
         return {name: _copied(inner) for name, inner in value.items()}

@@ -1,9 +1,12 @@
 """What a notebook shows of a page: its widget while a kernel runs, and a picture of it wherever none does."""
 
 import base64
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from html import escape
 from uuid import uuid4
+
+import ipywidgets
 
 from lrexplore.explorer.work.cells import cell_of_now, forget, remember
 
@@ -47,14 +50,31 @@ class Still:
         return {"text/html": page, "image/png": picture, "text/plain": self._text}
 
 
-class Displayed:
-    """A page that a cell can show. A subclass has `widget`, `text()`, `wait(time_limit_s)` and `end()`.
+class Displayed(ABC):
+    """A page that a cell can show.
 
     A cell that displays one ends those that it displayed when it ran before, unless another cell shows them too.
     """
 
     def __init__(self, draw: Callable[[], bytes]):
         self.still = Still(draw)
+
+    @property
+    @abstractmethod
+    def widget(self) -> ipywidgets.Widget:
+        """What is displayed."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """What is displayed, in one line."""
+
+    @abstractmethod
+    def wait(self, time_limit_s: float | None = None) -> bool:
+        """Block until nothing is computed; whether that came about in time."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Called when no cell shows it any more."""
 
     def forget_cells(self) -> None:
         """No cell keeps this any more."""

@@ -60,7 +60,7 @@ class TrainingTab(Displayed):
         self.panel = PlotPanel(value=self.state.smoothing)
         self.controls = TrainingControls(self.state, [Path("runs"), *([shipped] if shipped else [])])
         self.form = TrainingForm(model, by_hand=plan is not None)
-        self.widget = w.VBox([self.controls.source, self.form.box, self.controls.box, self.panel])
+        self._box = w.VBox([self.controls.source, self.form.box, self.controls.box, self.panel])
         self.controls.new.observe(lambda change: self.form.show(change["new"]), names="value")
         self._ticker = Ticker(self._tick, self.show_error)
         self.panel.observe(self._on_panel, names=["checked", "layer", "value"])
@@ -74,6 +74,11 @@ class TrainingTab(Displayed):
         ):
             button.on_click(handler)
         self._open()
+
+    @property
+    def widget(self) -> w.VBox:
+        """What is displayed."""
+        return self._box
 
     @property
     def runs(self) -> dict[str, Listed]:
@@ -155,7 +160,7 @@ class TrainingTab(Displayed):
             self.controls.close()
             self.form.close()
             self.panel.close()
-            self.widget.close()
+            self._box.close()
 
     def wait(self, time_limit_s: float | None = None) -> bool:
         """True: what was written so far is on screen at once."""

@@ -13,6 +13,7 @@ class LockedState(t.HasTraits):
     Without it a thread that holds notifications would have another thread's values go unchecked.
     """
 
+    lock: RLock
     _is_assigning = False
 
     def setup_instance(self, /, *args, **kwargs) -> None:
