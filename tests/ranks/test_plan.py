@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrexplore.ranks import RankPlan, allocate, factorize
+from lrexplore.ranks import LayerPlan, RankPlan, allocate, factorize
 
 
 def test_a_saved_plan_comes_back_the_same(model, tmp_path):
@@ -46,3 +46,12 @@ def test_what_is_no_plan_is_refused(tmp_path):
         (tmp_path / "plan.json").write_text(text)
         with pytest.raises(ValueError, match="`plan` must be json written by"):
             RankPlan.load(tmp_path / "plan.json")
+
+
+def test_a_plan_set_by_hand_whose_error_nobody_knows_is_kept_and_read_back(tmp_path):
+    layer = LayerPlan(name="a", weight_shape=(8, 8), rank=2, parameters_before=64, parameters_after=32)
+    about = {"initializer": "function", "inputs": "none", "method": "by hand", "budget": "none"}
+    plan = RankPlan(layers=(layer,), error=float("nan"), gap=None, parameters=(64, 32), **about)
+    plan.save(tmp_path / "plan.json")
+    again = RankPlan.load(tmp_path / "plan.json")
+    assert again.layers == plan.layers and again.error != again.error

@@ -74,7 +74,7 @@ def test_studies_of_layers_seen_are_kept_and_their_number_is_bounded(open_explor
     for activation in lr.dual.ACTIVATIONS:
         for norm in (False, True):
             explorer.state.activation, explorer.state.batch_norm = activation, norm
-    assert len(explorer._screen._studies) == MAX_STUDIES
+    assert len(explorer.layer_tab._screen._studies) == MAX_STUDIES
     study = explorer._study()
     explorer.state.activation = "relu"
     explorer.state.activation = "sigmoid"
@@ -83,7 +83,7 @@ def test_studies_of_layers_seen_are_kept_and_their_number_is_bounded(open_explor
 
 def test_resnet50_comes_on_screen_within_two_megabytes(sent, open_explorer):
     explorer = open_explorer("resnet50")
-    explorer._on_cancel()
+    explorer.layer_tab._on_cancel()
     bundle = explorer._repr_mimebundle_()
     picture = sum(len(json.dumps(value)) for value in bundle.values())
     assert sent.num_bytes + picture <= 1_000_000

@@ -53,7 +53,7 @@ def tab(tmp_path, sent, open_tab):
 def plan_with(rank):
     layer = LayerPlan(name="a", weight_shape=(8, 8), rank=rank, parameters_before=64, parameters_after=16 * rank)
     about = {"initializer": "function", "inputs": "none", "method": "by hand", "budget": "none"}
-    return RankPlan(layers=(layer,), error=0.0, gap=None, parameters=(10, 5), **about)
+    return RankPlan(layers=(layer,), error=0.0, gap=None, parameters=(128 - 32 * rank, 64 - 16 * rank), **about)
 
 
 def plot(tab, name):

@@ -109,7 +109,7 @@ def test_a_killed_run_by_plan_goes_on_or_says_what_has_changed(tab, tmp_path):
     about = {"initializer": "spectral", "inputs": "none", "method": "by hand", "budget": "none"}
     plans = [
         RankPlan(layers=(LayerPlan(name="layer1.0.conv1", rank=rank, **weight),), error=0.0, gap=None,
-                 parameters=(10, 5), **about)
+                 parameters=(10_000, 10_000 - 1824), **about)
         for rank in (3, 4)
     ]  # fmt: skip
     file = tmp_path / "plan.json"
