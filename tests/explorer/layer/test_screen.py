@@ -75,10 +75,10 @@ def test_studies_of_layers_seen_are_kept_and_their_number_is_bounded(open_explor
         for norm in (False, True):
             explorer.state.activation, explorer.state.batch_norm = activation, norm
     assert len(explorer.layer_tab._screen._studies) == MAX_STUDIES
-    study = explorer._study()
+    study = explorer.layer_tab.study()
     explorer.state.activation = "relu"
     explorer.state.activation = "sigmoid"
-    assert explorer._study() is study
+    assert explorer.layer_tab.study() is study
 
 
 def test_resnet50_comes_on_screen_within_two_megabytes(sent, open_explorer):
