@@ -10,6 +10,8 @@ _HOMES = {
     "frobenius_error": "lrexplore.linalg",
     "BatchNorm": "lrexplore.dual",
     "function_error": "lrexplore.dual",
+    "ACTIVATIONS": "lrexplore.dual",
+    "activation": "lrexplore.dual",
     "INITIALIZERS": "lrexplore.init",
     "initialize": "lrexplore.init",
     "initializer": "lrexplore.init",

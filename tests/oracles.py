@@ -26,9 +26,9 @@ def pair_expectation(
     grid = np.linspace(-9, 9, num_panels + 1)
     kinks = np.array(found.breaks)
     cuts = np.concatenate([grid, (kinks - shift) / first]).clip(-9, 9)
-    if second != 0 and rho != 0 and abs(rho) < 1:
-        # where the inner expectation turns fast, when rho is near 1 or -1
-        width = math.sqrt(1 - rho * rho) / abs(rho)
+    if second != 0 and rho != 0:
+        # where the inner expectation turns fast, when rho is near 1 or -1, or bends itself
+        width = math.sqrt(max(0.0, 1 - rho * rho)) / abs(rho)
         near = ((kinks - shift) / (second * rho))[:, None] + width * np.linspace(-6, 6, 9)
         cuts = np.concatenate([cuts, near.ravel()]).clip(-9, 9)
     z, weight = _panels(np.sort(cuts), 16)

@@ -4,19 +4,23 @@ The series is cut after a fixed number of terms. What Parseval's identity says i
 so the value at rho = 1 is exact and the error elsewhere is below the missing part times rho^terms.
 """
 
+from collections.abc import Iterator
 from math import pi, sqrt
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64
-from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
 from lrexplore.dual.activations import Activation
+from lrexplore.dual.panels import gauss, panels_of, width_of
 
 NUM_TERMS = 128
 _REACH = 9.0
 _NUM_NODES = 256
+# A smooth activation turns fast where the spread is above so many times its width.
+_FAST = 9.0
+# Neurons at once: their nodes stay in a processor's cache.
+_CHUNK = 64
 
 
 def coefficients(
@@ -24,38 +28,65 @@ def coefficients(
 ) -> tuple[Float64[Tensor, "neurons terms"], Float64[Tensor, " neurons"]]:
     """Orthonormal Hermite coefficients of s(scale z + shift), and E s^2.
 
-    Gauss-Legendre on [-9, 9], cut at the points where s or a derivative of it jumps.
+    Gauss-Legendre on [-9, 9], cut at the points where s or a derivative of it jumps, and where a smooth s turns if
+    it turns fast in units of the spread.
     """
     scale, shift = torch.broadcast_tensors(scale.double(), shift.double())
-    z, weight = _nodes(activation, scale, shift)
+    breaks = torch.tensor(activation.breaks, dtype=torch.float64, device=scale.device)
+    if not activation.breaks and not bool((scale > _FAST * width_of(activation)).any()):
+        return _on_shared_nodes(activation, scale, shift)
+    # Where an activation has breaks, one that turns slowly needs no other cuts.
+    fast = scale > _FAST * width_of(activation)
+    series = scale.new_empty(len(scale), NUM_TERMS)
+    square = torch.empty_like(scale)
+    edges = torch.tensor(panels_of(activation).edges, dtype=torch.float64, device=scale.device)
+    for mask, cuts, rule in ((~fast, breaks, (1, 160)), (fast, edges, (24, 16))):
+        for rows in mask.nonzero()[:, 0].split(_CHUNK):
+            series[rows], square[rows] = _on_own_nodes(activation, scale[rows], shift[rows], cuts, *rule)
+    return series, square
+
+
+def _on_shared_nodes(activation: Activation, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """The coefficients of a smooth activation, by one matrix product."""
+    ends = torch.tensor([-_REACH, _REACH], dtype=torch.float64, device=scale.device)
+    z, weight = gauss(ends, _NUM_NODES)
+    weight = weight * torch.exp(-(z**2) / 2) / sqrt(2 * pi)
+    basis = torch.stack(list(_polynomials(z)), 1) * weight[:, None]
+    found = [
+        (value @ basis, value.square() @ weight)
+        for a, c in zip(scale.split(16 * _CHUNK), shift.split(16 * _CHUNK), strict=True)
+        for value in [activation.function(a[:, None] * z + c[:, None])]
+    ]
+    return torch.cat([series for series, _ in found]), torch.cat([square for _, square in found])
+
+
+def _on_own_nodes(
+    activation: Activation, scale: Tensor, shift: Tensor, cuts: Tensor, num_intervals: int, num_nodes: int
+) -> tuple[Tensor, Tensor]:
+    """The coefficients where each neuron has its cuts, values of the pre-activation, elsewhere."""
+    safe = torch.where(scale == 0, 1.0, scale)
+    inner = ((cuts - shift[:, None]) / safe[:, None]).clamp(-_REACH, _REACH)
+    ends = torch.linspace(-_REACH, _REACH, num_intervals + 1, dtype=torch.float64, device=scale.device)
+    z, weight = gauss(torch.cat([inner, ends.expand(len(scale), -1)], 1).sort(1).values, num_nodes)
     value = activation.function(scale[:, None] * z + shift[:, None])
     weighted = value * weight * torch.exp(-(z**2) / 2) / sqrt(2 * pi)
-    square = (weighted * value).sum(1)
+    series = torch.stack([(weighted * polynomial).sum(1) for polynomial in _polynomials(z)], 1)
+    return series, (weighted * value).sum(1)
+
+
+def _polynomials(z: Tensor) -> Iterator[Tensor]:
+    """The orthonormal Hermite polynomials at z, from degree 0."""
     previous, current = torch.zeros_like(z), torch.ones_like(z)
-    series = []
     for j in range(NUM_TERMS):
-        series.append((weighted * current).sum(1))
+        yield current
         previous, current = current, (z * current - sqrt(j) * previous) / sqrt(j + 1)
-    return torch.stack(series, 1), square
-
-
-def _nodes(activation: Activation, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Quadrature nodes and weights, each (neurons, nodes), for the Lebesgue measure on [-9, 9]."""
-    node, weight = (torch.from_numpy(np.asarray(x)).to(scale) for x in leggauss(_NUM_NODES))
-    safe = torch.where(scale == 0, 1.0, scale)
-    inner = [((point - shift) / safe).clamp(-_REACH, _REACH) for point in activation.breaks]
-    ends = [torch.full_like(scale, end) for end in (-_REACH, _REACH)]
-    cuts = torch.stack([*inner, *ends], 1).sort(1).values
-    middle, half = (cuts[:, 1:] + cuts[:, :-1]) / 2, (cuts[:, 1:] - cuts[:, :-1]) / 2
-    z = middle[:, :, None] + half[:, :, None] * node
-    return z.flatten(1), (half[:, :, None] * weight).flatten(1)
 
 
 def series(
     rho: Float64[Tensor, "neurons points"],
-    first: Float64[Tensor, "neurons terms"],
-    second: Float64[Tensor, "neurons terms"],
-    rest: Float64[Tensor, " neurons"],
+    first: Float64[Tensor, "#neurons terms"],
+    second: Float64[Tensor, "#neurons terms"],
+    rest: Float64[Tensor, " #neurons"],
 ) -> tuple[Float64[Tensor, "neurons points"], Float64[Tensor, "neurons points"]]:
     """sum_j first_j second_j rho^j + rest rho^terms, and its derivative, by Horner's rule."""
     product = first * second

@@ -3,10 +3,9 @@
 from math import pi
 
 import torch
-from numpy.polynomial.legendre import leggauss
-from torch import Tensor
 
 from lrexplore.dual.activations import Activation
+from lrexplore.dual.panels import gauss
 
 
 def polar_correlation(
@@ -14,13 +13,15 @@ def polar_correlation(
 ) -> float:
     """E s(a z + shift) s(b z' + shift) for standard normal z, z' with correlation `rho`, as a float.
 
-    (z, z') = radius (cos t, cos(t - arccos rho)); trapezoid in t (`num_nodes` points), Gauss-Legendre in the radius.
+    (z, z') = radius (cos t, cos(t - arccos rho)); trapezoid in t (`num_nodes` points), Gauss-Legendre in the radius,
+    cut where the ray meets a break. For spreads of a few units.
     """
-    node, weight = (torch.from_numpy(x) for x in leggauss(160))
-    radius = (node + 1) * 4.75
     angle = torch.arange(num_nodes, dtype=torch.float64) * (2 * pi / num_nodes)
     turned = angle - torch.arccos(torch.tensor(rho, dtype=torch.float64))
-    first = activation.function(a * radius[:, None] * torch.cos(angle) + shift)
-    second = activation.function(b * radius[:, None] * torch.cos(turned) + shift)
-    density: Tensor = weight * 4.75 * radius * torch.exp(-(radius**2) / 2)
-    return float((density @ (first * second)).mean())
+    rays = a * torch.cos(angle)[:, None], b * torch.cos(turned)[:, None]
+    breaks = torch.tensor(activation.breaks, dtype=torch.float64) - shift
+    ends = torch.tensor([0.0, 9.5], dtype=torch.float64).expand(num_nodes, -1)
+    cuts = torch.cat([ends, *(breaks / torch.where(ray == 0, 1.0, ray) for ray in rays)], 1)
+    radius, weight = gauss(cuts.clamp(0, 9.5).sort(1).values, 160)
+    first, second = (activation.function(ray * radius + shift) for ray in rays)
+    return float((weight * radius * torch.exp(-(radius**2) / 2) * first * second).sum(1).mean())

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lrexplore.dual.activations import find_activation, homogeneous_correlation, homogeneous_correlation_slope
 from lrexplore.dual.angle_table import wide
+from lrexplore.dual.correlation import check_reach
 from lrexplore.dual.normalized_response import NormalizedResponse
 from lrexplore.dual.scaled_response import ScaledResponse
 
@@ -54,16 +55,18 @@ def respond(
 ) -> Response:
     """The response of neurons of the given norms to what follows them.
 
-    Raises ValueError for an unknown activation or a batch norm of another width.
+    Raises ValueError for an unknown activation, a batch norm of another width, or pre-activations past its reach.
     """
     found = find_activation(activation)
     norms = norms.double()
     if batch_norm is None:
         if found.leak is not None:
             return HomogeneousResponse(norms, found.leak)
+        check_reach(found, "weight", float(norms.max()))
         return ScaledResponse(norms, found)
     check_batch_norm(batch_norm, len(norms))
     gamma, beta = (x.detach().to(norms) for x in batch_norm)
+    check_reach(found, "batch_norm", float(gamma.abs().max()), float(beta.abs().max()))
     return NormalizedResponse(norms, found, gamma.abs(), beta)
 
 

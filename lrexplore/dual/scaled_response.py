@@ -1,97 +1,203 @@
 """What neurons lose when an activation that is not homogeneous follows them, without batch norm."""
 
-from math import pi
+from functools import cached_property
+from math import ceil, log, log1p, log2, pi
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
-from lrexplore.dual import hermite
+from lrexplore.dual import one_sided, piecewise_linear
 from lrexplore.dual.activations import Activation
 from lrexplore.dual.angle_table import AngleTable, node_rho, wide
+from lrexplore.dual.correlation import Expansion, check_reach, correlate_series, finest_angle
+from lrexplore.dual.panels import is_monotone, width_of
 
 _NUM_SCALES = 64
-_CHUNK = 256
+_CHUNK = 4096
+# The norm of a replacement is searched up to so many times that of the neuron.
+_REACH = 1.2
+# Gains this share of the energy apart are equal.
+_FLAT = 3e-8
 
 
-class ScaleTable:
-    """Hermite coefficients of s(scale z) for scales in [0, largest], interpolated at Chebyshev nodes."""
+class ExactPairs:
+    """E s s' of pairs of spreads, for an activation that is a polynomial between its breaks."""
 
     def __init__(self, activation: Activation, largest: float, like: Tensor):
-        self._half = max(largest, 1e-30) / 2
-        k = torch.arange(_NUM_SCALES, dtype=torch.float64, device=like.device)
-        angle = (k + 0.5) * (pi / _NUM_SCALES)
-        series, square = hermite.coefficients(activation, self._half * (1 + torch.cos(angle)), 0 * k)
-        basis = torch.cos(k[:, None] * angle) * (2 / _NUM_SCALES)
-        basis[0] /= 2
-        self._series, self._square, self._k = basis @ series, basis @ square, k
+        self._activation, self._none = activation, torch.zeros((), dtype=torch.float64, device=like.device)
 
-    def __call__(self, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Coefficients (..., terms), E s^2 (...), and the part of E s^2 past the last term, at `scale` (...)."""
-        angle = torch.arccos((scale / self._half - 1).clamp(-1, 1))
-        basis = torch.cos(angle[..., None] * self._k)
-        series, square = basis @ self._series, basis @ self._square
-        return series, square, (square - series.square().sum(-1)).clamp_min(0)
+    def square(self, scale: Tensor) -> Tensor:
+        """E s(scale z)^2."""
+        return one_sided.gaussian_square(self._activation, scale.clamp_min(1e-30), self._none)
+
+    def cross(self, scale: Tensor, other: Tensor, rho: Tensor) -> Tensor:
+        """E s(scale z) s(other z'), `scale` (neurons,), `other` and `rho` (neurons, points)."""
+        scale, other = (x.clamp_min(1e-30) for x in (scale[:, None], other))
+        return piecewise_linear.correlation(self._activation, rho, scale, other, self._none)[0]
+
+
+class SeriesPairs:
+    """The same for a curved activation: Hermite series, interpolated at Chebyshev nodes of the spread.
+
+    The nodes are those of [0, largest], or of log(1 + spread / width) where spreads are many times the width on which
+    the activation bends. Coefficients are kept over the power of (width + spread) with which they grow.
+    """
+
+    def __init__(self, activation: Activation, largest: float, like: Tensor):
+        self._activation, self._largest, self._width = activation, max(largest, 1e-30), width_of(activation)
+        wide_range = self._largest > 10 * self._width
+        self._pace = log1p(self._largest / self._width) if wide_range else 0.0
+        count = _NUM_SCALES + ceil(16 * self._pace)
+        self._k = torch.arange(count, dtype=torch.float64, device=like.device)
+        angle = (self._k + 0.5) * (pi / count)
+        share = (1 + torch.cos(angle)) / 2
+        scale = self._width * torch.expm1(share * self._pace) if wide_range else share * self._largest
+        found = Expansion.of(activation, scale, 0 * scale)
+        basis = torch.cos(self._k[:, None] * angle) * (2 / count)
+        basis[0] /= 2
+        # As many digits for large spreads as for small ones, of a bounded activation and of one that grows.
+        self._power = 0.0
+        if wide_range:
+            ends = scale.new_tensor([self._width, self._largest])
+            low, high = Expansion.of(activation, ends, 0 * ends).square.tolist()
+            self._power = log(high / low) / 2 / log(self._largest / self._width) if low > 0 and high > 0 else 0.0
+        grown = (self._width + scale) ** self._power
+        self._series, self._square = basis @ (found.series / grown[:, None]), basis @ (found.square / grown**2)
+
+    def expand(self, scale: Tensor) -> Expansion:
+        """The expansions at spreads (neurons,)."""
+        if not self._pace:
+            place = scale * (2 / self._largest) - 1
+        else:
+            place = torch.log1p(scale / self._width) * (2 / self._pace) - 1
+        basis = torch.cos(torch.arccos(place.clamp(-1, 1))[:, None] * self._k)
+        grown = (self._width + scale) ** self._power
+        series, square = basis @ self._series * grown[:, None], basis @ self._square * grown**2
+        return Expansion(scale, 0 * scale, series, square, (square - series.square().sum(1)).clamp_min(0))
+
+    def square(self, scale: Tensor) -> Tensor:
+        """E s(scale z)^2."""
+        return self.expand(scale.flatten()).square.view_as(scale)
+
+    def cross(self, scale: Tensor, other: Tensor, rho: Tensor) -> Tensor:
+        """E s(scale z) s(other z'), `scale` (neurons,), `other` and `rho` (neurons, points)."""
+        own = self.expand(scale)
+        rows = torch.arange(len(scale), device=scale.device)[:, None].expand_as(rho).flatten()
+        parts = zip(rows.split(_CHUNK), other.flatten().split(_CHUNK), rho.flatten().split(_CHUNK), strict=True)
+        found = [
+            correlate_series(self._activation, at[:, None], Expansion(*(x[row] for x in own)), self.expand(beside))
+            for row, beside, at in parts
+        ]
+        return torch.cat(found).view_as(rho)
 
 
 class ScaledResponse:
-    """An activation that is not homogeneous, no batch norm: the best norm is found on a grid.
+    """An activation that is not homogeneous, no batch norm: the best norm is searched.
 
-    The grid has 96 norms up to 1.2 |w|; a parabola through the three best points refines it.
+    Norms and gains are found for some norms between the least and the largest, and interpolated.
     """
 
-    _REACH = 1.2
-
-    def __init__(self, norms: Tensor, activation: Activation):
+    def __init__(self, norms: Float64[Tensor, " neurons"], activation: Activation):
         self._norms, self._activation = norms, activation
-        self._table = ScaleTable(activation, float(norms.max()) * self._REACH, norms)
-        self._own, self.energy, self._rest = self._table(norms)
-        rho = node_rho(norms, pi / 2)
-        best = torch.cat([self._search(rho, rows) for rows in torch.arange(len(norms)).split(_CHUNK)])
-        value, slope = self._cross(rho.expand(len(norms), -1), best)
-        self._best, self._gain, self._slope = (AngleTable(values, pi / 2) for values in (best, value, slope))
+        self._alive = norms > 0
+        self._largest = float(norms.max()) * _REACH
+        self._pairs = self._make_pairs(self._largest)
+        self._rest = float(activation.function(torch.zeros(1, dtype=torch.float64)))
+        self.energy = torch.where(self._alive, self._pairs.square(norms), self._rest**2).clamp_min(0)
 
-    def _search(self, rho: Tensor, rows: Tensor) -> Tensor:
-        """Best norm of the replacement at each rho, (rows, points)."""
-        norms, own, rest = self._norms[rows], self._own[rows], self._rest[rows]
-        grid = norms[:, None] * torch.linspace(0, self._REACH, 96, dtype=torch.float64, device=norms.device)
-        other, square, other_rest = self._table(grid)
-        powers = rho[:, None] ** torch.arange(own.shape[1], device=norms.device)
-        cross = (own[:, None] * powers) @ other.mT
-        cross = cross + (rest[:, None] * other_rest).sqrt()[:, None] * (rho ** own.shape[1])[:, None]
-        objective = 2 * cross - square[:, None]
-        at = objective.argmax(2, keepdim=True).clamp(1, grid.shape[1] - 2)
-        low, middle, high = (objective.gather(2, at + k)[..., 0] for k in (-1, 0, 1))
-        bend = (2 * middle - low - high).clamp_min(1e-300)
-        move = ((high - low) / (2 * bend)).clamp(-1, 1)
-        return (grid.gather(1, at[..., 0]) + move * grid[:, 1:2]).clamp_min(0)
-
-    def _cross(self, rho: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
-        """2 E s(w.x) s(y.x) - E s(y.x)^2 and its derivative in rho; `rho`, `product` (neurons, points)."""
-        value, slope = torch.empty_like(rho), torch.empty_like(rho)
-        for point in range(rho.shape[1]):
-            other, square, rest = self._table(product[:, point])
-            shared = (self._rest * rest).sqrt()
-            cross, bend = hermite.series(rho[:, point : point + 1], self._own, other, shared)
-            value[:, point], slope[:, point] = 2 * cross[:, 0] - square, 2 * bend[:, 0]
-        return value, slope
+    def _make_pairs(self, largest: float) -> "ExactPairs | SeriesPairs":
+        kind = SeriesPairs if self._activation.degree is None else ExactPairs
+        return kind(self._activation, largest, self._norms)
 
     def loss(self, rho: Tensor, product: Tensor) -> Tensor:
-        if float(product.max()) > self._REACH * float(self._norms.max()):
-            wider = ScaledResponse.__new__(ScaledResponse)
-            wider._table = ScaleTable(self._activation, float(product.max()), product)
-            wider._own, _, wider._rest = wider._table(self._norms)
-            cross = wider._cross
-        else:
-            cross = self._cross
-        flat = rho.reshape(len(rho), -1)
-        value, _ = cross(flat, product.expand_as(rho).reshape(flat.shape))
-        return (wide(self.energy, rho) - value.view_as(rho)).clamp_min(0)
+        pairs, largest = self._pairs, float(product.max())
+        if largest > self._largest and self._activation.degree is None:
+            check_reach(self._activation, "factors", largest)
+            pairs = self._make_pairs(largest)
+        at, other = rho.reshape(len(rho), -1), product.expand_as(rho).reshape(len(rho), -1)
+        value = 2 * pairs.cross(self._norms, other, at) - pairs.square(other)
+        lost = (wide(self.energy, rho) - value.view_as(rho)).clamp_min(0)
+        return torch.where(wide(self._alive, rho) | (product > 0), lost, 0)
 
     def best_norm(self, rho: Tensor) -> Tensor:
-        return self._best(rho).clamp_min(0)
+        share = torch.where(rho > 1 - 1e-12, 1, self._tables[0](rho).clamp_min(0))
+        return wide(self._norms, rho) * share
 
     def gain(self, rho: Tensor) -> Tensor:
-        return self._gain(rho)
+        kept = torch.where(wide(self._alive, rho), self._tables[1](rho), 1)
+        return wide(self.energy, rho) * kept
 
     def gain_slope(self, rho: Tensor) -> Tensor:
-        return self._slope(rho).clamp_min(0)
+        slope = torch.where(wide(self._alive, rho), self._tables[1].slope(rho), 0)
+        return wide(self.energy, rho) * slope.clamp_min(0)
+
+    @cached_property
+    def _tables(self) -> tuple[AngleTable, AngleTable]:
+        """The best norm over |w|, and the gain there over the energy, of every neuron."""
+        finest = finest_angle(self._activation, self._largest)
+        rho = node_rho(self._norms, pi / 2, finest)
+        nodes, basis = self._norm_nodes()
+        found = [self._search(part, rho) for part in nodes.split(max(1, _CHUNK // len(rho)))]
+        shares, kept = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
+        return AngleTable(basis @ shares, pi / 2, finest), AngleTable(basis @ kept, pi / 2, finest)
+
+    def _norm_nodes(self) -> tuple[Tensor, Tensor]:
+        """Norms (nodes,) between the least and the largest, and what to weigh values there with (neurons, nodes)."""
+        alive = self._norms[self._alive]
+        if not len(alive):
+            return self._norms.new_ones(1), self._norms.new_ones(len(self._norms), 1)
+        low, high = float(alive.min()), float(alive.max())
+        count = 6 + ceil(6 * log2(high / low))
+        if len(alive) <= count:
+            return alive, torch.eye(len(self._norms), dtype=alive.dtype, device=alive.device)[:, self._alive]
+        k = torch.arange(count, dtype=torch.float64, device=alive.device)
+        angle = (k + 0.5) * (pi / count)
+        middle, half = (log(low) + log(high)) / 2, max((log(high) - log(low)) / 2, 1e-12)
+        place = ((torch.log(self._norms.clamp_min(low)) - middle) / half).clamp(-1, 1)
+        inverse = torch.cos(k[:, None] * angle) * (2 / count)
+        inverse[0] /= 2
+        return torch.exp(middle + half * torch.cos(angle)), torch.cos(torch.arccos(place)[:, None] * k) @ inverse
+
+    def _search(self, norms: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
+        """Best norm over the neuron's, and the most gained over the energy, at each rho, both (neurons, points).
+
+        The norm is that of a replacement at cosine rho. Where the activation falls somewhere one at cosine -rho might
+        gain more; that counts for the gain, which is to be the most that a subspace can keep.
+        """
+        energy = self._pairs.square(norms)[:, None]
+        share, top = self._climb(norms, energy, rho)
+        if not is_monotone(self._activation):
+            top = torch.maximum(top, self._climb(norms, energy, -rho)[1])
+        return share, torch.where(energy > 0, top / energy, 1).clamp_max(1)
+
+    def _climb(self, norms: Tensor, energy: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
+        """The best norm over the neuron's, and the gain there, at each rho, both (neurons, points).
+
+        A coarse grid, a fine one around its best, then a parabola through the three best points.
+        """
+        size, points = len(norms), len(rho)
+
+        def kept(shares: Tensor) -> Tensor:
+            """Gain at shares (neurons, points, choices) of the norm."""
+            other = norms[:, None, None] * shares
+            at = rho[:, None].expand_as(shares)
+            cross = self._pairs.cross(norms, other.reshape(size, -1), at.reshape(size, -1))
+            return 2 * cross.view_as(shares) - self._pairs.square(other.flatten()).view_as(shares)
+
+        grid = torch.linspace(0, _REACH, 25, dtype=torch.float64, device=norms.device)
+        coarse = grid[kept(grid.expand(size, points, -1)).argmax(2)]
+        step = float(grid[1]) / 4
+        around = (coarse - 4 * step).clamp_min(0)[..., None] + step * torch.arange(9, device=norms.device)
+        value = kept(around)
+        at = value.argmax(2, keepdim=True).clamp(1, 7)
+        low, middle, high = (value.gather(2, at + k)[..., 0] for k in (-1, 0, 1))
+        bend = (2 * middle - low - high).clamp_min(1e-300)
+        best = around.gather(2, at)[..., 0] + ((high - low) / (2 * bend)).clamp(-1, 1) * step
+        # Where no norm matters, as of a saturated activation, the neuron's own is as good as any.
+        choices = torch.stack([best.clamp_min(0), coarse, torch.ones_like(best)], 2)
+        value = kept(choices)
+        bonus = _FLAT * energy[..., None] * torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device=norms.device)
+        chosen = (value + bonus).argmax(2, keepdim=True)
+        share, top = (x.gather(2, chosen)[..., 0] for x in (choices, value))
+        return share, top

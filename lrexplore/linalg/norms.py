@@ -11,6 +11,9 @@ from lrexplore.linalg.finite import check_finite
 from lrexplore.linalg.matricization import matricize, rows_per_neuron, scheme_of
 from lrexplore.linalg.spectrum import quick_singular_values
 
+# Squares of entries below this may leave the range of float64.
+_SMALLEST = 1e-140
+
 
 class RowComparison(NamedTuple):
     """Norms, a neuron, of the weight, of its approximation and of their difference, and the cosine `rho` between
@@ -25,7 +28,13 @@ class RowComparison(NamedTuple):
 def neuron_norms(matrix: Float[Tensor, "m n"], rows: int = 1) -> Float64[Tensor, " m//{rows}"]:
     """Norm of every neuron; a neuron is `rows` consecutive rows of the matrix (m, n)."""
     norms = torch.linalg.vector_norm(matrix, dim=1, dtype=torch.float64)
-    return norms if rows == 1 else torch.linalg.vector_norm(norms.view(-1, rows), dim=1)
+    norms = norms if rows == 1 else torch.linalg.vector_norm(norms.view(-1, rows), dim=1)
+    if bool((norms < _SMALLEST).any()):
+        # Squares may have left the range of float64 (or the neuron is zero).
+        neurons = matrix.reshape(len(norms), -1)
+        peak = neurons.abs().amax(1).double()
+        norms = torch.linalg.vector_norm(neurons.double() / torch.where(peak > 0, peak, 1)[:, None], dim=1) * peak
+    return norms
 
 
 def compare_rows(matrix: Float[Tensor, "m n"], factors: Factors, rows: int = 1) -> RowComparison:
@@ -42,8 +51,18 @@ def compare_rows(matrix: Float[Tensor, "m n"], factors: Factors, rows: int = 1) 
 
 
 def _unit(matrix: Tensor, norms: Tensor, rows: int) -> Tensor:
+    if bool(((norms > 0) & (norms < 1e-30)).any()):
+        # The inverse of such a norm may be infinite, in float32 or at all.
+        return matrix.double() / torch.where(norms > 0, norms, 1).repeat_interleave(rows)[:, None]
     inverse = torch.where(norms > 0, 1 / norms, 0)
     return matrix * inverse.to(matrix.dtype).repeat_interleave(rows)[:, None]
+
+
+def check_factors(factors: Factors) -> Factors:
+    """The factors themselves, when all their entries are finite numbers. Raises ValueError otherwise."""
+    for name in ("left", "right"):
+        check_finite(getattr(factors, name), f"factors.{name}")
+    return factors
 
 
 def relative(loss: Tensor | float, total: Tensor | float) -> float:
@@ -68,7 +87,7 @@ def frobenius_error(weight: Tensor, factors: Factors) -> float:
     weight = check_finite(weight)
     scheme = scheme_of(weight.shape, factors)
     matrix = matricize(weight, scheme)
-    norms = compare_rows(matrix, factors, rows_per_neuron(weight.shape, scheme))
+    norms = compare_rows(matrix, check_factors(factors), rows_per_neuron(weight.shape, scheme))
     return relative(norms.difference.square().sum(), norms.weight.square().sum())
 
 

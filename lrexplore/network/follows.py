@@ -5,7 +5,16 @@ from dataclasses import dataclass, replace
 
 from torch import fx, nn
 
-from lrexplore.network.operations import LIKE, SHAPE_QUERIES, STOPS, TRANSPARENT, activation_of, operation
+from lrexplore.network.operations import (
+    LIKE,
+    SHAPE_QUERIES,
+    STOPS,
+    TRANSPARENT,
+    activation_of,
+    composed_of,
+    is_activation,
+    operation,
+)
 from lrexplore.network.private import why
 from lrexplore.network.recording import SymbolicTracer
 from lrexplore.nn.conv import FactorizedConv2d
@@ -13,8 +22,6 @@ from lrexplore.nn.linear import FactorizedLinear
 
 MIXING = (nn.Linear, nn.modules.conv._ConvNd, FactorizedLinear, FactorizedConv2d)
 """Layers after which nothing follows the layer before them."""
-
-POSITIONAL = {"leakyrelu": ("negative_slope",), "hardtanh": ("min_val", "max_val")}
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,8 @@ class GraphTracer(SymbolicTracer):
     """fx's tracer, for which layers, batch norms and the activations inside them are single nodes."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, MIXING) or is_batch_norm(module) or super().is_leaf_module(module, name)
+        whole = isinstance(module, MIXING) or is_batch_norm(module) or is_activation(module)
+        return whole or super().is_leaf_module(module, name)
 
 
 def is_batch_norm(module: nn.Module) -> bool:
@@ -128,11 +136,12 @@ def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_rea
 
     while True:
         users = [user for user in node.users if not _is_shape_query(user, node)]
-        if _is_silu(users):
-            return answer("silu", "SiLU")
+        composed = composed_of(node, modules, own=len(users) == 1)
+        if composed:
+            return answer(*composed)
         if len(users) != 1:
             return answer(text=_uses([_operation(user, modules) for user in users]))
-        node = users[0]
+        before, node = node, users[0]
         if node.op == "output":
             if outer_reason:
                 return _assume(outer_reason, batch_norm)
@@ -148,12 +157,13 @@ def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_rea
             if fused is None or operation(fused) in TRANSPARENT:
                 continue
             target = fused
-        activation = activation_of(target, _arguments(node))
+        activation = activation_of(target, node.args[1:], node.kwargs)
         if activation:
             return answer(*activation)
         name = operation(target)
         if name not in TRANSPARENT:
-            return answer(text=STOPS.get(name, name))
+            composed = composed_of(before, modules, own=False)
+            return answer(*composed) if composed else answer(text=STOPS.get(name, name))
 
 
 def _norm_width(module: nn.Module) -> int:
@@ -174,11 +184,6 @@ def _uses(names: list[str]) -> str:
     return words.pop() if len(words) == 1 and "" not in words else f"{len(names)} uses" if names else ""
 
 
-def _arguments(node: fx.Node) -> dict:
-    name = operation(node.target)
-    return {**dict(zip(POSITIONAL.get(name, ()), node.args[1:], strict=False)), **node.kwargs}
-
-
 def _operation(node: fx.Node, modules: dict) -> str:
     return operation(modules[node.target] if node.op == "call_module" else node.target)
 
@@ -189,14 +194,6 @@ def _is_shape_query(node: fx.Node, of: fx.Node) -> bool:
     if node.op == "call_function" and node.target is getattr:
         return node.args[1] in SHAPE_QUERIES
     return node.op == "call_method" and node.target in SHAPE_QUERIES
-
-
-def _is_silu(users: list[fx.Node]) -> bool:
-    """Whether the users are those of x * sigmoid(x)."""
-    if len(users) != 2 or {operation(user.target) for user in users} != {"sigmoid", "mul"}:
-        return False
-    gate, product = sorted(users, key=lambda user: operation(user.target) == "mul")
-    return list(gate.users) == [product]
 
 
 def _merge(calls: list[Follows]) -> Follows:
@@ -228,5 +225,5 @@ def _in_transformer(parent: nn.Module, layer: nn.Module) -> Follows | None:
         return None
     if layer is parent.linear2:
         return Follows(text="add")
-    activation = activation_of(parent.activation, {}) if layer is parent.linear1 else None
+    activation = activation_of(parent.activation) if layer is parent.linear1 else None
     return activation and Follows(activation[0], None, activation[1], bool(activation[2]), activation[2])

@@ -129,6 +129,9 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
     names = [name for name, kind in kinds.items() if kind in ("linear", "conv")]
     copy = skeleton(model)
     calls, measured, other_flops, recording = measure(model, copy, names, example_input)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.PReLU):
+            copy.get_submodule(name).weight = module.weight  # it is which activation it is
     follows = find_follows(copy, names, recording and recording.graph)
     read = recording.read if recording else ()
     layers = Layers(other_flops=other_flops)

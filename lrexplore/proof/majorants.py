@@ -23,10 +23,12 @@ from torch import Tensor
 
 from lrexplore.dual import Response
 from lrexplore.dual.response import HomogeneousResponse
+from lrexplore.dual.scaled_response import ScaledResponse
 
 NUM_CELLS = 1024
-# The table of a dual activation that is not in closed form is good to about 1e-7 of the neuron's energy.
-_TABLE_ERROR = 2e-7
+# The table of a dual activation that is not in closed form is good to about 1e-7 of the neuron's energy; that of a gain
+# whose best norm leaves 0 at some rho, where it bends, to 1e-6.
+_TABLE_ERROR, _SEARCH_ERROR = 2e-7, 3e-6
 
 
 class Majorants:
@@ -51,7 +53,8 @@ class Majorants:
         if not isinstance(response, HomogeneousResponse):
             self._blur = 1e-3
             sag = (-gains.diff(n=2, dim=1)).clamp_min(0) / 4
-            self._lifted += _TABLE_ERROR * self.energy[:, None] + torch.nn.functional.pad(sag, (1, 1))
+            error = _SEARCH_ERROR if isinstance(response, ScaledResponse) else _TABLE_ERROR
+            self._lifted += error * self.energy[:, None] + torch.nn.functional.pad(sag, (1, 1))
         self._dip = _at_ends(self._t.diff() ** 2 / 8)
 
     def gain(self, t: Float64[Tensor, " neurons"]) -> Float64[Tensor, " neurons"]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lrexplore.calibration import Calibration
+from lrexplore.dual import find_activation
 from lrexplore.init import Initializer, Problem, each_rank, find_initializer, nested_errors, rank_grid
 from lrexplore.init.real.input_curves import input_errors
 from lrexplore.linalg.inputs import LayerInputs
@@ -15,7 +16,7 @@ from lrexplore.network import Layer, batch_norms_of, weights_of
 from lrexplore.ranks.cache import digest, keep, recall
 
 GAUSSIAN, YOURS = "Gaussian inputs", "your inputs"
-_FORMAT = 1
+_FORMAT = 2
 # Points of a curve, by what one costs.
 _NUM_POINTS = {"nested": 40, "rerun": 8}
 # Between points whose errors differ by more than this factor a straight line, which a convex curve never passes,
@@ -92,7 +93,9 @@ def _curve(
     if use_cache:
         seen = [x for norm in norms if norm for x in norm]
         seen += [x for entry in entries if entry for x in fingerprint(entry)]
-        options = (_FORMAT, record.name, scheme, layer.follows.activation, sorted(_NUM_POINTS.items()))
+        activation = find_activation(layer.follows.activation)
+        seen.append(activation.values)  # a name of a person's own may stand for something else tomorrow
+        options = (_FORMAT, record.name, scheme, activation.name, sorted(_NUM_POINTS.items()))
         key = digest(*options, *weights, *seen)
     kept = recall(key) if key else None
     if kept is None:

@@ -3,7 +3,8 @@ import torch
 from oracles import pair_expectation
 
 from lrexplore.dual import ACTIVATIONS
-from lrexplore.dual.piecewise_linear import correlation, gaussian_mean, gaussian_slope
+from lrexplore.dual.one_sided import gaussian_mean, gaussian_slope
+from lrexplore.dual.piecewise_linear import correlation
 
 NAMES = [name for name, found in ACTIVATIONS.items() if found.kinks is not None]
 

@@ -37,7 +37,7 @@ class Controls:
             "scheme", SCHEMES, "channel: k x k convolution to r channels, then 1 x 1; spatial: 1 x k, then k x 1", 165
         )
         self.activation = picker(
-            "followed by", ACTIVATIONS,
+            "followed by", self._activations(),
             "The activation taken to follow the layer; set by what was detected when you change the layer", 200,
         )  # fmt: skip
         self.batch_norm = box("batch norm first", "Whether batch norm is taken to come before the activation", 150)
@@ -50,7 +50,7 @@ class Controls:
         self.offer_resume(False)
         controls = {name: getattr(self, name) for name in BOUND}
         self._bound = Bound(state, controls, on_error)
-        state.observe(self._fit, names=["layer", "inputs", "calibrated", "initializer"])
+        state.observe(self._fit, names=["layer", "inputs", "calibrated", "initializer", "activation"])
         self._fit()
         self.title = w.HTML(f"<b>lrexplore</b>&ensp;{escape(summary(subject))}")
         self.box = w.HBox([*controls.values(), self.resume], layout=ROW)
@@ -65,6 +65,11 @@ class Controls:
         for child in (*self.box.children, self.box, self.title):
             child.close()
 
+    def _activations(self) -> tuple[str, ...]:
+        """Those there are now, and with their parameters those that follow the layers and the one that is chosen."""
+        followers = [layer.follows.activation for layer in self._subject.layers.values()]
+        return tuple(dict.fromkeys((*ACTIVATIONS, *followers, self._state.activation)))
+
     def _fit(self, change=None) -> None:
         """Offer what there is a choice of for this layer and these inputs."""
         choice = self._state.choice
@@ -72,6 +77,7 @@ class Controls:
         # Both schemes are one where the kernel is 1 x 1 or there is none; real inputs meet the model's own batch norm.
         self.scheme.disabled = self._subject.layers[choice.layer].kernel_size == (1, 1)
         self.batch_norm.disabled = real
+        self._bound.offer("activation", self._activations())
         names = (*INITIALIZERS, *REAL_INPUTS) if real else tuple(INITIALIZERS)
         if self._state.initializer in names:
             self._bound.offer("initializer", names)

@@ -4,7 +4,7 @@ from typing import Any
 
 import traitlets as t
 
-from lrexplore.dual import ACTIVATIONS
+from lrexplore.dual import find_activation
 from lrexplore.explorer.real_inputs import GAUSSIAN, INPUTS, YOURS
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.locked_state import LockedState
@@ -28,7 +28,7 @@ class State(LockedState):
     rank = t.Int()
     initializer = t.Unicode("function")
     scheme = t.Enum(SCHEMES, "channel")
-    activation = t.Enum(tuple(ACTIVATIONS), "relu")
+    activation = t.Unicode("relu")
     batch_norm = t.Bool(False)
     tab = t.Unicode(LAYER)
     inputs = t.Enum(INPUTS, GAUSSIAN)
@@ -105,6 +105,13 @@ class State(LockedState):
                 f"got {name!r}. Set `explorer.state.inputs = 'yours'` first and let `explorer.wait()` return."
             )
         return name
+
+    @t.validate("activation")
+    def _check_activation(self, proposal):
+        try:
+            return find_activation(proposal["value"]).name
+        except ValueError as error:
+            raise t.TraitError(str(error)) from None
 
     @t.validate("batch_norm")
     def _check_batch_norm(self, proposal):

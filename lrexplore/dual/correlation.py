@@ -1,0 +1,90 @@
+"""E s(a z + c) s(b z' + c) for any activation: each way where it is right."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from lrexplore.dual import hermite, piecewise_linear, smoothed
+from lrexplore.dual.activations import Activation
+from lrexplore.dual.panels import width_of
+
+# What a series may miss of sqrt(E s^2 E s'^2) before the pair is taken by the rule for nearly equal z and z'.
+_MISSED = 1e-9
+# Deviations of a pre-activation that count.
+_DEVIATIONS = 8.5
+
+
+class Expansion(NamedTuple):
+    """Neurons before a curved activation: spreads, shifts, Hermite `series` of s, E s^2 and what is `missing` of it."""
+
+    scale: Float64[Tensor, " neurons"]
+    shift: Float64[Tensor, " neurons"]
+    series: Float64[Tensor, "neurons terms"]
+    square: Float64[Tensor, " neurons"]
+    missing: Float64[Tensor, " neurons"]
+
+    @classmethod
+    def of(
+        cls, activation: Activation, scale: Float64[Tensor, " neurons"], shift: Float64[Tensor, " neurons"]
+    ) -> "Expansion":
+        """The expansion of s(scale z + shift)."""
+        series, square = hermite.coefficients(activation, scale, shift)
+        return cls(scale, shift, series, square, (square - series.square().sum(1)).clamp_min(0))
+
+
+def correlate_series(
+    activation: Activation, rho: Float64[Tensor, "neurons points"], first: Expansion, second: Expansion
+) -> Float64[Tensor, "neurons points"]:
+    """E s s' for neurons expanded in `first` and, beside it, in `second`; both may be of one for all."""
+    missing = (first.missing * second.missing).sqrt()
+    value, _ = hermite.series(rho, first.series, second.series, missing)
+    small = _MISSED * (first.square * second.square).sqrt()
+    # Where nothing bends within reach the series misses nothing but rounding.
+    bent = _bends(activation, torch.maximum(first.scale, second.scale), first.shift)
+    poor = (missing[:, None] * rho.abs() ** hermite.NUM_TERMS > small[:, None]) & bent[:, None]
+    if bool(poor.any()):
+        parts = (x[:, None].expand_as(rho)[poor] for x in (first.scale, second.scale, first.shift))
+        value = value.masked_scatter(poor, smoothed.near(activation, rho[poor], *parts))
+    return value
+
+
+def _bends(activation: Activation, scale: Tensor, shift: Tensor) -> Tensor:
+    """Whether s bends within some deviations of the shift, (neurons,)."""
+    found = scale > width_of(activation)
+    for at in activation.breaks:
+        found = found | ((at - shift).abs() < 6 * scale)
+    return found
+
+
+def correlate(activation: Activation, rho: Tensor | float, first: float, second: float, shift: float) -> Tensor:
+    """E s(first z + shift) s(second z' + shift), corr(z, z') = rho, in the shape of `rho`; float64."""
+    given = torch.as_tensor(rho, dtype=torch.float64)
+    at = given.reshape(1, -1)
+    a, b, c = (torch.full((1,), float(x), dtype=torch.float64, device=at.device) for x in (first, second, shift))
+    check_reach(activation, "first" if first >= second else "second", float(max(first, second)), abs(shift))
+    if activation.degree is not None:
+        return piecewise_linear.correlation(activation, at, a, b, c)[0].view(given.shape)
+    sides = [Expansion.of(activation, x, c) for x in (a, b)]
+    return correlate_series(activation, at, *sides).view(given.shape)
+
+
+def finest_angle(activation: Activation, scale: float) -> float | None:
+    """The angle within which a dual turns at spreads up to `scale`; None where that needs no finer nodes."""
+    if activation.degree is None:
+        width = width_of(activation)
+    else:
+        gaps = zip(activation.breaks, activation.breaks[1:], strict=False)
+        width = min([1.0, *(high - low for low, high in gaps)])
+    return None if scale <= 20 * width else width / scale
+
+
+def check_reach(activation: Activation, what: str, scale: float, shift: float = 0.0) -> None:
+    """Raises ValueError for pre-activations further out than the activation is known; `what` names their cause."""
+    farthest = _DEVIATIONS * scale + shift
+    if farthest > activation.reach:
+        raise ValueError(
+            f"`{what}` must lead to pre-activations within +-{activation.reach:g} for {activation.name!r}, which bends "
+            f"too often further out, got up to +-{farthest:g}. Scale it down, or take an activation that ends straight."
+        )
