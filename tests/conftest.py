@@ -13,3 +13,14 @@ install_import_hook(ROOMS, "shapes.check")
 @pytest.fixture(autouse=True)
 def _shapes_are_checked_anew():
     check_again()
+
+
+@pytest.fixture(autouse=True)
+def _what_a_test_registers_is_forgotten():
+    from lrexplore.dual import ACTIVATIONS
+    from lrexplore.init import INITIALIZERS, REAL_INPUTS
+
+    kept = [(known, dict(known._records)) for known in (INITIALIZERS, REAL_INPUTS, ACTIVATIONS)]
+    yield
+    for known, records in kept:
+        known._records = records

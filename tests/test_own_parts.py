@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import lrexplore as lr
-from lrexplore.init import INITIALIZERS, REAL_INPUTS
+from lrexplore.init import INITIALIZERS
 
 TOYS = '''
 import torch
@@ -53,14 +53,11 @@ def toys(tmp_path, monkeypatch):
     (tmp_path / "toys.py").write_text(TOYS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    kept = [(known, dict(known._records)) for known in (INITIALIZERS, REAL_INPUTS)]
     sys.modules.pop("toys", None)
     import toys as module
 
     yield module
     sys.modules.pop("toys", None)
-    for known, records in kept:
-        known._records = records
 
 
 def test_a_toy_initializer_is_in_the_explorers_menu_curves_table_and_exports(toys, tmp_path):

@@ -14,7 +14,15 @@ from lrexplore.calibration.patches import input_vectors, output_vectors
 from lrexplore.calibration.reservoir import Reservoir
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.network import Layer, find_layers
-from lrexplore.network.batches import BrokenInputError, as_example, batch_size, evaluation, first_inputs, run_model
+from lrexplore.network.batches import (
+    BrokenInputError,
+    as_example,
+    batch_size,
+    device_of,
+    evaluation,
+    first_inputs,
+    run_model,
+)
 from lrexplore.network.private import private_copy
 
 HELD_OUT_EVERY = 4
@@ -53,6 +61,8 @@ def calibrate(
     total = _num_inputs(loader)
     [first, *_], batches = first_inputs(loader, 1, model)
     twin = private_copy(model)
+    if device_of(twin).type == "meta":
+        raise ValueError("`model` must hold values to be run, got tensors on the meta device. Load the weights first.")
     factorizable = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
     chosen = factorizable if layers is None else {name: _chosen(factorizable, name) for name in _names(layers)}
     recorders = {
@@ -82,7 +92,7 @@ def calibrate(
 def _num_inputs(loader) -> int:
     """How many inputs a loader will give; 0 where it does not tell."""
     if isinstance(loader, (list, tuple)):
-        return sum(batch_size(item) for item in loader)
+        return sum(batch_size(loader[place]) for place in range(len(loader)))
     data = getattr(loader, "dataset", None)
     return len(data) if isinstance(data, Sized) else 0
 

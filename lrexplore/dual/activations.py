@@ -114,9 +114,17 @@ class Activations(Mapping[str, Activation]):
     def __init__(self) -> None:
         self._records: dict[str, Activation] = {}
 
+    def _load(self) -> None:
+        """Those of PyTorch and timm, when first asked for."""
+        if not self._records:
+            from lrexplore.dual.known import RECORDS  # which are made of this room's pieces
+
+            self._records = {record.name: record for record in RECORDS}
+
     def __getitem__(self, name: str) -> Activation:
         if not isinstance(name, str):
             raise KeyError(name)
+        self._load()
         if name in self._records:
             return self._records[name]
         found = re.fullmatch(r"(\w+)\((.+)\)", name)
@@ -129,13 +137,16 @@ class Activations(Mapping[str, Activation]):
             raise KeyError(name) from error
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._records)
+        self._load()
+        return iter(tuple(self._records))
 
     def __len__(self) -> int:
+        self._load()
         return len(self._records)
 
     def add(self, record: Activation) -> Activation:
         """The record, from now on found under its name."""
+        self._load()
         self._records[record.name] = record
         return record
 

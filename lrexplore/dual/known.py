@@ -176,6 +176,3 @@ RECORDS = (
         modules=(nn.Threshold,), functions=("threshold",),
     ),
 )  # fmt: skip
-
-for _record in RECORDS:
-    ACTIVATIONS.add(_record)

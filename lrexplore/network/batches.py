@@ -184,13 +184,9 @@ def example_inputs(example, model: nn.Module):
 def run_model(model: nn.Module, batch):
     """The model's output on a batch, which is moved to its device; see `call`.
 
-    Raises ValueError for a model without values and, with the batch's shape and the model's own words, for a batch that
-    it refuses.
+    Raises ValueError, with the batch's shape and the model's own words, for a batch that it refuses.
     """
-    device = device_of(model)
-    if device.type == "meta":
-        raise ValueError("`model` must hold values to be run, got tensors on the meta device. Load the weights first.")
-    batch = to_device(batch, device)
+    batch = to_device(batch, device_of(model))
     try:
         return call(model, batch)
     except BrokenInputError:  # said by us, from a hook

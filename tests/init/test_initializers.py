@@ -10,15 +10,6 @@ from lrexplore.init import INITIALIZERS, REAL_INPUTS, find_initializer
 from lrexplore.init.initializers import initializer as register
 
 
-@pytest.fixture(autouse=True)
-def as_before():
-    """What a test registers is forgotten after it."""
-    kept = [(known, dict(known._records)) for known in (INITIALIZERS, REAL_INPUTS)]
-    yield
-    for known, records in kept:
-        known._records = records
-
-
 def svd(problem, rank, *, generator, **options):
     """The truncated SVD by torch's own call."""
     u, s, vh = torch.linalg.svd(problem.matrix, full_matrices=False)

@@ -110,10 +110,10 @@ def plan_of(model, rank):
     layer = next(layer for layer in candidates(model, "inner") if layer.name == "layer1.0.conv1")
     part = LayerPlan(
         name=layer.name, weight_shape=layer.weight_shape, rank=rank, scheme="spatial",
-        parameters_before=1, parameters_after=1,
+        parameters_before=2304, parameters_after=96 * rank,
     )  # fmt: skip
     about = {"initializer": "function", "inputs": "Gaussian inputs", "method": "knapsack", "budget": ""}
-    return RankPlan(layers=(part,), error=0.0, gap=None, parameters=(2, 1), **about)
+    return RankPlan(layers=(part,), error=0.0, gap=None, parameters=(10_000, 10_000 - 2304 + 96 * rank), **about)
 
 
 def test_a_plan_names_layers_ranks_and_schemes(tmp_path):
