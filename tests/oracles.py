@@ -45,6 +45,32 @@ def pair_expectation(
     return float((density * _apply(found, first * z + shift) * inner).sum())
 
 
+def wide_expectation(name: str, rho: float, first: float, second: float, shift: float = 0.0) -> float:
+    """The same at any spread, also one of 1e4: intervals shrink by halves towards 0 and the kinks of s, in both."""
+    found = ACTIVATIONS[name]
+    places, spread = [0.0, *found.breaks], math.sqrt(max(0.0, 1 - rho * rho))
+    halves = np.concatenate([-(2.0 ** np.arange(-10, 11))[::-1], [0.0], 2.0 ** np.arange(-10, 11)])
+    cuts = [np.linspace(-9, 9, 37), *((at - shift + halves) / first for at in places)]
+    if rho:
+        scales = [1.0, max(spread, 1e-12)]
+        cuts += [((at - shift) / second + halves * scale) / rho for at in places for scale in scales]
+        cuts += [(at - shift + halves) / (second * rho) for at in places]
+    z, weight = _panels(np.sort(np.concatenate(cuts).clip(-9, 9)), 16)
+    z, weight = z[weight > 0], weight[weight > 0]
+    mean, width = shift + second * rho * z, second * spread
+    inner = _apply(found, mean)
+    if width:
+        for start in range(0, len(z), 256):
+            near = mean[start : start + 256, None]
+            offsets = [(at - near + halves) / width for at in places]
+            u_cuts = np.concatenate([np.broadcast_to(np.linspace(-9, 9, 37), (len(near), 37)), *offsets], 1)
+            u, u_weight = _panels(np.sort(u_cuts.clip(-9, 9), 1), 12)
+            values = _apply(found, near + width * u)
+            inner[start : start + 256] = (values * u_weight * np.exp(-(u**2) / 2)).sum(1) / math.sqrt(2 * math.pi)
+    density = weight * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    return float((density * _apply(found, first * z + shift) * inner).sum())
+
+
 def _apply(activation, points: np.ndarray) -> np.ndarray:
     return activation.function(torch.from_numpy(points)).numpy()
 

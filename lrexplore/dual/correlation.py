@@ -72,11 +72,7 @@ def correlate(activation: Activation, rho: Tensor | float, first: float, second:
 
 def finest_angle(activation: Activation, scale: float) -> float | None:
     """The angle within which a dual turns at spreads up to `scale`; None where that needs no finer nodes."""
-    if activation.degree is None:
-        width = width_of(activation)
-    else:
-        gaps = zip(activation.breaks, activation.breaks[1:], strict=False)
-        width = min([1.0, *(high - low for low, high in gaps)])
+    width = width_of(activation)
     return None if scale <= 20 * width else width / scale
 
 

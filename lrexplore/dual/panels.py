@@ -6,6 +6,7 @@ function between them too (as in Chebfun's splitting; Pachon, Platte & Trefethen
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import pairwise
 from math import log2, pi
 from typing import NamedTuple
 
@@ -141,10 +142,14 @@ def panels_of(activation: Activation) -> Panels:
 
 @lru_cache(maxsize=64)
 def width_of(activation: Activation) -> float:
-    """The least scale on which an activation changes: its narrowest smooth interval away from breaks, 1 at most."""
+    """The least scale on which an activation changes, 1 at most: its narrowest smooth interval away from breaks.
+
+    Of one that is a polynomial between its breaks it is the least distance of these.
+    """
+    if activation.degree is not None:
+        return min([1.0, *(high - low for low, high in pairwise(activation.breaks))])
     edges, breaks, _ = panels_of(activation)
-    pairs = zip(edges, edges[1:], strict=False)
-    return min([1.0, *(high - low for low, high in pairs if low not in breaks and high not in breaks)])
+    return min([1.0, *(high - low for low, high in pairwise(edges) if low not in breaks and high not in breaks)])
 
 
 @lru_cache(maxsize=64)

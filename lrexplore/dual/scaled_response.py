@@ -17,8 +17,9 @@ _NUM_SCALES = 64
 _CHUNK = 4096
 # The norm of a replacement is searched up to so many times that of the neuron.
 _REACH = 1.2
-# Gains this share of the energy apart are equal.
-_FLAT = 3e-8
+# Where no norm matters, as of a saturated activation, the neuron's own is as good as any: the search is for the gain
+# less this share of the energy times the square of the distance from it, or it would jump from norm to norm.
+_FLAT = 1e-6
 
 
 class ExactPairs:
@@ -99,7 +100,7 @@ class ScaledResponse:
     """
 
     def __init__(self, norms: Float64[Tensor, " neurons"], activation: Activation):
-        self._norms, self._activation = norms, activation
+        self._norms, self._activation, self._width = norms, activation, width_of(activation)
         self._alive = norms > 0
         self._largest = float(norms.max()) * _REACH
         self._pairs = self._make_pairs(self._largest)
@@ -121,8 +122,12 @@ class ScaledResponse:
         return torch.where(wide(self._alive, rho) | (product > 0), lost, 0)
 
     def best_norm(self, rho: Tensor) -> Tensor:
-        share = torch.where(rho > 1 - 1e-12, 1, self._tables[0](rho).clamp_min(0))
-        return wide(self._norms, rho) * share
+        own = wide(self._norms, rho)
+        return torch.where(rho > 1 - 1e-12, own, self._norm_at(self._tables[0](rho).clamp(0, 1), own))
+
+    def _norm_at(self, place: Tensor, own: Tensor) -> Tensor:
+        """The norm at a place in [0, 1] of what is searched: even in log(1 + norm / width), up to `_REACH` the own."""
+        return self._width * torch.expm1(place * torch.log1p(_REACH * own / self._width))
 
     def gain(self, rho: Tensor) -> Tensor:
         kept = torch.where(wide(self._alive, rho), self._tables[1](rho), 1)
@@ -134,13 +139,13 @@ class ScaledResponse:
 
     @cached_property
     def _tables(self) -> tuple[AngleTable, AngleTable]:
-        """The best norm over |w|, and the gain there over the energy, of every neuron."""
+        """The place of the best norm, and the gain there over the energy, of every neuron."""
         finest = finest_angle(self._activation, self._largest)
         rho = node_rho(self._norms, pi / 2, finest)
         nodes, basis = self._norm_nodes()
         found = [self._search(part, rho) for part in nodes.split(max(1, _CHUNK // len(rho)))]
-        shares, kept = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
-        return AngleTable(basis @ shares, pi / 2, finest), AngleTable(basis @ kept, pi / 2, finest)
+        places, kept = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
+        return AngleTable(basis @ places, pi / 2, finest), AngleTable(basis @ kept, pi / 2, finest)
 
     def _norm_nodes(self) -> tuple[Tensor, Tensor]:
         """Norms (nodes,) between the least and the largest, and what to weigh values there with (neurons, nodes)."""
@@ -160,44 +165,45 @@ class ScaledResponse:
         return torch.exp(middle + half * torch.cos(angle)), torch.cos(torch.arccos(place)[:, None] * k) @ inverse
 
     def _search(self, norms: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
-        """Best norm over the neuron's, and the most gained over the energy, at each rho, both (neurons, points).
+        """The place of the best norm, and the most gained over the energy, at each rho, both (neurons, points).
 
         The norm is that of a replacement at cosine rho. Where the activation falls somewhere one at cosine -rho might
         gain more; that counts for the gain, which is to be the most that a subspace can keep.
         """
         energy = self._pairs.square(norms)[:, None]
-        share, top = self._climb(norms, energy, rho)
+        place, top = self._climb(norms, energy, rho)
         if not is_monotone(self._activation):
             top = torch.maximum(top, self._climb(norms, energy, -rho)[1])
-        return share, torch.where(energy > 0, top / energy, 1).clamp_max(1)
+        return place, torch.where(energy > 0, top / energy, 1).clamp_max(1)
 
     def _climb(self, norms: Tensor, energy: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
-        """The best norm over the neuron's, and the gain there, at each rho, both (neurons, points).
+        """The place of the best norm, and the gain there, at each rho, both (neurons, points).
 
         A coarse grid, a fine one around its best, then a parabola through the three best points.
         """
-        size, points = len(norms), len(rho)
+        size, own = len(norms), norms[:, None, None]
+        reach = torch.log1p(_REACH * own / self._width)
+        home = torch.log1p(own / self._width) / reach
 
-        def kept(shares: Tensor) -> Tensor:
-            """Gain at shares (neurons, points, choices) of the norm."""
-            other = norms[:, None, None] * shares
-            at = rho[:, None].expand_as(shares)
-            cross = self._pairs.cross(norms, other.reshape(size, -1), at.reshape(size, -1))
-            return 2 * cross.view_as(shares) - self._pairs.square(other.flatten()).view_as(shares)
+        def kept(places: Tensor) -> Tensor:
+            """Gain, but for what `_FLAT` says, at places (neurons, points, choices)."""
+            other = self._norm_at(places, own)
+            at = rho[:, None].expand_as(places)
+            cross = self._pairs.cross(norms, other.reshape(size, -1), at.reshape(size, -1)).view_as(places)
+            square = self._pairs.square(other.flatten()).view_as(places)
+            return 2 * cross - square - _FLAT * energy[..., None] * (places - home) ** 2
 
-        grid = torch.linspace(0, _REACH, 25, dtype=torch.float64, device=norms.device)
-        coarse = grid[kept(grid.expand(size, points, -1)).argmax(2)]
+        count = 17 + ceil(8 * float(reach.max()))
+        grid = torch.linspace(0, 1, count, dtype=torch.float64, device=norms.device)
+        coarse = grid[kept(grid.expand(size, len(rho), -1)).argmax(2)]
         step = float(grid[1]) / 4
-        around = (coarse - 4 * step).clamp_min(0)[..., None] + step * torch.arange(9, device=norms.device)
+        around = (coarse - 4 * step).clamp(0, 1 - 8 * step)[..., None] + step * torch.arange(9, device=norms.device)
         value = kept(around)
         at = value.argmax(2, keepdim=True).clamp(1, 7)
         low, middle, high = (value.gather(2, at + k)[..., 0] for k in (-1, 0, 1))
         bend = (2 * middle - low - high).clamp_min(1e-300)
         best = around.gather(2, at)[..., 0] + ((high - low) / (2 * bend)).clamp(-1, 1) * step
-        # Where no norm matters, as of a saturated activation, the neuron's own is as good as any.
-        choices = torch.stack([best.clamp_min(0), coarse, torch.ones_like(best)], 2)
-        value = kept(choices)
-        bonus = _FLAT * energy[..., None] * torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device=norms.device)
-        chosen = (value + bonus).argmax(2, keepdim=True)
-        share, top = (x.gather(2, chosen)[..., 0] for x in (choices, value))
-        return share, top
+        choices = torch.stack([best.clamp(0, 1), coarse], 2)
+        value, chosen = kept(choices).max(2)
+        place = choices.gather(2, chosen[..., None])[..., 0]
+        return place, value + _FLAT * energy * (place - home[..., 0]) ** 2

@@ -47,7 +47,7 @@ SHAPE_QUERIES = {"shape", "size", "dim", "ndim", "numel", "device", "dtype", "is
 LIKE = {"reshapeas", "viewas", "typeas", "expandas"}
 """Operations that take the shape or type of their second argument, and no value of it."""
 
-_HOMES = (torch, nn.functional, torch._C._nn, torch.special, getattr(torch._C, "_special", torch.special))
+_HOMES = (torch, Tensor, nn.functional, torch._C._nn, torch.special, getattr(torch._C, "_special", torch.special))
 _OTHER_NAMES = {"log_sigmoid": "logsigmoid", "special_expit": "sigmoid"}
 _CLAMPS = {"clamp": ("min", "max"), "clip": ("min", "max"), "clamp_min": ("min",), "clamp_max": ("max",)}
 _MOST_PARTS = 8
@@ -179,10 +179,11 @@ def composed_of(node: fx.Node, modules: dict, *, own: bool) -> tuple[str, str, s
             ahead = ahead.next
         try:
             values[ahead] = _computed(ahead, values, modules)
+            same_shape = values[ahead].shape == points.shape
         except Exception:  # whatever it is, it is no function of one number
             return None
         pending = [given for given in values if any(user not in values for user in given.users)]
-        if len(pending) == 1 and pending[0] is ahead and values[ahead].shape == points.shape:
+        if len(pending) == 1 and pending[0] is ahead and same_shape:
             for record in records:
                 if torch.allclose(record.function(points), values[ahead], rtol=1e-6, atol=1e-9):
                     return record.name, record.text, ""

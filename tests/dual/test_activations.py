@@ -80,5 +80,5 @@ def test_what_an_activation_says_of_itself_is_true(name):
 
 
 def test_an_unknown_activation_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="`activation` must be one of identity, relu, .*, got 'mish'. Choose"):
-        find_activation("mish")
+    with pytest.raises(ValueError, match="`activation` must be one of identity, relu, .*, got 'swoosh'. Choose"):
+        find_activation("swoosh")

@@ -11,8 +11,6 @@ from lrexplore.dual import ACTIVATIONS, BatchNorm, respond
 NORMS = [0.3, 1.0, 2.0]
 RHO = [-0.7, 0.0, 0.2, 0.6, 0.95, 0.999, 1.0]
 BATCH_NORMS = [(1.0, 0.0), (-1.3, 0.4), (0.4, -1.0), (2.5, 1.5)]
-# Hermite series are cut: their tail is longest where a kink is crossed at a large scale
-CUT = {"relu6": 3e-4, "hardswish": 1e-4}
 
 
 def _response(name, norms=NORMS, batch_norm=None):
@@ -35,7 +33,7 @@ def test_losses_without_batch_norm_equal_quadrature_at_every_scale(name):
             got = response.loss(_column(rho), share * norms)[:, 0]
             for norm, energy, loss in zip(NORMS, response.energy, got, strict=True):
                 expected = neuron_loss(name, rho, norm, share * norm)
-                assert float(loss) == pytest.approx(expected, abs=float(energy) * CUT.get(name, 1e-6))
+                assert float(loss) == pytest.approx(expected, abs=float(energy) * 1e-6)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -44,7 +42,7 @@ def test_losses_after_batch_norm_equal_quadrature_whatever_the_norms(name, batch
     response = _response(name, batch_norm=batch_norm)
     gamma, beta = abs(batch_norm[0]), batch_norm[1]
     energy = pair_expectation(name, 1.0, gamma, gamma, beta)
-    tolerance = energy * (1e-4 if name == "hardswish" else 1e-7)
+    tolerance = energy * 1e-7
     torch.testing.assert_close(response.energy, torch.full((3,), energy, dtype=torch.float64), rtol=1e-9, atol=0)
     for rho in RHO:
         expected = 2 * (energy - pair_expectation(name, rho, gamma, gamma, beta))
@@ -76,8 +74,9 @@ def test_the_gain_is_convex_increasing_its_slope_its_derivative_and_all_energy_a
     rho = torch.linspace(0, 1, 401, dtype=torch.float64).expand(len(NORMS), -1)
     gain, slope = response.gain(rho), response.gain_slope(rho)
     scale = response.energy[:, None]
-    # the least loss is found to some 1e-7 of the energy; differences see that noise
-    noise = 1e-6 * scale if batch_norm is None else 1e-9 * scale
+    # The least loss is found to some 1e-7 of the energy; differences see that noise. Before SELU the best norm leaves
+    # 0 only at some cosine, where the gain bends.
+    noise = (4e-6 if name == "selu" else 1e-6) * scale if batch_norm is None else 1e-9 * scale
     assert (gain.diff() >= -noise).all()
     assert (gain.diff(n=2) >= -noise).all()
     torch.testing.assert_close(gain[:, -1:], scale, rtol=1e-6, atol=0)

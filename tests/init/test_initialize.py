@@ -157,7 +157,7 @@ def test_bad_arguments_are_refused_by_name():
         ({"rank": 0}, r"`rank` must be a whole number in 1..4 for a 4 x 6 matrix, got 0. Choose"),
         ({"rank": 5}, r"`rank` must be .* got 5. Choose"),
         ({"scheme": "both"}, "`scheme` must be one of channel, spatial, got 'both'"),
-        ({"activation": "mish"}, "`activation` must be one of .* got 'mish'"),
+        ({"activation": "swoosh"}, "`activation` must be one of .* got 'swoosh'"),
         ({"weight": matrix * math.nan}, "`weight` must be finite, got 24 NaN or infinite of 24"),
         ({"weight": torch.ones(2, 3, 4)}, "`weight` must be a matrix"),
     ):
