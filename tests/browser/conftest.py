@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser.demo import demo_frame, demo_table
-from lrexplore.explorer.export import to_html
+from lrexplore.explorer.panel.export import to_html
 
 from lrexplore.bench.jupyterlab import Browser, Lab, Notebook, chromium, jupyter_lab
 

@@ -13,7 +13,7 @@ SETUP = f"""
 import time
 import numpy as np
 from browser.demo import demo_frame, demo_table
-from lrexplore.explorer.panel import PlotPanel
+from lrexplore.explorer.panel.panel import PlotPanel
 
 panel = PlotPanel(table=demo_table())
 frames = {{name: demo_frame(name, seed=seed) for seed, name in enumerate({NAMES})}}
