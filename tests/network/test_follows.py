@@ -103,13 +103,14 @@ def test_batch_norm_of_other_features_is_not_the_layers():
     assert (found.activation, found.batch_norm, found.text) == ("identity", None, "batch norm")
 
 
-def test_an_activation_without_a_dual_is_taken_as_the_nearest_and_says_so():
+def test_an_activation_has_its_own_dual_and_its_own_slope_and_several_slopes_are_said_to_be_taken_as_one():
     found = follows(nn.Sequential(nn.Linear(3, 4), nn.Hardsigmoid()), "0")
-    assert (found.activation, found.text, found.assumed) == ("sigmoid", "Hardsigmoid", True)
-    assert found.assumption == "Hardsigmoid is taken as sigmoid"
+    assert (found.activation, found.text, found.assumed) == ("hardsigmoid", "Hardsigmoid", False)
     slope = follows(nn.Sequential(nn.Linear(3, 4), nn.LeakyReLU(0.2)), "0")
-    assert slope.assumed and slope.text == "LeakyReLU(0.2)"
+    assert (slope.activation, slope.text, slope.assumed) == ("leaky_relu(0.2)", "LeakyReLU(0.2)", False)
     assert after_conv(lambda net, x: F.leaky_relu(x, 0.2)) == slope
+    several = follows(nn.Sequential(nn.Linear(3, 4), nn.PReLU(4)), "0")
+    assert several.assumed and several.assumption == "PReLU with 4 slopes is taken as leaky_relu(0.25), their mean"
 
 
 def test_a_layer_called_twice_has_what_its_calls_agree_on():
