@@ -7,9 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser.demo import demo_frame, demo_table
-from lrexplore.explorer.panel.export import to_html
 
 from lrexplore.bench.jupyterlab import Browser, Lab, Notebook, chromium, jupyter_lab
+from lrexplore.explorer.panel.export import to_html
 
 TESTS = Path(__file__).parents[1]
 FIRST = demo_table()["rows"][0]["name"]
