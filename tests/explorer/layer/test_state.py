@@ -113,7 +113,7 @@ def test_four_threads_may_set_the_state_at_once(state):
         ("rank", 2.5, ["'rank'", "2.5"]),
         ("initializer", "svd", ["`initializer`", "spectral", "svd"]),
         ("scheme", "depth", ["'scheme'", "spatial", "depth"]),
-        ("activation", "Relu", ["'activation'", "relu", "Relu"]),
+        ("activation", "Relu", ["`activation`", "relu", "Relu"]),
         ("batch_norm", "yes", ["'batch_norm'", "yes"]),
     ],
 )
