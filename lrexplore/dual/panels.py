@@ -59,7 +59,8 @@ def find_panels(function: Function, breaks: Iterable[float] = ()) -> Panels:
         spans = [(2 * low, low), (high, 2 * high)]
         low, high = 2 * low, 2 * high
     reach = min(reach, FARTHEST)
-    return Panels(tuple(sorted(at for at in edges if abs(at) < 1.5 * reach)), tuple(sorted(found)), reach)
+    inside = {at for at in edges if abs(at) < reach} | {-reach, reach}
+    return Panels(tuple(sorted(inside)), tuple(sorted(found)), reach)
 
 
 def _split(

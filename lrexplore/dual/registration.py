@@ -20,8 +20,8 @@ def activation(
 
     Where it bends or jumps is searched. If it consists of straight lines and parabolas, its dual is as exact as that
     of ReLU; otherwise function errors are right to 1e-6 of the layer's output energy at any spread of the
-    pre-activations, kinks included (at a curved activation that jumps, to 1e-5). One that bends ever on, as a sine, is
-    known up to the record's `reach`, and pre-activations beyond are refused.
+    pre-activations, kinks and jumps included. One that bends ever on, as a sine, is known up to the record's `reach`,
+    and pre-activations beyond are refused.
 
     A name stands for one function as long as Python runs: under a known name only the same values are accepted, and
     `modules` are added. Raises ValueError for a function that is not one of a single number, finite and always the
@@ -77,7 +77,7 @@ def _check_modules(name: str, modules: object) -> tuple[type[nn.Module], ...]:
 def _samples() -> Tensor:
     """Numbers to look at a function at: even ones near 0, and out to where it is looked at at all."""
     far = torch.logspace(-6, 5, 111, dtype=torch.float64)
-    return torch.cat([torch.linspace(-20, 20, 801, dtype=torch.float64), far, -far])
+    return torch.cat([torch.arange(-400, 400, dtype=torch.float64) / 20, far, -far])
 
 
 def _check_function(function: Callable[[Tensor], Tensor]) -> None:
@@ -145,19 +145,20 @@ def _describe(name: str, function: Callable[[Tensor], Tensor]) -> Activation:
     with torch.no_grad():
         panels = find_panels(function)
         if len(panels.breaks) > MOST_BREAKS or panels.reach < 1:
+            bends = f"{len(panels.breaks)} up to +-{panels.reach:g}" if panels.reach >= 1 else "more, or a pole, near 0"
             raise ValueError(
-                f"`function` must bend sharply at {MOST_BREAKS} places at most, got {len(panels.breaks)} up to "
-                f"+-{panels.reach:g}. Pass one that is smooth but for a few kinks."
+                f"`function` must be smooth but for {MOST_BREAKS} kinks or jumps at most, got {bends}. "
+                "Pass one that is, or clamp it where it is not."
             )
         reach = panels.reach if panels.reach < FARTHEST else float("inf")
         record = Activation(name, function, name, panels.breaks, reach=reach)
         points, _ = gauss(torch.tensor(panels.edges, dtype=torch.float64), 4)
         value = function(points)
         for degree in (1, 2):
-            found = replace(record, degree=degree)
-            pieces = torch.tensor(found.pieces, dtype=torch.float64)
+            lines = replace(record, degree=degree)
+            pieces = torch.tensor(lines.pieces, dtype=torch.float64)
             c, b, a = pieces[torch.bucketize(points, torch.tensor(panels.breaks, dtype=torch.float64))].unbind(1)
             slack = 1e-10 * (c.abs() + (b * points).abs() + (a * points**2).abs() + value.abs()) + 1e-12
             if reach == float("inf") and not bool((((a * points + b) * points + c - value).abs() > slack).any()):
-                return found
+                return lines
     return record

@@ -55,6 +55,10 @@ class SeriesPairs:
         share = (1 + torch.cos(angle)) / 2
         scale = self._width * torch.expm1(share * self._pace) if wide_range else share * self._largest
         found = Expansion.of(activation, scale, 0 * scale)
+        # Terms that are small at every spread cost time and change nothing: their squares count.
+        size = found.series.abs().amax(0)
+        num_terms = 1 + int((size >= 1e-7 * size.max()).nonzero().max())
+        found = found._replace(series=found.series[:, :num_terms])
         basis = torch.cos(self._k[:, None] * angle) * (2 / count)
         basis[0] /= 2
         # As many digits for large spreads as for small ones, of a bounded activation and of one that grows.
@@ -68,18 +72,26 @@ class SeriesPairs:
 
     def expand(self, scale: Tensor) -> Expansion:
         """The expansions at spreads (neurons,)."""
-        if not self._pace:
-            place = scale * (2 / self._largest) - 1
-        else:
+        basis = self._basis(scale)
+        series, square = basis @ self._series, basis @ self._square
+        missing = (square - series.square().sum(1)).clamp_min(0)
+        if self._power:
+            grown = (self._width + scale) ** self._power
+            series, square, missing = series * grown[:, None], square * grown**2, missing * grown**2
+        return Expansion(scale, 0 * scale, series, square, missing)
+
+    def _basis(self, scale: Tensor) -> Tensor:
+        """What the coefficients at the nodes are weighed with, (neurons, nodes)."""
+        if self._pace:
             place = torch.log1p(scale / self._width) * (2 / self._pace) - 1
-        basis = torch.cos(torch.arccos(place.clamp(-1, 1))[:, None] * self._k)
-        grown = (self._width + scale) ** self._power
-        series, square = basis @ self._series * grown[:, None], basis @ self._square * grown**2
-        return Expansion(scale, 0 * scale, series, square, (square - series.square().sum(1)).clamp_min(0))
+        else:
+            place = scale * (2 / self._largest) - 1
+        return torch.cos(torch.arccos(place.clamp(-1, 1))[:, None] * self._k)
 
     def square(self, scale: Tensor) -> Tensor:
         """E s(scale z)^2."""
-        return self.expand(scale.flatten()).square.view_as(scale)
+        found = [self._basis(part) @ self._square for part in scale.flatten().split(_CHUNK)]
+        return torch.cat(found).view_as(scale) * (self._width + scale) ** (2 * self._power)
 
     def cross(self, scale: Tensor, other: Tensor, rho: Tensor) -> Tensor:
         """E s(scale z) s(other z'), `scale` (neurons,), `other` and `rho` (neurons, points)."""
@@ -203,7 +215,8 @@ class ScaledResponse:
         low, middle, high = (value.gather(2, at + k)[..., 0] for k in (-1, 0, 1))
         bend = (2 * middle - low - high).clamp_min(1e-300)
         best = around.gather(2, at)[..., 0] + ((high - low) / (2 * bend)).clamp(-1, 1) * step
-        choices = torch.stack([best.clamp(0, 1), coarse], 2)
+        # The own norm itself too: where s jumps, the gain has an edge there that no parabola meets.
+        choices = torch.stack([best.clamp(0, 1), coarse, home[..., 0].expand_as(best)], 2)
         value, chosen = kept(choices).max(2)
         place = choices.gather(2, chosen[..., None])[..., 0]
         return place, value + _FLAT * energy * (place - home[..., 0]) ** 2

@@ -6,6 +6,7 @@ S depends on s alone: it is kept on fixed m, at Gauss nodes between the places w
 is right at any spread, where a series in rho would need as many terms as the square of the spread.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil, log, pi, sqrt
 
@@ -18,6 +19,8 @@ from lrexplore.dual.panels import gauss, panels_of, width_of
 
 _NUM_NODES = 16
 _CHUNK = 128
+# Nodes for every factor e of sigma: at 8, exp(-sigma^2) is interpolated to 3e-8.
+_PER_LOG = 8
 # Deviations that count.
 _REACH = 8.5
 # How much of its width an activation may be smoothed by before that is seen, and how short the intervals around a
@@ -45,15 +48,19 @@ class _Smoothed:
 
     def __init__(self, activation: Activation, reach: float, device: str):
         self._function, self._breaks, self._width = activation.function, activation.breaks, width_of(activation)
-        edges = torch.tensor(_edges(activation, reach), dtype=torch.float64, device=device)
+        finest = _LEAST[_worst(activation)]
+        shrinking = {at + side for at in activation.breaks for step in _steps(finest) for side in (-step, step)}
+        edges = torch.tensor(sorted(_edges(activation, reach) | shrinking), dtype=torch.float64, device=device)
         self._edges = edges
         self._m, self._weight = gauss(edges, _NUM_NODES)
-        low, high = log(_LEAST[_worst(activation)] * self._width), log(reach)
-        count = 16 + ceil(4 * (high - low))
+        low, high = log(finest * self._width), log(reach / _REACH)
+        count = 16 + ceil(_PER_LOG * (high - low))
         self._low, self._half = low, (high - low) / 2
         self._k = torch.arange(count, dtype=torch.float64, device=device)
         angle = (self._k + 0.5) * (pi / count)
-        values = torch.stack([self._smooth(sigma) for sigma in torch.exp(low + self._half * (1 + torch.cos(angle)))])
+        bends = torch.tensor(sorted(_edges(activation, 2 * reach)), dtype=torch.float64, device=device)
+        sigmas = torch.exp(low + self._half * (1 + torch.cos(angle)))
+        values = torch.stack([self._smooth(sigma, bends) for sigma in sigmas])
         basis = torch.cos(self._k[:, None] * angle) * (2 / count)
         basis[0] /= 2
         self._series = basis @ values
@@ -62,10 +69,10 @@ class _Smoothed:
         degrees = torch.arange(_NUM_NODES, device=device)
         self._to_legendre = _legendre(node) * weight[:, None] * (2 * degrees + 1) / 2
 
-    def _smooth(self, sigma: Tensor) -> Tensor:
+    def _smooth(self, sigma: Tensor, bends: Tensor) -> Tensor:
         """S at all nodes for one sigma: a rule that is cut where s bends."""
-        base = torch.linspace(-_REACH, _REACH, 13, dtype=torch.float64, device=self._m.device)
-        cuts = ((self._edges - self._m[:, None]) / sigma).clamp(-_REACH, _REACH)
+        base = torch.linspace(-_REACH, _REACH, 8, dtype=torch.float64, device=self._m.device)
+        cuts = ((bends - self._m[:, None]) / sigma).clamp(-_REACH, _REACH)
         cuts = torch.cat([cuts, base.expand(len(cuts), -1)], 1).sort(1).values
         row, at = ((cuts[:, 1:] - cuts[:, :-1]) > 1e-12).nonzero(as_tuple=True)
         u, weight = gauss(torch.stack([cuts[row, at], cuts[row, at + 1]], 1), 10)
@@ -118,19 +125,20 @@ def _legendre(x: Tensor) -> Tensor:
     return torch.stack(found, -1)
 
 
-def _edges(activation: Activation, reach: float) -> list[float]:
-    """Edges of the intervals up to `reach`: where s is smooth, and ever narrower ones around its breaks."""
+def _edges(activation: Activation, reach: float) -> set[float]:
+    """Edges of the intervals up to `reach` on which s is smooth."""
     edges, far = {at for at in panels_of(activation).edges if abs(at) < reach}, reach
     while far > FARTHEST / 2:
         edges |= {-far, far}
         far /= 2
-    edges |= {-reach, reach}
-    for at in activation.breaks:
-        step = _LEAST[_worst(activation)]
-        while step < 0.5:
-            edges |= {at - step, at + step}
-            step *= 2.5
-    return sorted(edges)
+    return edges | {-reach, reach}
+
+
+def _steps(finest: float) -> Iterator[float]:
+    """Distances from a break at which the intervals around it end."""
+    while finest < 0.5:
+        yield finest
+        finest *= 2.5
 
 
 def _worst(activation: Activation) -> str:
@@ -141,6 +149,6 @@ def _worst(activation: Activation) -> str:
     return "jumps" if bool(jumps.any()) else "kinks" if activation.breaks else "smooth"
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _table(activation: Activation, reach: float, device: str) -> _Smoothed:
     return _Smoothed(activation, reach, device)

@@ -43,11 +43,20 @@ def compare_rows(matrix: Float[Tensor, "m n"], factors: Factors, rows: int = 1) 
     The cosine comes from the difference of the two unit vectors: 1 - rho keeps its digits where rho is near 1.
     """
     matrix = upcast(matrix)
-    product = factors.to(matrix.device, matrix.dtype).product()
+    product = _product(factors.to(matrix.device, matrix.dtype))
     weight_norms, product_norms = neuron_norms(matrix, rows), neuron_norms(product, rows)
     turned = neuron_norms(_unit(matrix, weight_norms, rows) - _unit(product, product_norms, rows), rows)
-    rho = torch.where(weight_norms * product_norms > 0, (1 - turned**2 / 2).clamp(-1, 1), 0)
+    rho = torch.where((weight_norms > 0) & (product_norms > 0), (1 - turned**2 / 2).clamp(-1, 1), 0)
     return RowComparison(weight_norms, product_norms, neuron_norms(matrix - product, rows), rho)
+
+
+def _product(factors: Factors) -> Tensor:
+    """The factors' product; a matrix product may take denormal numbers for zeros, so rows of these are brought up."""
+    peak = factors.left.abs().amax(1, keepdim=True)
+    if not bool(((peak > 0) & (peak < 1e-30)).any()):
+        return factors.product()
+    level = torch.where(peak > 0, peak, 1).double()
+    return (factors.left.double() / level) @ factors.right.double() * level
 
 
 def _unit(matrix: Tensor, norms: Tensor, rows: int) -> Tensor:

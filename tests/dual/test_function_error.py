@@ -1,4 +1,5 @@
 import math
+from time import process_time
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from oracles import relu_error
 
 from lrexplore.dual import ACTIVATIONS, BatchNorm, function_error
 from lrexplore.dual.monte_carlo import sampled_function_error
+from lrexplore.init import initialize
 from lrexplore.linalg import SCHEMES, Factors, frobenius_error, matricize, truncate
 
 
@@ -105,6 +107,78 @@ def test_function_error_takes_any_floating_dtype(dtype):
     factors = truncate(matrix, 4)
     exact = function_error(matrix.double(), factors.to(torch.float64))
     assert function_error(matrix, factors) == pytest.approx(exact, rel=1e-5)
+
+
+@pytest.mark.parametrize("initializer", ["spectral", "rescaled"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_at_full_rank_nothing_is_lost_whatever_the_scale(scale, name, initializer):
+    # tanh at weights times a thousand once lost .139 of its energy under `rescaled`
+    weight = scale * torch.randn(12, 8, generator=_seeded(), dtype=torch.float64)
+    factors = initialize(weight, 8, initializer=initializer, activation=name)
+    assert function_error(weight, factors, activation=name) < 1e-6
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e4])
+def test_a_saturated_layer_loses_what_its_signs_lose(scale):
+    weight = torch.randn(9, 7, generator=_seeded(), dtype=torch.float64)
+    factors = truncate(weight, 3)
+    unit, other = (torch.nn.functional.normalize(x, dim=1) for x in (weight, factors.product()))
+    # E (sign z - sign z')^2 = 4 P(the signs differ), of an energy of 1 a neuron
+    expected = float((4 * torch.arccos((unit * other).sum(1)) / math.pi).mean())
+    scaled = Factors(scale * factors.left, factors.right)
+    for name in ("tanh", "hardtanh"):
+        assert function_error(scale * weight, scaled, activation=name) == pytest.approx(expected, abs=3 / scale)
+
+
+@pytest.mark.parametrize("with_batch_norm", [False, True])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_factors_that_are_the_weight_lose_exactly_nothing(name, with_batch_norm):
+    batch_norm = _batch_norm(4, _seeded()) if with_batch_norm else None
+    zero, eye = torch.zeros(4, 5), torch.eye(4)
+    for weight, factors in ((zero, Factors(torch.zeros(4, 1), torch.zeros(1, 5))), (eye, Factors(eye, eye))):
+        assert function_error(weight, factors, activation=name, batch_norm=batch_norm) == 0
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 1e-40), (torch.float64, 1e-310)])
+@pytest.mark.parametrize("name", ["relu", "tanh", "hardswish", "sigmoid"])
+def test_after_batch_norm_a_neuron_of_denormal_numbers_loses_what_one_of_ordinary_numbers_does(name, dtype, size):
+    matrix = torch.randn(4, 5, generator=_seeded(), dtype=torch.float64)
+    factors = truncate(matrix, 2)
+    batch_norm = _batch_norm(4, _seeded(4))
+    expected = function_error(matrix, factors, activation=name, batch_norm=batch_norm)
+    sizes = torch.tensor([1.0, size, 1.0, size], dtype=torch.float64)[:, None]
+    small, left = (sizes * matrix).to(dtype), (sizes * factors.left).to(dtype)
+    got = function_error(small, Factors(left, factors.right.to(dtype)), activation=name, batch_norm=batch_norm)
+    assert got == pytest.approx(expected, rel=1e-3)  # denormal numbers have few digits
+
+
+@pytest.mark.parametrize("with_batch_norm", [False, True])
+@pytest.mark.parametrize("name", ["relu", "gelu", "hardswish"])
+def test_factors_that_are_not_numbers_are_refused_by_name(name, with_batch_norm):
+    weight, good, bad = torch.ones(4, 5), torch.ones(4, 2), torch.ones(2, 5)
+    what = {"activation": name, "batch_norm": _batch_norm(4, _seeded()) if with_batch_norm else None}
+    bad[0, 0], bad[1, 2] = math.nan, math.inf
+    with pytest.raises(ValueError, match="`factors.right` must be finite, got 2 NaN or infinite of 10 entries"):
+        function_error(weight, Factors(good, bad), **what)
+    with pytest.raises(ValueError, match="`factors.left` must be finite, got 8 NaN or infinite of 8 entries"):
+        function_error(weight, Factors(good * math.nan, torch.ones(2, 5)), **what)
+
+
+@pytest.mark.parametrize("name", ["hardswish", "gelu", "elu"])
+def test_five_thousand_neurons_after_batch_norm_take_a_second_and_a_half_at_most(name):
+    generator = _seeded()
+    weight = torch.randn(5000, 8, generator=generator)
+    batch_norm = BatchNorm(torch.rand(5000, generator=generator) + 0.5, torch.randn(5000, generator=generator))
+    factors = truncate(weight, 4)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        start = process_time()
+        function_error(weight, factors, activation=name, batch_norm=batch_norm)
+        assert process_time() - start < 1.5
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_bad_weights_factors_and_names_are_refused():
