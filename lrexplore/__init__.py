@@ -35,6 +35,7 @@ _HOMES = {
     "input_error": "lrexplore.init.real",
     "calibrate": "lrexplore.calibration",
     "Calibration": "lrexplore.calibration",
+    "implied_inputs": "lrexplore.calibration",
     "allocate": "lrexplore.ranks",
     "RankPlan": "lrexplore.ranks",
     "compare": "lrexplore.network.compare",

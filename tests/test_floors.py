@@ -24,7 +24,7 @@ FLOORS = {
     "proof": {"linalg", "dual", "init"},
     "nn": {"linalg"},
     "network": {"linalg", "dual", "init", "nn", "models"},  # models: a saved network is recognized by its tensors
-    "calibration": {"linalg", "nn", "network"},
+    "calibration": {"linalg", "dual", "nn", "network"},
     "ranks": {"linalg", "dual", "init", "nn", "network", "calibration"},
     "optim": {"linalg", "nn"},
     "training": {

@@ -219,7 +219,7 @@ class _Recorder:
             samples=self._samples[group].sample(len(mean), self._module.weight),
             held_out=self._held_out[group].sample(len(mean), self._module.weight),
             kernel_size=cast(tuple[int, int], self._layer.kernel_size),
-            **columns,
+            **columns,  # type: ignore[arg-type]  # tensors all
         )
 
 

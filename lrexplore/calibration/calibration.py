@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
-from lrexplore.linalg.inputs import LayerInputs
+from lrexplore.linalg.inputs import IMPLIED, REAL, WHITE, LayerInputs
 
 _FORMAT = "lrexplore calibration 1"
 
@@ -37,7 +37,14 @@ class Calibration(Mapping[str, LayerInputs]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def is_implied(self) -> bool:
+        """Whether no loader gave it, but `lr.implied_inputs`."""
+        return any(entry.source for entries in self._entries.values() for entry in entries)
+
     def __repr__(self) -> str:
+        if self.is_implied:
+            return f"Calibration({len(self)} layers, implied by batch norm)"
         return f"Calibration({len(self)} layers, {self.num_inputs} inputs)"
 
     def entries(self, name: str) -> tuple[LayerInputs, ...]:
@@ -102,6 +109,8 @@ class Calibration(Mapping[str, LayerInputs]):
                 values["kernel_size"] = tuple(_whole(size, 1) for size in values["kernel_size"])
                 _whole(values["num_vectors"], 1)
                 float(values["sampling_variance"] + 0)
+                if values.get("source", REAL) not in (REAL, IMPLIED, WHITE):
+                    raise ValueError(f"{values['source']!r} is no source of inputs")
                 name, _, group = key.rpartition("|")
                 parts = entries.setdefault(name, [])
                 if int(group) != len(parts):

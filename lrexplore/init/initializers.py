@@ -15,7 +15,7 @@ from lrexplore.init.function_space import function
 from lrexplore.init.independent import independent
 from lrexplore.init.rank_errors import independent_errors, rescaled_errors, spectral_errors
 from lrexplore.init.real.refined import refined
-from lrexplore.init.real.whitened import whitened, whitened_centred, whitened_plain
+from lrexplore.init.real.whitened import implied, whitened, whitened_centred, whitened_plain
 from lrexplore.init.real.whitened_function import whitened_function
 from lrexplore.init.record import INPUTS, Initializer, Registry
 from lrexplore.init.rescaled import rescaled
@@ -76,6 +76,7 @@ INITIALIZERS = Registry(
 REAL_INPUTS = Registry(
     [
         _closed("whitened", whitened, "#009E73", "star"),
+        _ours("implied", implied, "#117733", "star-square", inputs="implied", whitening={}),
         _closed("whitened_plain", whitened_plain, "#999933", "hexagon", centred=False, weighted=False),
         _closed("whitened_centred", whitened_centred, "#44AA99", "pentagon", weighted=False),
         _ours("whitened_function", whitened_function, "#7F6BD6", "triangle-down", inputs="real"),
@@ -86,7 +87,7 @@ REAL_INPUTS = Registry(
 """Name -> initializer, for real inputs: these need the layer's `calibration`.
 
 >>> list(lr.REAL_INPUTS)
-['whitened', 'whitened_plain', 'whitened_centred', 'whitened_function', 'refined'...]
+['whitened', 'implied', 'whitened_plain', 'whitened_centred', 'whitened_function', 'refined'...]
 """
 
 NESTED = tuple(record.name for record in INITIALIZERS._records.values() if record.nested)
@@ -98,8 +99,9 @@ def initializer(name: str, *, inputs: str = "gaussian", nested: bool = False, sl
 
     It goes over `make(problem, rank, *, generator, calibration=None, **options) -> Factors`, which stays as it is.
     `problem.matrix` (m, n) is the weight, `problem.norms` the norms of its neurons, `problem.activation` and
-    `problem.batch_norm` what follows; `generator` is all there is of chance. `inputs`: "gaussian", or "real" for one
-    that needs `calibration`, the layer's entry of `lr.calibrate`. `nested`: the factors of rank r are the first r
+    `problem.batch_norm` what follows; `generator` is all there is of chance. `inputs`: "gaussian", "real" for one
+    that needs `calibration`, the layer's entry of `lr.calibrate`, "implied" for one that takes that of
+    `lr.implied_inputs`. `nested`: the factors of rank r are the first r
     columns and rows of those of full rank, so that one call gives the whole curve. `slow`: one rank takes seconds; it
     is then not drawn beside others unasked. A name that is there is replaced, unless it is one of ours.
     Raises ValueError for such a name, one that cannot be typed in a command, or other `inputs`.

@@ -9,7 +9,7 @@ import torch
 from lrexplore.init.problem import Problem
 from lrexplore.linalg import Factors
 
-INPUTS = ("gaussian", "real")
+INPUTS = ("gaussian", "real", "implied")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,9 +17,10 @@ class Initializer:
     """An initializer: `make(problem, rank, *, generator, **options) -> Factors`, and what else is known of it.
 
     `inputs`: "gaussian" for one that needs the weight alone, "real" for one that also takes `calibration`, what is
-    known of the layer's inputs. `nested`: the factors of rank r are, up to scale, the first r columns and rows of those
-    of any larger rank, so that all ranks come from one call. `slow`: one rank is long work already. `color` and
-    `marker` (a plotly symbol) stand for it in every picture.
+    known of the layer's inputs; "implied" for one whose `calibration` is what the batch norms imply. `nested`: the
+    factors of rank r are, up to scale, the first r columns and rows of those of any larger rank, so that all ranks come
+    from one call. `slow`: one rank is long work already. `color` and `marker` (a plotly symbol) stand for it in every
+    picture.
 
     The rest is for initializers of ours. `all_ranks(problem, ranks, generator)`: errors at many ranks by a formula.
     `whitening`: the options of `Whitening` of which it is the truncation. `on_step`: the option that takes a callback
@@ -42,7 +43,12 @@ class Initializer:
     @property
     def is_real(self) -> bool:
         """Whether it needs the layer's `calibration`."""
-        return self.inputs == "real"
+        return self.inputs != "gaussian"
+
+    @property
+    def is_implied(self) -> bool:
+        """Whether that is what the network's batch norms imply (`lr.implied_inputs`)."""
+        return self.inputs == "implied"
 
     def __call__(
         self, problem: Problem, rank: int, *, generator: torch.Generator | None = None, **options: Any

@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+REAL, IMPLIED, WHITE = "", "implied by batch norm", "white noise"
+"""Where a layer's inputs come from: a loader, the batch norms' statistics, or nowhere."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LayerInputs:
@@ -17,7 +20,8 @@ class LayerInputs:
     layer in evaluation mode is u = scale * (W x) + shift, then the activation: bias and batch norm are in
     `scale` and `shift`. `samples` are for fitting, `held_out` (from other inputs of the loader) for judging.
     `sampling_variance` is the expected squared Frobenius distance of `second_moment` from what more inputs of
-    the same kind would give. Raises ValueError for shapes that do not fit each other.
+    the same kind would give. `source` says of inputs that nobody gave where they come from, such as "white noise".
+    Raises ValueError for shapes that do not fit each other.
     """
 
     mean: Tensor  # (n,) float64
@@ -32,6 +36,7 @@ class LayerInputs:
     output_variance: Tensor  # (neurons,)
     active: Tensor  # (neurons,) probability that u > 0
     kernel_size: tuple[int, int] = (1, 1)
+    source: str = REAL
 
     def __post_init__(self) -> None:
         n, neurons = len(self.mean), len(self.scale)

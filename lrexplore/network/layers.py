@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from lrexplore.dual import BatchNorm
 from lrexplore.linalg.matricization import matrix_shape
@@ -154,6 +154,18 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
             )
         )
     return layers
+
+
+def graph_of(model: nn.Module, example_input=None) -> fx.Graph | None:
+    """The operations of one forward pass, layers, batch norms and activations being one each; None where none runs.
+
+    `example_input` is that of `find_layers`; without one it is guessed as there.
+    """
+    if example_input is not None:
+        example_input = as_example(example_inputs(example_input, model))
+    names = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    recording = measure(model, skeleton(model), names, example_input).recording
+    return recording and recording.graph
 
 
 _LISTED = (nn.Linear, nn.modules.conv._ConvNd)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lrexplore.calibration import Calibration, calibrate, first_inputs
+from lrexplore.calibration import Calibration, calibrate, first_inputs, implied_inputs
 from lrexplore.init import find_initializer
 from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
@@ -19,9 +19,10 @@ from lrexplore.network.batches import as_example
 from lrexplore.network.layers import Layer, Layers
 from lrexplore.network.replace import nothing_to_factorize
 from lrexplore.ranks.budget_choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
+from lrexplore.ranks.factorize import default_initializer
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
-from lrexplore.ranks.network_curves import GAUSSIAN, YOURS, LayerCurve, layer_curves
+from lrexplore.ranks.network_curves import LayerCurve, inputs_of, layer_curves
 from lrexplore.ranks.options import CostOf, Options, flop_cost, layer_options, layer_plan, parameter_cost
 from lrexplore.ranks.plan import RankPlan
 from lrexplore.ranks.rules import RULES, picks_by_rule
@@ -54,7 +55,8 @@ def allocate(
 
     Give one of `parameter_ratio`, `flop_ratio`, `latency_ratio` (measured layer by layer on this device).
     With `loader` (any iterable of inputs or (input, label) pairs) or a `calibration`, errors are those on real inputs
-    and `initializer` is "whitened"; without them inputs are Gaussian and it is "function".
+    and `initializer` is "whitened"; without them it is "implied" for a trained network with batch norms, errors being
+    those on the inputs that these imply (`lr.implied_inputs`), else "function" and inputs are Gaussian.
     `scheme` "best" chooses one of both for every kernel. `pinned`: layer name -> rank, or None for "as it is".
     `weights`: what layers count in the total: "plain", "sensitivity" (movement of the output, measured on the first
     inputs of `loader`; the default with one) or layer name -> weight.
@@ -165,10 +167,14 @@ class Allocator:
             check_weights(layers, weights)
         if calibration is not None:
             Calibration.require(calibration, model)
-        elif loader is not None:
-            calibration = calibrate(model, loader, progress=progress)
-        initializer = initializer or ("function" if calibration is None else "whitened")
+        initializer = initializer or default_initializer(
+            model, has_inputs=calibration is not None or loader is not None
+        )
         record = find_initializer(initializer)
+        if record.is_implied and (calibration is None or not calibration.is_implied):
+            calibration = implied_inputs(model, example_input=example_input, progress=progress)
+        elif calibration is None and loader is not None:
+            calibration = calibrate(model, loader, progress=progress)
         if record.is_real and calibration is None:
             raise ValueError(
                 f"`calibration` must be given for the initializer {record.name!r}, got None. Pass it or a `loader`, "
@@ -296,7 +302,7 @@ class Allocator:
             latency = self.network_ms, self.network_ms + change
         return RankPlan(
             layers=layers, initializer=find_initializer(self.initializer).name,
-            inputs=GAUSSIAN if self.calibration is None else YOURS, method=method, budget=budget,
+            inputs=inputs_of(self.calibration), method=method, budget=budget,
             error=sum(layer.weight * layer.error for layer in layers), gap=gap,
             weights=self.weighting, parameters=(before, before - saved), flops=flops, latency_ms=latency,
         )  # fmt: skip

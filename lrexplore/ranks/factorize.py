@@ -5,13 +5,21 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from lrexplore.calibration import Calibration, calibrate, first_inputs
+from lrexplore.calibration import Calibration, calibrate, first_inputs, implied_inputs, implies_inputs
 from lrexplore.init import find_initializer
 from lrexplore.network import replace_layers
 from lrexplore.network.batch_norm import correct_batch_norms
+from lrexplore.network.batches import as_example
 from lrexplore.ranks.plan import RankPlan
 
 NUM_CORRECTING = 64
+
+
+def default_initializer(model: nn.Module, *, has_inputs: bool) -> str:
+    """The initializer for a model where none is said: by inputs, by what batch norms imply, or by neither."""
+    if has_inputs:
+        return "whitened"
+    return "implied" if isinstance(model, nn.Module) and implies_inputs(model) else "function"
 
 
 def factorize(
@@ -34,9 +42,10 @@ def factorize(
     Give one of `rank_scale` (every layer whose rank saves parameters), `ranks` (layer name -> rank) and a `plan` of
     `lr.allocate`. Initializers for real inputs (`lrexplore.init.REAL_INPUTS`) need `loader`, an iterable of inputs or
     (input, label) pairs, or a `calibration` made of one. Default `initializer`: the plan's; else "whitened" with
-    inputs, "function" without. With a `loader` and `correct_norms` the running statistics of batch norms are then
-    corrected on its first 64 inputs (`lrexplore.network.batch_norm`). The other arguments are those of
-    `lrexplore.network.replace`, whose record the copy carries too; `plan` is kept on it as `rank_plan`.
+    inputs; without, "implied" for a trained network with batch norms (`lr.implied_inputs`), else "function". With a
+    `loader` and `correct_norms` the running statistics of batch norms are then corrected on its first 64 inputs
+    (`lrexplore.network.batch_norm`). The other arguments are those of `lrexplore.network.replace`, whose record the
+    copy carries too; `plan` is kept on it as `rank_plan`.
 
     Raises ValueError, before anything is computed, for a plan or a calibration of another network.
 
@@ -62,10 +71,14 @@ def factorize(
         Calibration.require(calibration, model)
     has_inputs = calibration is not None or loader is not None
     if initializer is None:
-        initializer = plan.initializer if plan is not None else "whitened" if has_inputs else "function"
+        initializer = plan.initializer if plan is not None else default_initializer(model, has_inputs=has_inputs)
     record = find_initializer(initializer)
     batches, loader = first_inputs(loader, NUM_CORRECTING, model) if loader is not None else ([], None)
-    if record.is_real and calibration is None:
+    if record.is_implied and (calibration is None or not calibration.is_implied):
+        names = None if ranks is None else [name for name in ranks if ranks[name] is not None]
+        example_input = as_example(batches[0]) if batches else None
+        calibration = implied_inputs(model, layers=names, example_input=example_input, progress=progress)
+    elif record.is_real and calibration is None:
         if loader is None:
             raise ValueError(
                 f"`loader` must be given for the initializer {record.name!r}, got None. Pass an iterable of inputs, "

@@ -15,7 +15,7 @@ from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.network import Layer, batch_norms_of, weights_of
 from lrexplore.ranks.cache import digest, keep, recall
 
-GAUSSIAN, YOURS = "Gaussian inputs", "your inputs"
+GAUSSIAN, YOURS, FROM_NORMS = "Gaussian inputs", "your inputs", "inputs implied by batch norm"
 _FORMAT = 2
 # Points of a curve, by what one costs.
 _NUM_POINTS = {"nested": 40, "rerun": 8}
@@ -107,8 +107,16 @@ def _curve(
         kept = {"ranks": np.array(ranks), "errors": np.sum(points, axis=0) / layer.groups}
         if key:
             keep(key, kept)
-    inputs = GAUSSIAN if calibration is None else YOURS
-    return LayerCurve(layer.name, scheme, inputs, kept["ranks"], _every_rank(kept["ranks"], kept["errors"]))
+    return LayerCurve(
+        layer.name, scheme, inputs_of(calibration), kept["ranks"], _every_rank(kept["ranks"], kept["errors"])
+    )
+
+
+def inputs_of(calibration: Calibration | None) -> str:
+    """Which inputs errors with this calibration are on, in words."""
+    if calibration is None:
+        return GAUSSIAN
+    return FROM_NORMS if calibration.is_implied else YOURS
 
 
 def fingerprint(entry: LayerInputs) -> list:

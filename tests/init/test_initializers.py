@@ -116,7 +116,7 @@ def test_names_of_ours_and_names_that_cannot_be_typed_are_refused():
     for name in ("", "a b", "a:b", 3, "-x"):
         with pytest.raises(ValueError, match="`name` must be letters"):
             register(name)
-    with pytest.raises(ValueError, match="`inputs` must be one of gaussian, real, got 'mine'"):
+    with pytest.raises(ValueError, match="`inputs` must be one of gaussian, real, implied, got 'mine'"):
         register("mine", inputs="mine")
 
 

@@ -88,7 +88,10 @@ class RealProblem:
         lifted.diagonal().add_(max(shrinkage, FLOOR) * level)
         notes = [f"shrinkage {shrinkage:.2g}"] if shrinkage > 0.01 else []
         notes += [f"{constant} of {n} inputs (nearly) constant"] if constant else []
-        notes += [f"{self.inputs.num_vectors} vectors for {n} inputs"] if self.inputs.num_vectors < n else []
+        if self.inputs.source:
+            notes.append(self.inputs.source)
+        elif self.inputs.num_vectors < n:
+            notes.append(f"{self.inputs.num_vectors} vectors for {n} inputs")
         return Moment(lifted, ", ".join(notes))
 
     @cached_property

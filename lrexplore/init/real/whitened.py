@@ -121,6 +121,13 @@ def whitened(
     return no_worse(real, Whitening(real).factors(rank), rank)
 
 
+def implied(
+    problem: Problem, rank: int, *, calibration: LayerInputs, generator: torch.Generator | None = None
+) -> CorrectedFactors:
+    """`whitened` on the inputs that the network's batch norms imply: `calibration` is of `lr.implied_inputs`."""
+    return whitened(problem, rank, calibration=calibration, generator=generator)
+
+
 def whitened_centred(
     problem: Problem, rank: int, *, calibration: LayerInputs, generator: torch.Generator | None = None
 ) -> CorrectedFactors:
