@@ -9,7 +9,7 @@ _HOMES = {
     "load_model": "zoo",
     "names": "architectures",
     "preprocess": "pretrained",
-    "read_state_dict": "checkpoint",
+    "read_state_dict": "state_dicts",
     "recognize": "checkpoint",
 }
 __all__ = list(_HOMES)

@@ -1,152 +1,37 @@
-"""A file of weights: read without running code, matched to an architecture, loaded into it."""
+"""Weights of a file matched to an architecture and loaded into it."""
 
-import argparse
-import difflib
-import pickle
-import re
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
-import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from lrexplore import linalg
 from lrexplore.models.architectures import build, by_popularity, signature
 from lrexplore.models.fingerprints import candidates, is_listed, renamed
+from lrexplore.models.sketches import likeness
+from lrexplore.models.state_dicts import Reading, check_values, readings, tell
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".safetensors")
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.", "model.")
-
-
-def check_values(tensors: Iterable[tuple[str, Tensor]], owner: str) -> None:
-    """Raises ValueError for the first tensor without values (meta, lazy) or with NaN or infinity in it."""
-    for key, tensor in tensors:
-        if is_lazy(tensor):
-            raise ValueError(
-                f"`{key}` of {owner} must hold values, got an uninitialized tensor. Run one forward pass first."
-            )
-        linalg.check_values(
-            tensor, key, "Load weights first.", "Use a checkpoint from before training diverged.", owner=owner
-        )
-
-
-def _read_safetensors(path: Path) -> object:
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            own = (file.metadata() or {}).get("lrexplore", "")
-        _refuse_own_file(path, own)
-        return load_file(path, device="cpu")
-    except SafetensorError as error:
-        raise ValueError(
-            f"`{path.name}` must be a safetensors file, got one that cannot be read ({error})."
-            " Copy or download it again."
-        ) from error
-
-
-def _refuse_own_file(path: Path, about: str) -> None:
-    """Raises ValueError for what lrexplore itself wrote, by the description in it: these are no plain state dicts."""
-    for kind, way_out in (
-        ("network", "Load it with `lr.load(path)`; `lr.collapse` of that has ordinary layers."),
-        ("calibration", "Load it with `lr.Calibration.load(path)`."),
-    ):
-        if f"lrexplore {kind}" in about:
-            raise ValueError(f"`{path.name}` must be a checkpoint, got a {kind} that lrexplore saved. {way_out}")
-
-
-def _read_torch(path: Path) -> object:
-    try:
-        # A plain record of options, which torchvision's and timm's training scripts put beside the weights.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL:? ([\w.]+)", str(error))
-        if asked:
-            raise ValueError(
-                f"`{path.name}` must hold tensors only, got a pickle that asks for `{asked[1]}`;"
-                " nothing in it was run. Save `model.state_dict()` instead of the model, or use safetensors."
-            ) from error
-        raise _unreadable(path, error) from error
-    except Exception as error:  # random bytes make torch.load raise anything: KeyError, EOFError, RuntimeError
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    reason = next((line for line in str(error).splitlines() if line.strip()), "")
-    return ValueError(
-        f"`{path.name}` must be a checkpoint written by torch.save, got {path.stat().st_size} bytes that"
-        f" cannot be read ({type(error).__name__}: {reason[:100]})."
-        " Copy or download it again, or save `model.state_dict()` anew."
-    )
-
-
-def _is_state_dict(content: object) -> TypeGuard[Mapping[str, Tensor]]:
-    return (
-        isinstance(content, Mapping)
-        and len(content) > 0
-        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
-    )
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors in a checkpoint by their names, on the CPU, all finite.
-
-    Torch files are read with `weights_only=True`: a pickle with code in it is refused and never run. The
-    wrappers that training scripts use (`state_dict`, `model_state_dict`, `model`) are opened, and prefixes of
-    wrapped models (`module.` of DDP, `_orig_mod.` of torch.compile, `model.` of Lightning) are cut. Raises
-    FileNotFoundError, IsADirectoryError, or ValueError for a file that is no state dict.
-    """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        raise IsADirectoryError(f"`{path}` must be a checkpoint file, got a folder. {_way_out_of(path)}")
-    if not path.is_file():
-        raise FileNotFoundError(f"`{path}` must be a checkpoint file, got no such {_missing(path)}")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not _is_state_dict(content):
-        raise ValueError(
-            f"`{path.name}` must hold a state dict (tensors by name), got a {type(content).__name__}."
-            " Save `model.state_dict()` with torch.save or safetensors."
-        )
-    state = dict(content)
-    while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), None):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-    check_values(state.items(), f"`{path.name}`")
-    return state
-
-
-def _way_out_of(folder: Path) -> str:
-    if (folder / "run.json").is_file():
-        return "It is that of a run: give `lr.load(folder)`."
-    files = sorted(file.name for file in folder.iterdir() if file.suffix in SUFFIXES)
-    return f"Name a file in it: {', '.join(files[:3])}." if files else "No checkpoint is in it: name another."
-
-
-def _missing(path: Path) -> str:
-    """The first part of a path that is not there, and what is there of a similar name."""
-    place = next(place for place in reversed([path, *path.parents]) if not place.exists())
-    there = [other.name for other in place.parent.iterdir()] if place.parent.is_dir() else []
-    near = difflib.get_close_matches(place.name, there, 3)
-    kind = "file" if place == path else f"folder as {place}"
-    return f"{kind}. " + (f"Near: {', '.join(near)}." if near else "Check the path.")
+_NUM_COMPARED = 6
 
 
 @dataclass(frozen=True)
 class Match:
-    """How a state dict compares with an architecture: `differences` is empty where they agree."""
+    """How a state dict compares with an architecture: `differences` is empty where they agree.
+
+    `head`: the module that names the classes, where that is all the state dict lacks; "" elsewhere.
+    """
 
     name: str
     differences: tuple[str, ...]
     num_matching: int
     num_classes: int | None
+    head: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the tensors are those of the architecture, with its head or without."""
+        return not self.differences or bool(self.head)
 
 
 def _named_for(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -157,7 +42,7 @@ def compare(state: Mapping[str, Tensor], name: str) -> Match:
     """The comparison of a state dict with the architecture `name`, whatever the number of classes."""
     expected = signature(name)
     shapes = {
-        key: tuple(tensor.shape)
+        key: _shape(tensor)
         for key, tensor in _named_for(name, state).items()
         if not key.endswith("num_batches_tracked")
     }
@@ -168,16 +53,36 @@ def compare(state: Mapping[str, Tensor], name: str) -> Match:
         if axis is None
     }
     num_classes = classes.pop() if len(classes) == 1 else None
-    differences = []
+    differences = {}
     for key, shape in expected.items():
         wanted = tuple(num_classes if axis is None else axis for axis in shape)
         if key not in shapes:
-            differences.append(f"`{key}` is missing")
+            differences[key] = f"`{key}` is missing"
         elif shapes[key] != wanted:
-            differences.append(f"`{key}` is {shapes[key]}, not {tuple('classes' if a is None else a for a in shape)}")
+            axes = tuple("classes" if axis is None else axis for axis in shape)
+            differences[key] = f"`{key}` is {shapes[key]}, not {axes}"
     num_matching = len(expected) - len(differences)
-    differences += [f"`{key}` is not part of it" for key in shapes if key not in expected]
-    return Match(name, tuple(differences), num_matching, num_classes)
+    differences |= {key: f"`{key}` is not part of it" for key in shapes if key not in expected}
+    head = _head_without(expected, shapes, list(differences)) if num_matching else ""
+    return Match(name, tuple(differences.values()), num_matching, num_classes, head)
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return () if tensor.is_nested else tuple(tensor.shape)
+
+
+def _head_without(expected: Mapping[str, tuple], shapes: Mapping[str, tuple], different: Sequence[str]) -> str:
+    """The module with the class axis, or the part of the network that it is in, if all that differs lies under it.
+
+    A head of someone's own in its place, such as the projection of a contrastive loss, counts as none.
+    """
+    layer = next((key.rpartition(".")[0] for key, shape in expected.items() if None in shape), "")
+    for head in (layer, layer.split(".")[0]):
+        under = f"{head}."
+        if different and head and all(key.startswith(under) for key in different):
+            if not any(key.startswith(under) and key in shapes for key in expected):
+                return head
+    return ""
 
 
 def recognize_exactly(state: Mapping[str, Tensor]) -> Match | None:
@@ -193,51 +98,102 @@ def recognize_exactly(state: Mapping[str, Tensor]) -> Match | None:
 
 def recognize(state: Mapping[str, Tensor]) -> Match:
     """The architecture with the names and shapes of `state`, else the nearest one with its differences."""
-    if match := recognize_exactly(state):
-        return match
-    matches = [compare(state, name) for name in by_popularity()]
-    return max(matches, key=lambda match: (match.num_matching, -len(match.differences)))
+    return _recognized([Reading(dict(state))])[1]
+
+
+def _recognized(ways: Sequence[Reading]) -> tuple[Reading, Match]:
+    """The way to read a file that gives a known architecture, and which; else the way that comes nearest to one.
+
+    Only the few architectures that a sketch of all finds alike are built.
+    """
+    for way in ways:
+        if match := recognize_exactly(way.tensors):
+            return way, match
+    scores = []
+    for number, way in enumerate(ways):
+        found = likeness({key: _shape(tensor) for key, tensor in way.tensors.items()})
+        scores += [(score, -number, name) for name, score in found.items()]
+    nearest = sorted(scores, reverse=True)[:_NUM_COMPARED]
+    tried = [(ways[-number], compare(ways[-number].tensors, name)) for _, number, name in nearest]
+    tried = tried or [(ways[0], compare(ways[0].tensors, "resnet18"))]
+    return max(tried, key=lambda pair: (pair[1].fits, pair[1].num_matching, -len(pair[1].differences)))
+
+
+def _compared(ways: Sequence[Reading], name: str) -> tuple[Reading, Match]:
+    """The way to read a file that fits the named architecture best."""
+    tried = [(way, compare(way.tensors, name)) for way in ways]
+    exact = [pair for pair in tried if not pair[1].differences]
+    return next(iter(exact or [pair for pair in tried if pair[1].fits] or tried))
 
 
 def load_checkpoint(path: str | Path, name: str | None = None) -> nn.Module:
     """The model in a checkpoint, in eval mode; its number of classes is read from the head's shape.
 
-    Without `name` the architecture is recognized by the names and shapes of all tensors. Raises ValueError
-    where they are those of no known architecture (the nearest is named), or not those of `name`.
+    Without `name` the architecture is recognized by the names and shapes of all tensors, also of those under a prefix
+    beside others. Of averaged weights (EMA) and plain ones the averaged are taken; a backbone whose head is missing
+    answers with features. Both are said in a warning. Raises ValueError where the tensors are those of no known
+    architecture (the nearest is named), or not those of `name`.
     """
-    state = read_state_dict(path)
+    ways, file = readings(path), Path(path).name
+    way, match = _recognized(ways) if name is None else _compared(ways, name)
+    state = way.tensors
+    check_values(state.items(), f"`{file}`")
     for key, tensor in state.items():
         if tensor.is_complex() or tensor.is_quantized:
             raise ValueError(
-                f"`{key}` of `{Path(path).name}` must be real and not quantized, got {tensor.dtype}, which no known "
+                f"`{key}` of `{file}` must be real and not quantized, got {tensor.dtype}, which no known "
                 "architecture has. Load it into your own nn.Module."
             )
-    match = recognize(state) if name is None else compare(state, name)
+    if not match.fits:
+        raise ValueError(_mismatch(Path(path), state, match, asked=name))
+    tell(path, way)
+    model = build(match.name, num_classes=match.num_classes or 1000)
     if match.differences:
-        raise ValueError(_mismatch(Path(path).name, state, match, asked=name))
-    assert match.num_classes is not None  # as all shapes agree
-    model = build(match.name, num_classes=match.num_classes)
+        warnings.warn(
+            f"`{file}` holds a {match.name} without its head `{match.head}`: the network answers with features.",
+            stacklevel=2,
+        )
+        parent, _, last = match.head.rpartition(".")
+        setattr(model.get_submodule(parent), last, nn.Identity())
     complete = model.state_dict()  # keeps the batch counters and the format versions, which a file may lack
-    complete.update(_named_for(match.name, state))
+    complete.update({key: value for key, value in _named_for(match.name, state).items() if key in complete})
     model.load_state_dict(complete)
-    check_values(model.state_dict().items(), f"`{Path(path).name}` in the model's own dtype")  # float64 may not fit
+    check_values(model.state_dict().items(), f"`{file}` in the model's own dtype")  # float64 may not fit
     return model.eval()
 
 
-def _mismatch(file: str, state: Mapping[str, Tensor], match: Match, asked: str | None) -> str:
+def _mismatch(path: Path, state: Mapping[str, Tensor], match: Match, asked: str | None) -> str:
+    file = path.name
     shown = "; ".join(match.differences[:3]) + ("; ..." if len(match.differences) > 3 else "")
     agreement = f"{match.num_matching} of {len(signature(match.name))} match ({shown})"
-    own = "For a model of your own, load the weights into your nn.Module and pass that."
-    if any(key.endswith(".left") and f"{key.removesuffix('left')}right" in state for key in state):
-        own = (
-            "Its layers are factorized: give the tensors to `load_state_dict` of what `lr.factorize` made of the"
-            " network with the same ranks; `lr.save` of that keeps a file that `lr.load` opens."
-        )
+    own = _way_out(path, state)
     if asked is None:
         return (
-            f"`{file}` must hold the tensors of a known architecture, got {len(state)} tensors of none;"
-            f" the nearest is `{match.name}`, where {agreement}. {own}"
+            f"`{file}` must hold the tensors of a known architecture, got {len(state)} tensors of none"
+            f" ({', '.join(list(state)[:3])}, ...); the nearest is `{match.name}`, where {agreement}. {own}"
         )
     other = recognize(state)
     way_out = own if other.differences else f"They are those of `{other.name}`: give that name."
     return f"`{file}` must hold the tensors of `{asked}`, got {len(state)} of which {agreement}. {way_out}"
+
+
+def _way_out(path: Path, state: Mapping[str, Tensor]) -> str:
+    """What to do with tensors that are those of no known architecture, by their names."""
+    if any(key.endswith(".left") and f"{key.removesuffix('left')}right" in state for key in state):
+        if (path / "run.json").is_file():
+            return "Its layers are factorized: give `lr.load(folder)`."
+        return (
+            "Its layers are factorized: give the tensors to `load_state_dict` of what `lr.factorize` made of the"
+            " network with the same ranks; `lr.save` of that keeps a file that `lr.load` opens."
+        )
+    for ending, way_out in (
+        ("weight_mask", "It was pruned: `torch.nn.utils.prune.remove` before saving makes plain weights."),
+        ("weight_g", "It has weight norm: `remove_weight_norm` before saving makes plain weights."),
+        ("original0", "It is parametrized: `parametrize.remove_parametrizations` before saving makes plain weights."),
+        ("lora_A.weight", "It holds an adapter: merge it (`merge_and_unload` of PEFT) before saving."),
+        ("lora_A.default.weight", "It holds an adapter: merge it (`merge_and_unload` of PEFT) before saving."),
+        ("_packed_params", "It is quantized: give the weights from before."),
+    ):
+        if any(key.endswith(ending) for key in state):
+            return way_out
+    return "For a model of your own, load the weights into your nn.Module and pass that."

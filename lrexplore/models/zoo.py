@@ -7,9 +7,11 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from lrexplore.models.architectures import build, names, nearest
-from lrexplore.models.checkpoint import SUFFIXES, check_values, load_checkpoint
+from lrexplore.models.checkpoint import load_checkpoint
 from lrexplore.models.own import OWN
 from lrexplore.models.pretrained import available_weights, load_pretrained
+from lrexplore.models.state_dicts import check_values
+from lrexplore.models.weights_files import SUFFIXES
 
 
 def _looks_like_path(text: str) -> bool:

@@ -97,8 +97,9 @@ def test_a_random_network_comes_from_its_seed_and_leaves_the_global_generator_al
     assert any(not torch.equal(value, other[key]) for key, value in first.items())
 
 
-def test_a_folder_is_refused_with_the_files_in_it(tmp_path):
+def test_a_folder_of_several_files_is_refused_with_their_names(tmp_path):
     (tmp_path / "best.pt").write_bytes(b"")
+    (tmp_path / "last.pt").write_bytes(b"")
     with pytest.raises(IsADirectoryError, match=r"got a folder\. Name a file in it: best\.pt"):
         load_model(tmp_path)
     (tmp_path / "run.json").write_text("{}")
