@@ -98,6 +98,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="a folder of images, 'photographs' (scikit-learn's two) or 'none': Gaussian inputs (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--num-images", type=int, default=64, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which images of the folder (default: %(default)s)")
     parser.add_argument(
         "--initializer",
         help="a name or package.module:function (default: whitened; function without images)",
@@ -113,7 +114,7 @@ def _model(options):
 def _loader(options, part: str = "calibration"):
     """Batches of the chosen images for the chosen model; None for Gaussian inputs.
 
-    Of a folder every fourth image is "held_out".
+    Of a folder they are of all its folders alike, at random by the seed; every fourth image is "held_out".
     """
     from itertools import islice
 
@@ -129,9 +130,7 @@ def _loader(options, part: str = "calibration"):
         return ImageLoader(photographs(options.num_images, part=part), partial(preprocess, name))
 
     def images() -> "Iterator[Image]":
-        numbered = enumerate(image_folder(options.images))
-        mine = (image for number, image in numbered if (number % 4 == 3) == (part == "held_out"))
-        return islice(mine, options.num_images)
+        return islice(image_folder(options.images, part=part, seed=options.seed), options.num_images)
 
     return ImageLoader(images, partial(preprocess, name))
 

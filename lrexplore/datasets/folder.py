@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torchvision
 
-from lrexplore.datasets.augmentation import open_image, prepare
+from lrexplore.datasets.augmentation import prepare
 from lrexplore.datasets.batch import Batch, Request
+from lrexplore.datasets.image_files import image_files, is_visible, open_image
 from lrexplore.datasets.split import mix
 from lrexplore.disk.paths import printable
 
@@ -15,28 +15,36 @@ from lrexplore.disk.paths import printable
 class FolderImages:
     """The images of `folder/<class>/*`, decoded when they are asked for; classes are the sorted folder names.
 
-    A file that cannot be read or decoded is left out of its batch and named there.
-    Raises FileNotFoundError for a folder that is missing or holds no images.
+    Hidden folders and those of the system are no classes. A file that cannot be read or decoded is left out of its
+    batch and named there.
+    Raises FileNotFoundError for a folder that is missing, has no class folders, or one without images.
     """
 
     def __init__(self, folder: str | Path, size: int, classes: Sequence[str] | None = None):
-        self.size = size
-        try:
-            listed = torchvision.datasets.ImageFolder(str(folder))
-        except FileNotFoundError as error:
+        self.size, folder = size, Path(folder)
+        there = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+        found = {name: image_files(folder / name) for name in filter(is_visible, there)}
+        empty = [name for name, files in found.items() if not files]
+        if not found or len(empty) == len(found):
+            kind = "no such folder" if not folder.is_dir() else "images in none of its folders" if found else "none"
             raise FileNotFoundError(
-                f"`data` must be a folder with images in one folder a class, got {folder}"
-                f" ({str(error).rstrip('.')}). Check the path; ImageNet has train/ and val/ there."
-            ) from error
-        self.classes = list(classes or listed.classes)
-        unknown = sorted(set(listed.classes) - set(self.classes))
+                f"`data` must be a folder with images in one folder a class, got {kind} in {folder}. Check the path; "
+                "ImageNet has train/ and val/ there."
+            )
+        if empty:
+            raise FileNotFoundError(
+                f"`data` must have images in every class folder of {folder}, got none in {', '.join(empty[:5])}. Put "
+                "images there or remove the folder."
+            )
+        self.classes = list(classes or found)
+        unknown = sorted(set(found) - set(self.classes))
         if unknown:
             raise ValueError(
                 f"`{folder}` must have the classes of the training images, got {', '.join(unknown[:3])} besides."
                 " Give both splits the same class folders."
             )
         label = {name: number for number, name in enumerate(self.classes)}
-        self.samples = [(path, label[listed.classes[number]]) for path, number in listed.samples]
+        self.samples = [(path, label[name]) for name, files in found.items() for path in files]
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -1,16 +1,19 @@
 """Real images that need no download: crops of scikit-learn's two sample photographs; and any folder of images."""
 
+import os
+import warnings
 from collections.abc import Iterator
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from lrexplore.datasets.image_files import SUFFIXES, as_rgb, image_files, open_image
 from lrexplore.disk.paths import printable
 
 PARTS = ("calibration", "held_out")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _TILE, _SMALLEST = 106, 70
 
 
@@ -66,21 +69,46 @@ def _sample_photographs() -> tuple[Image.Image, ...]:
     return tuple(Image.fromarray(np.asarray(image)) for image in load_sample_images().images)
 
 
-def image_folder(path: str | Path) -> Iterator[Image.Image]:
-    """The images under a folder, subfolders included, in the order of their paths, as RGB.
+def image_folder(path: str | Path, *, part: str | None = None, seed: int | None = None) -> Iterator[Image.Image]:
+    """The images under a folder, subfolders included, as RGB; a file that cannot be read is left out with a warning.
 
-    Raises ValueError for a folder without images, and for a file that cannot be read as one.
+    In the order of their paths; with a `seed` at random, one of every folder in turns, so that the first of them are
+    of all classes. Of the parts, "held_out" is every fourth image of each folder and "calibration" the others.
+    Raises ValueError for a folder without images, and for one in which none can be read.
     """
     path = Path(path).expanduser()
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = sorted(image_files(path), key=Path)
     if not files:
         raise ValueError(
             f"`path` must be a folder with images ({', '.join(SUFFIXES)}), got none in {path}. Check the path."
         )
+    generator = np.random.default_rng(seed or 0)
+    if seed is not None:
+        files = [files[place] for place in generator.permutation(len(files))]
+        files.sort(key=os.path.dirname)  # stable: in one folder they stay at random
+    if part is not None:
+        files = [file for number, file in enumerate(files) if (number % 4 == 3) == (part == "held_out")]
+    if seed is not None:
+        files = _in_turns(files, generator)
+    broken, count = "", 0
     for file in files:
         try:
-            with Image.open(file) as image:
-                picture = image.convert("RGB")
+            with open_image(file) as image:
+                picture = as_rgb(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"`{printable(file)}` must be an image, but: {error}. Remove or replace it.") from None
+            broken = broken or f"`{printable(file)}` must be an image, but: {error}. Remove or replace it."
+            warnings.warn(f"`{printable(file)}` is left out: it is no image ({error}).", stacklevel=2)
+            continue
+        count += 1
         yield picture
+    if broken and not count:
+        raise ValueError(broken)
+
+
+def _in_turns(files: list[str], generator: np.random.Generator) -> list[str]:
+    """One file of every folder in turns, the folders in random order."""
+    folders: dict[str, list[str]] = {}
+    for file in files:
+        folders.setdefault(os.path.dirname(file), []).append(file)
+    order = [list(folders.values())[place] for place in generator.permutation(len(folders))]
+    return [file for turn in zip_longest(*order) for file in turn if file is not None]
