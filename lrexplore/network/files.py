@@ -1,6 +1,8 @@
 """A factorized network in one file, and back in one line."""
 
 import io
+import json
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -37,7 +39,7 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     """
     output_path(path)
     factorized = factorized_layers(model)
-    state = model.state_dict()
+    state, extra = _state_of(model)
     shapes = _unfactorized_state(model, factorized)
     match = _match(shapes, architecture)
     plan = getattr(model, "rank_plan", None)
@@ -56,9 +58,49 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
             for name, module in factorized.items()
         },
         "plan": None if plan is None else plan.to_json(),
+        "extra": extra,
+        "versions": {name: data["version"] for name, data in _metadata(model).items() if "version" in data},
     }
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     write_tensors(path, tensors, about)
+
+
+def _metadata(model: nn.Module) -> dict:
+    """What a state dict says of each module beside its tensors: the version that its class had."""
+    return getattr(model.state_dict(), "_metadata", {})
+
+
+def _state_of(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """The tensors of a model's state dict, and its plain values, which a module's `get_extra_state` gave.
+
+    Raises ValueError for what a file of tensors does not hold.
+    """
+    tensors, extra = {}, {}
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor):
+            tensors[name] = value
+            if value.is_quantized or value.layout != torch.strided or value.is_meta:
+                kind = "without values, on the meta device" if value.is_meta else f"{value.dtype}, {value.layout}"
+                raise ValueError(
+                    f"`{name}` of `model` must be a plain tensor to be saved, got one {kind}. Load it, make it dense "
+                    "or dequantize it first."
+                )
+        elif _is_plain(value):
+            extra[name] = value
+        else:
+            raise ValueError(
+                f"`{name}` of `model` must be a tensor or plain values to be saved, got a {type(value).__name__}. "
+                "Return tensors, numbers, texts, lists or dicts of them from `get_extra_state`; of quantized layers "
+                "save the network from before."
+            )
+    return tensors, extra
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, str | None]:
@@ -75,8 +117,13 @@ def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, s
     replaced = dict(_replacement(network, name, options) for name, options in about["layers"].items())
     network = deepcopy(network, replaced)  # by the modules themselves: one may be at several places
     tied = _tied(network)
+    state = OrderedDict({**tensors, **about.get("extra", {})})
+    # Without the versions, modules take the tensors for those of their oldest class.
+    state._metadata = _metadata(network)  # type: ignore[attr-defined]
+    for name, version in about.get("versions", {}).items():
+        state._metadata.setdefault(name, {})["version"] = version  # type: ignore[attr-defined]
     try:
-        network.load_state_dict(tensors, assign=True)
+        network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         line = str(error).strip().splitlines()[-1].strip()
         raise ValueError(
@@ -190,7 +237,7 @@ def export_path(path: str | Path) -> Path:
 
 def _unfactorized_state(model: nn.Module, factorized: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     """Names and shapes of the tensors as they were before factorizing, on the meta device."""
-    state = {name: value.detach().to("meta") for name, value in model.state_dict().items()}
+    state = {name: x.detach().to("meta") for name, x in model.state_dict().items() if isinstance(x, Tensor)}
     for name, module in factorized.items():
         prefix = f"{name}." if name else ""
         for part in ("left", "right"):
@@ -220,6 +267,11 @@ def _check_description(about: dict, tensors: Mapping[str, Tensor]) -> None:
         raise ValueError(f"{about['architecture']!r} of class {about['class']!r}")
     if not isinstance(about["plan"], str | None):
         raise ValueError("its plan is no text")
+    if not isinstance(about.get("extra", {}), dict):
+        raise ValueError("its extra state is no dict")
+    versions = about.get("versions", {})
+    if any(isinstance(version, bool) or not isinstance(version, int) for version in versions.values()):
+        raise ValueError(f"versions {versions!r}")
     classes = about["num_classes"]
     # A number that no tensor has would have a head built of any size.
     if classes is not None and (isinstance(classes, bool) or not any(classes in x.shape for x in tensors.values())):

@@ -13,7 +13,7 @@ from lrexplore.network.batches import as_example, example_inputs
 from lrexplore.network.follows import Follows, find_follows
 from lrexplore.network.private import skeleton
 from lrexplore.network.sizes import Call, measure
-from lrexplore.network.skipped import skip_reason
+from lrexplore.network.skipped import listed_weight, skip_reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,8 @@ class Layers(list[Layer]):
 def find_layers(model: nn.Module, example_input=None) -> Layers:
     """Every linear layer and convolution of `model` in module order, each with its sizes and what follows it.
 
-    Those that cannot be factorized are there too, with a `skip_reason`. The model is neither run nor changed;
+    Those that cannot be factorized are there too, with a `skip_reason`, and so are other modules that hold a matrix,
+    such as the experts of a mixture. The model is neither run nor changed;
     a copy without weights is. `example_input` (a batch, or the forward's arguments as a tuple or a dict) sets the
     sizes; without it they are those of a 224 x 224 image where the model takes one. A forward that reads values needs
     it: then a private copy with the weights is run.
@@ -118,9 +119,10 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
         )
     if example_input is not None:
         example_input = as_example(example_inputs(example_input, model))
-    modules = {name: module for name, module in model.named_modules() if isinstance(module, _LISTED)}
-    for name, module in modules.items():
-        if nn.parameter.is_lazy(module.weight):
+    weights = {name: listed_weight(module) for name, module in model.named_modules()}
+    modules = {name: model.get_submodule(name) for name, weight in weights.items() if weight is not None}
+    for name in modules:
+        if nn.parameter.is_lazy(weights[name]):
             raise ValueError(
                 f"`model` must have its weights, but `{name}` is lazy and has none yet. Run the model once first."
             )
@@ -144,8 +146,8 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
             Layer(
                 name=name,
                 kind=kinds[name],
-                weight_shape=tuple(module.weight.shape),
-                bias=module.bias is not None,
+                weight_shape=tuple(weights[name].shape),
+                bias=getattr(module, "bias", None) is not None,
                 **_conv_options(module),
                 follows=follow,
                 calls=seen,
@@ -168,9 +170,6 @@ def graph_of(model: nn.Module, example_input=None) -> fx.Graph | None:
     return recording and recording.graph
 
 
-_LISTED = (nn.Linear, nn.modules.conv._ConvNd)
-
-
 def _kind(module: nn.Module) -> str:
     if isinstance(module, nn.Linear):
         return "linear"
@@ -178,7 +177,7 @@ def _kind(module: nn.Module) -> str:
 
 
 def _conv_options(module: nn.Module) -> dict:
-    if isinstance(module, nn.Linear):
+    if not isinstance(module, nn.modules.conv._ConvNd):
         return {}
     names = ("stride", "padding", "dilation", "padding_mode", "groups")
     return {name: getattr(module, name) for name in names}

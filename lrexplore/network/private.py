@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain, pairwise
 from types import CellType, FunctionType, MethodType
 
+import torch
 from torch import Tensor, nn
 
 WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
@@ -47,7 +48,8 @@ def to_fill(model: nn.Module) -> nn.Module:
 
     Raises whatever the model's own deepcopy raises.
     """
-    return deepcopy(model, _meta_memo(model.state_dict(keep_vars=True).values())).eval()
+    kept = (value for value in model.state_dict(keep_vars=True).values() if isinstance(value, Tensor))
+    return deepcopy(model, _meta_memo(kept)).eval()
 
 
 def copy_with(model: nn.Module, memo: dict[int, object]) -> nn.Module:
@@ -55,6 +57,9 @@ def copy_with(model: nn.Module, memo: dict[int, object]) -> nn.Module:
 
     Raises ValueError as `private_copy`, and RuntimeError for tensors that a graph made, as weight norm leaves them.
     """
+    for parameter in model.parameters():
+        if parameter.layout != torch.strided:  # torch's own deepcopy of these fails
+            memo.setdefault(id(parameter), nn.Parameter(parameter.detach().clone(), parameter.requires_grad))
     twin, filled = _copied(model, memo, detach=False)
     memo.update(filled)
     return twin
@@ -108,7 +113,10 @@ def why(error: Exception) -> str:
 def _meta_memo(tensors) -> dict[int, Tensor]:
     memo = {}
     for tensor in tensors:
-        data = tensor.detach().to("meta")
+        try:
+            data = tensor.detach().to("meta")
+        except (RuntimeError, NotImplementedError):  # quantized ones have no meta device
+            data = torch.empty(tensor.shape, dtype=torch.get_default_dtype(), device="meta")
         memo[id(tensor)] = nn.Parameter(data, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
     return memo
 

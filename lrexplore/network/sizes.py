@@ -1,5 +1,6 @@
 """What each layer sees in one forward pass of one sample."""
 
+import inspect
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from lrexplore.network.follows import RecordedOperations
 from lrexplore.network.private import private_copy, why
 from lrexplore.network.recording import Recording, record
 
+NUM_TOKENS = 16
 IMAGE_SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)
 
 
@@ -44,7 +46,8 @@ def measure(model: nn.Module, meta_model: nn.Module, names, example_input=None) 
     `example_input` is a batched tensor, or the forward's arguments, whose first axis is the batch: a tuple, or a dict
     of them by name. A list of images (detectors take them so) is an argument: `([image, image],)`. A forward that reads
     values, which the skeleton does not have, is run on it by a private copy. Without one, the input is guessed: an
-    image of 224 x 224 (then other usual sizes) for the first convolution, or one row for the first linear layer.
+    image of 224 x 224 (then other usual sizes) for the first convolution, or one row for the first linear layer, or 16
+    tokens where there is an embedding.
     """
     first_error = None
     for args in _inputs(meta_model, names, example_input):
@@ -82,6 +85,11 @@ def _inputs(model: nn.Module, names, example_input):
             yield (_meta(convs[0], (1, convs[0].in_channels, size, size)),)
     elif linears:
         yield (_meta(linears[0], (1, linears[0].in_features)),)
+    if not convs and any(isinstance(module, nn.Embedding) for module in model.modules()):
+        tokens = torch.zeros(1, NUM_TOKENS, dtype=torch.long, device="meta")
+        names = inspect.signature(model.forward).parameters
+        both = ("input_ids", "decoder_input_ids")
+        yield dict.fromkeys(both, tokens) if all(name in names for name in both) else (tokens,)
 
 
 def _meta(layer: nn.Module, shape) -> Tensor:

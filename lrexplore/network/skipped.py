@@ -4,18 +4,51 @@ import dis
 from functools import cache
 from types import FunctionType
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from lrexplore.linalg.matricization import SCHEMES, matrix_shape
 from lrexplore.linalg.rank import break_even_rank
 from lrexplore.network.private import looks_only
+from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.conv_same import is_conv_same
+from lrexplore.nn.linear import FactorizedLinear
 
 SAME_FORWARD = {"timm.layers.linear.Linear"}
 """Subclasses that override forward and still compute what their base does."""
 
 SET_UP = ("init", "reset", "load", "resize", "tie", "copy")
 """Words in the names of methods whose writing into weights is over once a model is made."""
+
+
+_NO_MATRIX = (
+    nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase,
+)  # fmt: skip
+
+
+def listed_weight(module: nn.Module) -> Tensor | None:
+    """The weight that lists a module: that of a linear layer or convolution, and any matrix or stack of matrices.
+
+    None for modules without: those that only hold others, embeddings, norms, and matrices under another name than
+    `weight`, which may as well be tables of positions.
+    """
+    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+        return module.weight
+    if isinstance(module, nn.RNNBase):
+        return module.weight_ih_l0
+    if "torch.ao.nn" in type(module).__module__ and callable(weight := getattr(module, "weight", None)):
+        return weight()
+    if isinstance(module, (*_NO_MATRIX, FactorizedLinear, FactorizedConv2d)):
+        return None
+    held = {name: weight for name, weight in module._parameters.items() if weight is not None}
+    if any(map(is_lazy, held.values())):
+        return None
+    stacks = [weight for weight in held.values() if weight.ndim == 3 and min(weight.shape) > 1]
+    matrix = held.get("weight")
+    is_matrix = matrix is not None and matrix.ndim == 2 and min(matrix.shape) > 1
+    return matrix if is_matrix else next(iter(stacks), None)
 
 
 def skip_reason(model: nn.Module, name: str, module: nn.Module, calls, *, shared: bool, read: bool) -> str | None:
@@ -25,13 +58,23 @@ def skip_reason(model: nn.Module, name: str, module: nn.Module, calls, *, shared
     owns the same weight, `read` that other code computes with it in the forward pass.
     """
     if not isinstance(module, (nn.Linear, nn.Conv2d)):
-        return f"{type(module).__name__}: only nn.Linear and nn.Conv2d are factorized"
+        kind, weight = type(module).__name__, listed_weight(module)
+        if weight is not None and weight.is_quantized:
+            return f"{kind}: it is quantized, and only nn.Linear and nn.Conv2d are factorized"
+        if not isinstance(module, nn.modules.conv._ConvNd) and weight is not None and weight.ndim == 3:
+            return f"{kind}: {len(weight)} matrices in one weight, and only nn.Linear and nn.Conv2d are factorized"
+        if kind == "Conv1D":
+            return "Conv1D of transformers, which keeps its matrix transposed: put an nn.Linear in its place first"
+        return f"{kind}: only nn.Linear and nn.Conv2d are factorized"
     if isinstance(model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention):
         return "inside nn.MultiheadAttention, which reads this weight and does not call the layer"
     if "weight" not in module._parameters or hasattr(type(module), "weight"):
         return "its weight is computed (weight norm, pruning or another parametrization): remove that first"
     if "bias" not in module._parameters or hasattr(type(module), "bias"):
         return "its bias is computed (by a parametrization): remove that first"
+    odd = _odd_values(module.weight, anywhere=any(not weight.is_meta for weight in model.parameters()))
+    if odd:
+        return odd
     if shared:
         return "its weight is shared with another module: factorizing one would untie them"
     own = _own_computation(module) or _of_adapter(model, name)
@@ -52,6 +95,26 @@ def skip_reason(model: nn.Module, name: str, module: nn.Module, calls, *, shared
     if not any(break_even_rank(matrix_shape(group_shape, scheme)) for scheme in SCHEMES):
         m, n = matrix_shape(group_shape, "channel")
         return f"too small: even rank 1 of its {m} x {n} matrix saves no parameters"
+    return None
+
+
+def _odd_values(weight: Tensor, *, anywhere: bool) -> str | None:
+    """Why a weight's values cannot be computed with; `anywhere`: the model has values, so one on meta has lost its own.
+
+    A model that is on the meta device as a whole is looked at for its sizes.
+    """
+    if weight.is_quantized:
+        return f"its weight is quantized ({weight.dtype}): `.dequantize()` gives one that can be"
+    if is_traceable_wrapper_subclass(weight):
+        return f"its weight is a {type(weight).__name__}, which computes in a way of its own"
+    if weight.layout != torch.strided:
+        return f"its weight is sparse ({weight.layout}): `.to_dense()` gives one that can be"
+    if weight.is_complex():
+        return f"its weight is complex ({weight.dtype}): factors are real"
+    if not weight.is_floating_point() or weight.element_size() < 2:
+        return f"its weight is quantized ({weight.dtype}): a float16 or wider one can be"
+    if weight.is_meta and anywhere:
+        return "its weight is on the meta device and has no values: load it first"
     return None
 
 

@@ -156,7 +156,8 @@ class Allocator:
             find_initializer(initializer)
         batches, loader = first_inputs(loader, NUM_PROBES, model) if loader is not None else ([], None)
         layers = find_layers(model, as_example(batches[0]) if batches and example_input is None else example_input)
-        if meta := [layer.name for layer in layers if model.get_submodule(layer.name).weight.is_meta]:
+        usable = [layer.name for layer in layers if layer.skip_reason is None]
+        if meta := [name for name in usable if model.get_submodule(name).weight.is_meta]:
             raise ValueError(
                 f"`model` must hold values, got `{meta[0]}` with a weight on the meta device. Load the weights first."
             )

@@ -225,3 +225,54 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(tmp_path, monkeypat
         "small.pt2",
         "page.html",
     }
+
+
+class Stateful(nn.Module):
+    """A module with state that is no tensor, and with tensors of two versions."""
+
+    _version = 3
+
+    def __init__(self, extra=None):
+        super().__init__()
+        self.fc, self.extra = nn.Linear(8, 8), extra
+
+    def forward(self, x):
+        return self.fc(x)
+
+    def get_extra_state(self):
+        return self.extra
+
+    def set_extra_state(self, state):
+        self.extra = state
+
+    def _load_from_state_dict(self, state, prefix, metadata, *rest):
+        if metadata.get("version", 1) < 3:
+            raise RuntimeError("its tensors are taken for old ones")
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+@pytest.mark.parametrize("extra", [torch.arange(3.0), {"scale": [1, 2.5]}, "calibrated", 7, None])
+def test_extra_state_and_the_versions_of_classes_are_saved(extra, tmp_path):
+    model, x = Stateful(extra), torch.randn(2, 8)
+    for network in (model, factorize(model, rank_scale=0.3)):
+        save(network, tmp_path / "small.safetensors")
+        loaded = load(tmp_path / "small.safetensors", Stateful(torch.zeros(3) if torch.is_tensor(extra) else extra))
+        assert torch.equal(loaded(x), network(x))
+        assert torch.equal(loaded.extra, extra) if torch.is_tensor(extra) else loaded.extra == extra
+
+
+def test_extra_state_that_is_no_plain_value_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(
+        ValueError, match="`_extra_state` of `model` must be a tensor or plain values to be saved, got a"
+    ):
+        save(Stateful(object()), tmp_path / "small.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_whose_class_has_versions_comes_back(tmp_path):
+    from torchvision.models import mnasnet0_75
+
+    model = mnasnet0_75(num_classes=3).eval()
+    save(model, tmp_path / "net.safetensors")
+    loaded = load(tmp_path / "net.safetensors").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in model.state_dict().items())

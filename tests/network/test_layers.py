@@ -1,3 +1,4 @@
+import re
 from collections import OrderedDict
 
 import pytest
@@ -399,3 +400,113 @@ def test_a_list_of_images_is_a_batch_of_them():
     (layer,) = find_layers(Detector(), ([torch.rand(3, 8, 8), torch.rand(3, 10, 10)],))
     assert layer.measured == "input 3 x 8 x 8 and 3 x 10 x 10"
     assert [call.output_size for call in layer.calls] == [(6, 6), (8, 8)]
+
+
+ODD_WEIGHTS = {
+    "sparse": (lambda x: x.to_sparse(), r"its weight is sparse \(torch.sparse_coo\): `.to_dense\(\)`"),
+    "compressed": (lambda x: x.to_sparse_csr(), r"its weight is sparse \(torch.sparse_csr\)"),
+    "float8": (lambda x: x.to(torch.float8_e4m3fn), r"its weight is quantized \(torch.float8_e4m3fn\): a float16"),
+    "int8": (lambda x: x.to(torch.int8), r"its weight is quantized \(torch.int8\)"),
+    "complex": (lambda x: x.to(torch.complex64), r"its weight is complex \(torch.complex64\)"),
+    "meta": (lambda x: x.to("meta"), "its weight is on the meta device and has no values: load it first"),
+    "quantized": (
+        lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+        r"its weight is quantized \(torch.qint8",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ODD_WEIGHTS)
+def test_a_weight_that_cannot_be_computed_with_is_listed_with_the_reason_and_the_others_factorized(kind, tmp_path):
+    import lrexplore as lr
+
+    change, words = ODD_WEIGHTS[kind]
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+    net[0].weight = nn.Parameter(change(net[0].weight.detach()), requires_grad=False)
+    for given in (None, torch.randn(2, 8)):
+        table = lr.layers(net, given).set_index("name")
+        assert re.match(words, table.loc["0", "reason"]) and table.loc["2", "factorizable"]
+    assert list(lr.allocate(net, parameter_ratio=0.9, use_cache=False).ranks) == ["2"]
+    small = lr.factorize(net, rank_scale=0.3)
+    assert lr.report(small)["rank"].isna().tolist() == [True, False]
+    if kind in ("sparse", "compressed", "meta", "quantized"):
+        with pytest.raises(ValueError, match="`0.weight` of `model` must be a plain tensor to be saved, got one"):
+            lr.save(net, tmp_path / "net.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantized_modules_are_listed_with_the_reason(tmp_path):
+    import lrexplore as lr
+
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+    net = nn.Sequential(torch.ao.quantization.quantize_dynamic(net[:1], {nn.Linear}, torch.qint8), *net[1:])
+    found = {layer.name: layer for layer in find_layers(net)}
+    assert found["0.0"].skip_reason.startswith("Linear: it is quantized") and found["0.0"].weight_shape == (16, 8)
+    assert found["2"].skip_reason is None
+    with pytest.raises(ValueError, match="must be a tensor or plain values to be saved.*save the network from before"):
+        lr.save(net, tmp_path / "net.safetensors")
+
+
+class Experts(nn.Module):
+    """All matrices of a mixture in one weight, and the router's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.stacked, self.body = nn.Parameter(torch.randn(4, 6, 6)), nn.Linear(6, 6)
+        self.position, self.table = nn.Parameter(torch.randn(1, 5, 6)), nn.Parameter(torch.randn(9, 6))
+
+    def forward(self, x):
+        return self.body(x) @ self.stacked.sum(0)
+
+
+def test_matrices_that_no_linear_layer_holds_are_listed_with_the_reason():
+    class Router(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 6))
+
+    class Conv1D(Router):  # as transformers' GPT-2 has it
+        pass
+
+    net = nn.ModuleDict(
+        {"experts": Experts(), "router": Router(), "cell": nn.GRU(4, 5), "gpt": Conv1D(), "norm": nn.LayerNorm((4, 6)),
+         "embed": nn.Embedding(4, 6)}
+    )  # fmt: skip
+    found = {layer.name: layer for layer in find_layers(net)}
+    assert {name: layer.weight_shape for name, layer in found.items()} == {
+        "experts": (4, 6, 6), "experts.body": (6, 6), "router": (4, 6), "cell": (15, 4), "gpt": (4, 6)
+    }  # fmt: skip
+    assert found["experts"].skip_reason.startswith("Experts: 4 matrices in one weight")
+    assert found["router"].skip_reason == "Router: only nn.Linear and nn.Conv2d are factorized"
+    assert "transposed: put an nn.Linear" in found["gpt"].skip_reason
+    assert [layer.flops for layer in found.values()] == [None] * 5
+    assert layers(net)["kind"].tolist() == ["Experts", "linear", "Router", "GRU", "Conv1D"]
+
+
+def test_multiply_adds_of_grouped_products_count_as_what_stays():
+    class Grouped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.experts = nn.Parameter(torch.randn(2, 16, 8, dtype=torch.bfloat16))
+            self.body = nn.Linear(16, 16, dtype=torch.bfloat16)
+
+        def forward(self, x):
+            ends = torch.tensor([4, 8], dtype=torch.int32, device=x.device)
+            return nn.functional.grouped_mm(self.body(x), self.experts, offs=ends)
+
+    found = find_layers(Grouped(), torch.randn(8, 16, dtype=torch.bfloat16))
+    assert (found.other_flops, found.flops) == (16 * 8, 16 * 8 + 16 * 16)
+
+
+def test_a_network_of_tokens_is_measured_on_some():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.body = nn.Embedding(9, 6), nn.Linear(6, 4)
+
+        def forward(self, tokens):
+            return torch.relu(self.body(self.embed(tokens)))
+
+    (layer,) = find_layers(Tokens())
+    assert layer.measured == "input 1 x 16" and layer.flops == 16 * 24 and layer.follows.text == "ReLU"
