@@ -197,11 +197,13 @@ class Allocator:
     def weighed(
         self, batches: list, *, logits: Choice = None, use_cache: bool = True, progress: Progress | None = None
     ) -> "Allocator":
-        """The same network with its layers weighed by `sensitivities` on `batches`."""
+        """The same network with its layers weighed by `sensitivities` on `batches`; plainly where none moves an output."""
         weights = sensitivities(
             self.model, self.layers, self.curves, batches, initializer=self.initializer,
             calibration=self.calibration, use_cache=use_cache, logits=logits, progress=progress,
         )  # fmt: skip
+        if not any(weights.values()):  # as with a head that is zero at the start: no layer would count for anything
+            return self.with_weights({}, PLAIN)
         return self.with_weights(weights, SENSITIVITY)
 
     def with_weights(self, weights: Mapping[str, float], weighting: str) -> "Allocator":

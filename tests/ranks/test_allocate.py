@@ -260,3 +260,15 @@ def test_a_model_without_values_is_refused():
         model = _tiny()
     with pytest.raises(ValueError, match="`model` must hold values, got `0` with a weight on the meta device"):
         allocate(model, parameter_ratio=0.5)
+
+
+def test_a_head_that_is_zero_at_the_start_does_not_bring_every_layer_to_rank_one():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).eval()
+    nn.init.zeros_(net[4].weight)
+    loader = [torch.randn(64, 32)]
+    plan = allocate(net, parameter_ratio=0.8, loader=loader, use_cache=False)
+    assert plan.weights == "plain" and plan == allocate(
+        net, parameter_ratio=0.8, loader=loader, weights="plain", use_cache=False
+    )
+    assert 0.7 < plan.parameter_ratio <= 0.8
