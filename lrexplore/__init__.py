@@ -41,6 +41,7 @@ _HOMES = {
     "compare": "lrexplore.network.compare",
     "save": "lrexplore.network.files",
     "load": "lrexplore.opening",
+    "register_transformers": "lrexplore.nn.huggingface",
     "export": "lrexplore.network.files",
     "train": "lrexplore.training",
     "runs": "lrexplore.records",

@@ -1,5 +1,6 @@
-"""Networks from disk, wherever they were kept: in a file of `lr.save`, or in the folder of a run."""
+"""Networks from disk, wherever they were kept: in a file of `lr.save`, the folder of a run or of `save_pretrained`."""
 
+import json
 from pathlib import Path
 
 from torch import nn
@@ -11,9 +12,10 @@ from lrexplore.ranks import RankPlan
 def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     """The network in a file that `lr.save` wrote, or in the folder of a run, on the CPU and in evaluation mode.
 
-    Of a run it is the network as trained so far (`lrexplore.training.model`). A network of a known architecture needs
-    no more. For one of your own give its unfactorized `model` (any weights); it is not changed. The plan it was saved
-    with is its `rank_plan`.
+    A folder that `save_pretrained` of transformers wrote is opened by the class that it names. Of a run it is the
+    network as trained so far (`lrexplore.training.model`). A network of a known architecture needs no more. For one of
+    your own give its unfactorized `model` (any weights); it is not changed. The plan it was saved with is its
+    `rank_plan`.
     Raises ValueError for a file of another kind or a `model` that does not fit.
 
     >>> import lrexplore as lr, tempfile, torch
@@ -24,6 +26,8 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     torch.Size([2, 4])
     """
     path = Path(path).expanduser()
+    if (path / "config.json").is_file() and not (path / "run.json").is_file():
+        return _of_transformers(path)
     if path.is_dir():
         from lrexplore.training.model import trained_network
 
@@ -32,3 +36,21 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     if plan:
         network.rank_plan = RankPlan.from_json(plan)  # type: ignore[assignment]  # as in `factorize`
     return network
+
+
+def _of_transformers(folder: Path) -> nn.Module:
+    from lrexplore.nn.huggingface import register_transformers
+
+    register_transformers()
+    import transformers
+
+    try:
+        [name] = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+        kind = getattr(transformers, name)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"`path` must be a folder whose config.json names a class of transformers, got {folder} "
+            f"({type(error).__name__}: {error}). Open it with `from_pretrained` of its class, after "
+            "`lr.register_transformers()`."
+        ) from None
+    return kind.from_pretrained(folder).eval()

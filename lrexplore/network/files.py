@@ -13,13 +13,18 @@ from torch import Tensor, nn
 from lrexplore.disk.paths import output_path
 from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.disk.whole_file import write_whole
-from lrexplore.linalg import SCHEMES, Factors, matrix_shape
+from lrexplore.linalg import SCHEMES
 from lrexplore.network.batches import as_example, batch_size, device_of, example_inputs, to_device
-from lrexplore.network.private import private_copy, to_fill
-from lrexplore.nn import FactorizedConv2d, FactorizedLinear, factorized_layers
+from lrexplore.network.private import private_copy, to_fill, why, without_wrapper
+from lrexplore.nn import FactorizedLinear, factorized_layers
+from lrexplore.nn.huggingface import factorized_like
 
 _FORMAT = "lrexplore network 1"
 _MOST_ONNX_MB = 2000
+
+
+class _TooLarge(ValueError):
+    pass
 
 
 def save(model: nn.Module, path: str | Path, *, architecture: str | None = None) -> None:
@@ -142,9 +147,10 @@ def export(model: nn.Module, path: str | Path, example_input) -> None:
     """Writes the network as a program that runs without lrexplore: `.pt2` (torch.export) or `.onnx`.
 
     `example_input` is a batch, the forward's arguments as a tuple or a dict, or an item of a loader; the program takes
-    the same arguments. A private copy is exported, in evaluation mode. The batch size stays free. ONNX needs
-    the packages onnx and onnxscript. Raises ValueError for another suffix, FileNotFoundError where the folder is
-    missing, ModuleNotFoundError where a package is, OSError where the disk is full.
+    the same arguments. A private copy is exported, in evaluation mode. The batch size stays free; a language model
+    answers without its cache. ONNX needs the packages onnx and onnxscript. Raises ValueError for another suffix and for
+    a model that torch cannot export, FileNotFoundError where the folder is missing, ModuleNotFoundError where a package
+    is, OSError where the disk is full.
 
     >>> import lrexplore as lr, tempfile, torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
@@ -162,10 +168,22 @@ def export(model: nn.Module, path: str | Path, example_input) -> None:
     batch, arguments = torch.export.Dim("batch"), as_example(inputs)
     shapes = _changed(arguments, lambda x: {0: batch} if len(x) == size else None, otherwise=lambda x: None)
     args, options = ((), arguments) if isinstance(arguments, Mapping) else (arguments, {})
-    model = private_copy(model)
+    model = without_wrapper(private_copy(model))
+    config = getattr(model, "config", None)
+    if getattr(config, "use_cache", None):  # of a language model: no part of an answer that a program can give
+        config.use_cache = False
     with torch.enable_grad():
         write = _as_pt2 if path.suffix == ".pt2" else _as_onnx
-        write_whole(path, write(model, args, kwargs=options, dynamic_shapes=shapes))
+        try:
+            program = write(model, args, kwargs=options, dynamic_shapes=shapes)
+        except (ModuleNotFoundError, MemoryError, _TooLarge):
+            raise
+        except Exception as error:  # torch's exporter raises what it likes, and so does the model's forward
+            raise ValueError(
+                f"`model` must be one that torch's exporter can follow, got a {type(model).__name__} that it cannot "
+                f"({why(error)}). Where its forward reads values, export the part before that."
+            ) from error
+    write_whole(path, program)
 
 
 def _changed(batch, change: Callable[[Tensor], object], *, otherwise: Callable[[object], object]):
@@ -192,7 +210,7 @@ def _as_onnx(model: nn.Module, args: tuple, **options) -> bytes:
         ) from error
     size_mb = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) / 1e6
     if size_mb > _MOST_ONNX_MB:
-        raise ValueError(
+        raise _TooLarge(
             f"`path` must end in .pt2 for a network of more than {_MOST_ONNX_MB} MB, which an ONNX file does not hold, "
             f"got .onnx for one of {size_mb:.0f} MB. Export it as .pt2."
         )
@@ -306,21 +324,13 @@ def _replacement(network: nn.Module, name: str, options: dict) -> tuple[int, nn.
     """The id of the named layer and the factorized layer, on the meta device, to be put in its place."""
     try:
         layer = network.get_submodule(name)
-        groups = getattr(layer, "groups", 1)
-        shape = (len(layer.weight) // groups, *layer.weight.shape[1:])
+        module = factorized_like(layer, options["rank"], options["scheme"])
     except AttributeError:
         raise ValueError(
             f"`model` must have a layer `{name}` as the saved network, got a {type(network).__name__} without it. "
             "Pass the unfactorized module that was saved."
         ) from None
-    m, n = matrix_shape(shape, options["scheme"])
-    like = {"device": "meta", "dtype": layer.weight.dtype}
-    factors = Factors(torch.empty(m, options["rank"], **like), torch.empty(options["rank"], n, **like))
-    if len(shape) == 2:
-        module = FactorizedLinear.from_layer(layer, factors)
-    else:
-        module = FactorizedConv2d.from_layer(layer, [factors] * groups, options["scheme"])
     if options["bias"] and module.bias is None:
-        module.bias = nn.Parameter(torch.empty(len(layer.weight), **like))
+        module.bias = nn.Parameter(torch.empty(len(layer.weight), device="meta", dtype=layer.weight.dtype))
         module.bias_added = options["bias_added"]
     return id(layer), module

@@ -248,6 +248,13 @@ class _Bare(nn.Module):
         return self._modules[self._inner](*args, **keywords)
 
 
+def without_wrapper(twin: nn.Module) -> nn.Module:
+    """A private copy of a wrapped model as the module that was in the wrapper, with its own forward."""
+    while isinstance(twin, _Bare):
+        twin = getattr(twin, vars(twin)["_inner"])
+    return twin
+
+
 def _unwrapped(module: nn.Module, memo: dict) -> nn.Module:
     for parent in list(module.modules()):
         for name, child in parent._modules.items():

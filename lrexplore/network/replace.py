@@ -12,6 +12,7 @@ from lrexplore.network.layer_choices import check_choices, check_finite, choose_
 from lrexplore.network.layers import Layer, batch_norms_of, factorized_parameters, find_layers, weights_of
 from lrexplore.network.private import copy_hooks, copy_with, why
 from lrexplore.nn.conv import FactorizedConv2d
+from lrexplore.nn.huggingface import note_in_config
 from lrexplore.nn.kinds import FACTORIZED
 from lrexplore.nn.linear import FactorizedLinear
 
@@ -106,6 +107,7 @@ def replace_layers(
     earlier = [record for record in getattr(model, "factorization", ()) if record.name not in choices]
     records = [_record(layer, choices[layer.name], schemes[layer.name], notes.get(layer.name, "")) for layer in layers]
     factorized.factorization = (*earlier, *records)
+    note_in_config(factorized)
     return factorized
 
 
@@ -135,6 +137,7 @@ def collapse(model: nn.Module) -> nn.Module:
         if isinstance(module, FACTORIZED):
             copy_hooks(module, collapsed.get_submodule(name), memo)
     collapsed.__dict__.pop("factorization", None)
+    note_in_config(collapsed)
     return collapsed
 
 

@@ -15,6 +15,7 @@ class FactorizedLinear(nn.Module):
 
     Parameters: `left` (out_features, rank), `right` (rank, in_features), `bias` (out_features,) or None.
     `weight` is their product, formed anew at every read; assign to the factors, not to it.
+    An adapter of PEFT trains on the factors with `LoraConfig(target_modules=[], target_parameters=["left", "right"])`.
     `execution` says how the same output is computed: by the two "factors", or by their "product", formed at every
     call (see `lrexplore.nn.execution`).
     Raises ValueError when the rank is not in 1..min(out_features, in_features).

@@ -262,9 +262,7 @@ def test_extra_state_and_the_versions_of_classes_are_saved(extra, tmp_path):
 
 
 def test_extra_state_that_is_no_plain_value_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(
-        ValueError, match="`_extra_state` of `model` must be a tensor or plain values to be saved, got a"
-    ):
+    with pytest.raises(ValueError, match="`_extra_state` of `model` must be a tensor or plain values to be"):
         save(Stateful(object()), tmp_path / "small.safetensors")
     assert not list(tmp_path.iterdir())
 

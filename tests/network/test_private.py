@@ -229,3 +229,27 @@ def changed(module, args, output):
 def test_hooks_that_only_look_are_told_from_those_that_change():
     assert looks_only(look) and looks_only(lambda module, args: None)
     assert not any(map(looks_only, (returned, changed, lambda module, args, output: output * 2, print)))
+
+
+WRAPPED = {
+    "compiled": lambda net: torch.compile(net, backend="eager"),
+    "compiled in place": lambda net: (net.compile(backend="eager"), net)[1],
+    "a compiled part": lambda net: nn.Sequential(torch.compile(net[0], backend="eager"), *net[1:]).eval(),
+    "data parallel": nn.DataParallel,
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED.keys())
+def test_a_wrapped_network_goes_all_the_way_to_its_file_and_its_program(wrap, tmp_path):
+    net, x = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8)).eval(), torch.randn(4, 8)
+    wrapped = wrap(net)
+    wrapped(x)
+    plan = lr.allocate(wrapped, parameter_ratio=0.9, loader=[x], use_cache=False)
+    assert len(calibrate(wrapped, [x])) == 2 and plan.parameter_ratio <= 0.9
+    small = lr.factorize(wrapped, rank_scale=0.3)
+    assert lr.report(small)["rank"].tolist() == [2, 2]
+    assert compare(wrapped, small, [x], latency_rounds=0).loc["parameters", "compared"] < 1
+    lr.save(small, tmp_path / "small.safetensors")
+    assert torch.equal(lr.load(tmp_path / "small.safetensors", wrapped)(x), small(x))
+    export(small, tmp_path / "small.pt2", x)
+    assert torch.allclose(torch.export.load(tmp_path / "small.pt2").module()(x), small(x), atol=1e-6)

@@ -1,0 +1,122 @@
+"""Factorized networks of the library transformers: their config says what is factorized, and loading goes by that.
+
+`save_pretrained` writes the config beside the weights, whose names are those of the network before but for `left` and
+`right` in the place of a factorized `weight`. `from_pretrained` asks whoever is registered for the method that a config
+names before it fills a network: there the layers become factorized ones.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrexplore.linalg import Factors, matrix_shape
+from lrexplore.nn.conv import FactorizedConv2d
+from lrexplore.nn.kinds import factorized_layers
+from lrexplore.nn.linear import FactorizedLinear
+
+METHOD = "lrexplore"
+
+
+def note_in_config(model: nn.Module) -> None:
+    """Writes into the config of a network of transformers what is factorized; of any other network does nothing."""
+    config: Any = getattr(model, "config", None)
+    if not any(kind.__name__ in ("PreTrainedConfig", "PretrainedConfig") for kind in type(config).__mro__):
+        return
+    layers = {
+        name: {
+            "rank": layer.rank,
+            "scheme": getattr(layer, "scheme", "channel"),
+            "bias_added": bool(getattr(layer, "bias_added", False)),
+        }
+        for name, layer in factorized_layers(model).items()
+    }
+    said = getattr(config, "quantization_config", None)
+    if layers and said is None or isinstance(said, dict) and said.get("quant_method") == METHOD:
+        config.quantization_config = {"quant_method": METHOD, "layers": layers}
+        if not layers:
+            del config.quantization_config
+    if layers:
+        register_transformers()
+
+
+def factorized_like(layer: nn.Module, rank: int, scheme: str) -> FactorizedLinear | FactorizedConv2d:
+    """The factorized layer of this rank, without values (on the meta device), that stands for a layer."""
+    weight: Any = layer.weight
+    groups = getattr(layer, "groups", 1)
+    m, n = matrix_shape((len(weight) // groups, *weight.shape[1:]), scheme)
+    like: dict[str, Any] = {"device": "meta", "dtype": weight.dtype}
+    factors = Factors(torch.empty(m, rank, **like), torch.empty(rank, n, **like))
+    if isinstance(layer, nn.Linear):
+        return FactorizedLinear.from_layer(layer, factors)
+    assert isinstance(layer, nn.Conv2d)
+    return FactorizedConv2d.from_layer(layer, [factors] * groups, scheme)
+
+
+def register_transformers() -> None:
+    """From now on `from_pretrained` of transformers opens what `save_pretrained` wrote of a factorized network.
+
+    In a process that has not factorized anything, call it once before `from_pretrained`; `lr.load(folder)` needs no
+    such call. Raises ModuleNotFoundError without transformers.
+
+    >>> lr.register_transformers()
+    """
+    try:
+        from transformers.quantizers.auto import (
+            AUTO_QUANTIZER_MAPPING,
+            register_quantization_config,
+            register_quantizer,
+        )
+        from transformers.quantizers.base import HfQuantizer
+        from transformers.utils.quantization_config import QuantizationConfigMixin
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"`transformers` must be installed to open its networks, got none ({error}). pip install transformers"
+        ) from error
+    if METHOD in AUTO_QUANTIZER_MAPPING:
+        return
+
+    @register_quantization_config(METHOD)
+    class FactorizedConfig(QuantizationConfigMixin):
+        def __init__(self, layers: dict[str, dict], **others):
+            self.quant_method, self.layers = METHOD, layers
+
+    @register_quantizer(METHOD)
+    class FactorizingLoader(HfQuantizer):
+        def _process_model_before_weight_loading(self, model, **options):
+            _replace_layers(model, self.quantization_config.layers)
+
+        def _process_model_after_weight_loading(self, model, **options):
+            # It is no quantized network: it trains and moves between devices as any other.
+            note = {"quant_method": METHOD, "layers": self.quantization_config.layers}
+            self.remove_quantization_config(model)
+            for module in model.modules():
+                if hasattr(module, "config") and hasattr(module.config, "_is_quantized"):
+                    module.config._is_quantized = False
+            model.config.quantization_config = note
+            return model
+
+        def is_serializable(self):
+            return True
+
+        @property
+        def is_trainable(self):
+            return True
+
+
+def _replace_layers(model: nn.Module, layers: dict[str, dict]) -> None:
+    """Puts factorized layers into a network without values, by the names they had when it was saved."""
+    prefix = f"{getattr(model, 'base_model_prefix', '')}."
+    modules = dict(model.named_modules())
+    for name, options in layers.items():
+        # The network in it may be opened without its head, or one with a head be made of it.
+        here = next((name for name in (name, name.removeprefix(prefix), prefix + name) if name in modules), None)
+        if here is None:
+            continue
+        new = factorized_like(modules[here], options["rank"], options["scheme"])
+        if options["bias_added"]:
+            weight: Any = modules[here].weight
+            new.bias = nn.Parameter(torch.empty(len(weight), device="meta", dtype=weight.dtype))
+            new.bias_added = True  # type: ignore[assignment]
+        parent, _, last = here.rpartition(".")
+        setattr(model.get_submodule(parent), last, new)
