@@ -21,6 +21,7 @@ _BENCHES = {
     "whitened": "errors on held-out photographs: spectral, whitened, refined",
     "ranks": "calibration, curves, allocation and what the factorized network still says",
     "certificate": "how tight and how fast the floor is, and whether it ever fails",
+    "models": "120 networks of others: layers, multiply-adds, full rank, saved, loaded, exported",
     "records": "what following a live run of 100,000 logged steps costs the kernel",
     "explorer": "time from the rank slider to the repainted plots, in the browser",
 }
