@@ -113,6 +113,7 @@ TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 class Member:
     """One network: `make` gives it, `example` what its forward takes, `gflop` what is published (and for which input).
 
+    `counts_norms`: what is published counts norms and pooling too, as fvcore does.
     `part` is the part of it that is compared where its answers are no numbers that move little, as boxes are.
     """
 
@@ -122,6 +123,7 @@ class Member:
     published: float | None = None
     published_for: Callable[[], Any] | None = None
     digits: float = 0.0
+    counts_norms: bool = False
     part: str = ""
 
 
@@ -191,7 +193,7 @@ def _timm() -> list[Member]:
     from timm import create_model
 
     return [Member(name=f"timm/{name}", make=partial(create_model, name), example=partial(_image, size),
-                   published=gmacs, digits=5e-3)
+                   published=gmacs, digits=5e-3, counts_norms=True)
             for name, (gmacs, size) in TIMM.items()]  # fmt: skip
 
 

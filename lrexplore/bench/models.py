@@ -20,7 +20,7 @@ from lrexplore.linalg import Factors
 from lrexplore.network import find_layers, replace_layers
 from lrexplore.network.batches import call, example_inputs, tensors_of
 from lrexplore.network.files import export, save
-from lrexplore.network.private import why
+from lrexplore.network.private import skeleton, why
 from lrexplore.opening import load
 
 TOLERANCE = 1e-4
@@ -109,6 +109,8 @@ def _measure(member: Member, row: Row, exports: bool) -> None:
     row.num_factorizable = len(chosen)
     judged = find_layers(model, member.published_for()) if member.published_for else layers
     row.gflop = None if judged.flops is None else judged.flops / 1e9
+    if row.gflop and member.counts_norms:
+        row.gflop += _norm_operations(model, example) / 1e9
     problems = []
     if judged.flops is None:
         problems.append(f"its multiply-adds are {layers[0].measured if layers else 'unknown'}")
@@ -126,6 +128,25 @@ def _measure(member: Member, row: Row, exports: bool) -> None:
     if exports:
         problems += filter(None, [_exported(row, small, member, example)])
     row.failed = "; ".join(problems)
+
+
+def _norm_operations(model: nn.Module, example: Tensor) -> int:
+    """What fvcore counts of one input beside products: norms by the numbers they take, and pooling to one pixel."""
+    total = 0
+
+    def count(module: nn.Module, args: tuple, output: object) -> None:
+        nonlocal total
+        by_statistics = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        each = 2 if by_statistics else 1 if isinstance(module, nn.AdaptiveAvgPool2d) else 5
+        total += each * args[0].numel()
+
+    copied = skeleton(model)
+    for module in copied.modules():
+        if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.AdaptiveAvgPool2d)):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        copied(example[:1].to("meta"))
+    return total
 
 
 def _near(row: Row, digits: float = 5e-3) -> bool:

@@ -9,7 +9,8 @@ An item is
   label. The input is any of the above, or a tuple or list of the forward's arguments. Where the forward cannot do with
   one argument, the first entries that it needs are the input: (a, b) or (a, b, label).
 
-The first axis of every tensor is the batch.
+The first axis of every tensor is the batch. A list of images of any sizes is one argument of a forward that says so, or
+that also takes `targets`, as detectors do.
 """
 
 import inspect
@@ -71,7 +72,8 @@ def read_item(item, model: nn.Module | None = None) -> Item:
                 if name not in forward.names:
                     del inputs[name]
     elif isinstance(inputs, (tuple, list)) and not isinstance(inputs, Arguments):
-        inputs = Arguments(inputs) if forward.takes(len(inputs)) else Arguments([inputs])
+        images = isinstance(inputs, list) and forward.takes_targets
+        inputs = Arguments(inputs) if forward.takes(len(inputs)) and not images else Arguments([inputs])
     tensors = tensors_of(inputs)
     if not tensors or tensors[0].ndim == 0:
         raise _no_batch(item)
@@ -135,7 +137,9 @@ def tensors_of(batch) -> list[Tensor]:
 
 
 def batch_size(batch) -> int:
-    """The number of inputs in a batch: the length of its first tensor."""
+    """The number of inputs in a batch: the length of its first tensor, or of a list of images as detectors take it."""
+    if _is_list_of_images(batch):
+        return len(batch[0])
     tensors = tensors_of(batch)
     return len(tensors[0]) if tensors and tensors[0].ndim else 1
 
@@ -268,7 +272,10 @@ class _Forward:
         self.names = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
         self.num_needed = max(1, sum(parameter.default is parameter.empty for parameter in placed))
         many = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
-        self._most = float("inf") if many or not parameters else len(placed)
+        # What a loss is computed with is given in training only.
+        inputs = [one for one in placed if one.default is one.empty or one.name not in (*LABELS, "target", "targets")]
+        self._most = float("inf") if many or not parameters else len(inputs)
+        self.takes_targets = any(one.name == "targets" for one in placed[1:])  # as detectors do
         self._one_sequence = bool(placed) and any(
             word in str(placed[0].annotation).lower() for word in ("list", "tuple", "sequence")
         )
@@ -282,6 +289,10 @@ def _acts_like_a_dict(batch) -> bool:
     return isinstance(batch, Mapping) or (
         hasattr(batch, "keys") and hasattr(batch, "__getitem__") and not isinstance(batch, (Tensor, nn.Module, type))
     )
+
+
+def _is_list_of_images(batch) -> bool:
+    return isinstance(batch, Arguments) and bool(batch) and isinstance(batch[0], list)
 
 
 def _shapes(batch) -> str:
@@ -305,6 +316,8 @@ def _check_batched(model: nn.Module, inputs) -> None:
 
     It is seen by what reaches the first such layer, in a run without values: nothing is computed.
     """
+    if _is_list_of_images(inputs):
+        return
     sizes = {tensor.ndim for tensor in tensors_of(inputs)}
 
     def look(module, args):

@@ -149,11 +149,19 @@ def _of_adapter(model: nn.Module, name: str) -> str | None:
         return f"{type(parent).__name__} adapts its weight, and may merge into it: merge that first"
     parts = name.split(".")
     for adapter in [model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts))]:
-        if "base_layer" in adapter._modules:
+        if _is_adapter(adapter):
             return f"a matrix of the adapter {type(adapter).__name__}, which may be merged: do so first"
     if name and _written(type(parent), last, frozenset(parent._modules) - {last}):
         return f"{type(parent).__name__}, which holds it, writes into its weight later, which would be lost"
     return None
+
+
+def _is_adapter(module: nn.Module) -> bool:
+    """Whether a module adapts a layer: its `base_layer`, or that of the adapter that this is, holds parameters itself."""
+    base = module._modules.get("base_layer")
+    while base is not None and "base_layer" in base._modules:
+        base = base._modules["base_layer"]
+    return base is not None and bool(base._parameters)
 
 
 @cache

@@ -197,7 +197,7 @@ class Allocator:
     def weighed(
         self, batches: list, *, logits: Choice = None, use_cache: bool = True, progress: Progress | None = None
     ) -> "Allocator":
-        """The same network with its layers weighed by `sensitivities` on `batches`; plainly where none moves an output."""
+        """The same network with its layers weighed by `sensitivities` on `batches`, or plainly if these are all 0."""
         weights = sensitivities(
             self.model, self.layers, self.curves, batches, initializer=self.initializer,
             calibration=self.calibration, use_cache=use_cache, logits=logits, progress=progress,

@@ -272,3 +272,28 @@ def test_an_array_of_labels_and_a_progress_of_three_words_go_with_a_calibration(
     assert told == [(12, 12, "inputs")]
     calibrate(net, iter([IMAGES]), progress=lambda *words: told.append(words))
     assert told[1] == (12, 0, "inputs")
+
+
+class Boxes(nn.Module):
+    """A detector: it takes a list of images of any sizes, and targets in training, without saying so in types."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 10)
+
+    def forward(self, images, targets=None):
+        if targets is not None:
+            raise AttributeError("these are no targets")
+        return self.head(torch.stack([self.conv(image).mean((1, 2)) for image in images]))
+
+
+@pytest.mark.parametrize("with_targets", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_list_of_images_is_one_argument_of_a_detector_that_also_takes_targets(count, with_targets):
+    images = [torch.rand(3, 9 + number, 9) for number in range(count)]
+    targets = [{"boxes": torch.zeros(0, 4)} for _ in images]
+    net = Boxes().eval()
+    loader = [(images, targets) if with_targets else (images,)]
+    assert calibrate(net, loader).num_inputs == count
+    assert factorize(net, rank_scale=0.3, loader=loader)(images).shape == (count, 10)

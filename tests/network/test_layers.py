@@ -326,6 +326,13 @@ def test_what_a_layer_computes_is_more_than_its_class():
         assert found[name].startswith(words), name
 
 
+def test_a_network_that_calls_its_first_part_a_base_layer_is_no_adapter():
+    net = nn.Sequential(OrderedDict(base_layer=nn.Sequential(nn.Conv2d(3, 9, 3)), body=nn.Conv2d(9, 9, 3)))
+    assert [layer.skip_reason for layer in find_layers(net)] == [None, None]
+    nested = nn.Sequential(OrderedDict(base_layer=Adapted(), lora_A=nn.Linear(8, 8)))
+    assert "adapter" in reason(nested, "lora_A") and "adapts" in reason(nested, "base_layer.base_layer")
+
+
 CLASSIFIERS = {
     "alexnet", "convnext_tiny", "densenet121", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t",
     "mnasnet1_0", "mobilenet_v3_large", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_0", "swin_t", "swin_v2_t",
