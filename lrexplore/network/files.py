@@ -4,7 +4,6 @@ import io
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.linalg import SCHEMES
 from lrexplore.network.batches import as_example, batch_size, device_of, example_inputs, to_device
-from lrexplore.network.private import private_copy, to_fill, why, without_wrapper
+from lrexplore.network.private import copy_with, private_copy, to_fill, why, without_wrapper
 from lrexplore.nn import FactorizedLinear, factorized_layers
 from lrexplore.nn.huggingface import factorized_like
 
@@ -120,7 +119,7 @@ def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, s
         model = _build(about, path)
     network = to_fill(model)
     replaced = dict(_replacement(network, name, options) for name, options in about["layers"].items())
-    network = deepcopy(network, replaced)  # by the modules themselves: one may be at several places
+    network = copy_with(network, replaced)  # by the modules themselves: one may be at several places
     tied = _tied(network)
     state = OrderedDict({**tensors, **about.get("extra", {})})
     # Without the versions, modules take the tensors for those of their oldest class.

@@ -46,10 +46,10 @@ def skeleton(model: nn.Module) -> nn.Module:
 def to_fill(model: nn.Module) -> nn.Module:
     """The model in evaluation mode with all that is in its state dict on the meta device, to be filled by another one.
 
-    Raises whatever the model's own deepcopy raises.
+    Raises ValueError as `private_copy`.
     """
     kept = (value for value in model.state_dict(keep_vars=True).values() if isinstance(value, Tensor))
-    return deepcopy(model, _meta_memo(kept)).eval()
+    return _copied(model, _meta_memo(kept))[0].eval()
 
 
 def copy_with(model: nn.Module, memo: dict[int, object]) -> nn.Module:

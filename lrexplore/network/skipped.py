@@ -157,7 +157,7 @@ def _of_adapter(model: nn.Module, name: str) -> str | None:
 
 
 def _is_adapter(module: nn.Module) -> bool:
-    """Whether a module adapts a layer: its `base_layer`, or that of the adapter that this is, holds parameters itself."""
+    """Whether a module adapts a layer: its `base_layer`, or that of an adapter in it, holds parameters itself."""
     base = module._modules.get("base_layer")
     while base is not None and "base_layer" in base._modules:
         base = base._modules["base_layer"]

@@ -1,3 +1,4 @@
+import inspect
 import threading
 from threading import Thread
 
@@ -84,8 +85,29 @@ RUNS = {
     "drift": lambda model, path: layer_drift(model, lr.factorize(model, rank_scale=0.5), BATCHES),
     "export": lambda model, path: export(model, path / "model.pt2", BATCHES[0]),
     "save": lambda model, path: save(model, path / "model.safetensors"),
+    "load": lambda model, path: (save(lr.factorize(model, rank_scale=0.5), path / "small.safetensors"),
+                                 lr.load(path / "small.safetensors", model)),
+    "load_model": lambda model, path: lr.load_model(model),
+    "collapse": lambda model, path: lr.collapse(model),
+    "explore": lambda model, path: lr.explore(model, loader=BATCHES),
+    "Explorer": lambda model, path: lr.Explorer(model, loader=BATCHES),
+    "parameter_groups": lambda model, path: lr.parameter_groups(model, decay_strength=1e-4, decay_norms=False),
+    "FrobeniusDecay": lambda model, path: lr.FrobeniusDecay(model, 1e-4).attach(torch.optim.SGD(model.parameters())),
     "judge": judged,
-}
+}  # fmt: skip
+BY_DESIGN = {"choose_execution", "set_execution"}  # they set how the layers of a factorized network compute
+READERS = {"report"}  # of what `factorize` left
+NAMES = {"train"}  # the model is made in another process
+
+
+def test_every_public_function_that_takes_a_model_is_walked_over():
+    public = {name: getattr(lr, name) for name in lr.__all__}
+    takes_model = {
+        name for name, thing in public.items() if callable(thing) and not name.isupper()
+        and {"model", "name_or_path", "subject"} & set(inspect.signature(thing).parameters)
+    }  # fmt: skip
+    assert {"factorize", "explore", "load_model", "compare"} <= takes_model
+    assert takes_model - BY_DESIGN - READERS - NAMES <= set(RUNS), "give the new function a run"
 
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
