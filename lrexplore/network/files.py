@@ -168,9 +168,9 @@ def export(model: nn.Module, path: str | Path, example_input) -> None:
     shapes = _changed(arguments, lambda x: {0: batch} if len(x) == size else None, otherwise=lambda x: None)
     args, options = ((), arguments) if isinstance(arguments, Mapping) else (arguments, {})
     model = without_wrapper(private_copy(model))
-    config = getattr(model, "config", None)
-    if getattr(config, "use_cache", None):  # of a language model: no part of an answer that a program can give
-        config.use_cache = False
+    for module in model.modules():
+        if getattr(config := getattr(module, "config", None), "use_cache", None):
+            config.use_cache = False  # of a language model: no part of an answer that a program can give
     with torch.enable_grad():
         write = _as_pt2 if path.suffix == ".pt2" else _as_onnx
         try:

@@ -16,7 +16,7 @@ from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.conv_same import is_conv_same
 from lrexplore.nn.linear import FactorizedLinear
 
-SAME_FORWARD = {"timm.layers.linear.Linear"}
+SAME_FORWARD = {"timm.layers.linear.Linear", "transformers.models.falcon.modeling_falcon.FalconLinear"}
 """Subclasses that override forward and still compute what their base does."""
 
 SET_UP = ("init", "reset", "load", "resize", "tie", "copy")

@@ -129,6 +129,28 @@ def test_an_adapter_on_the_factors_trains_alone_and_merges_into_them(small, tmp_
     assert same(lr.load(tmp_path / "merged.safetensors", bert()), merged)
 
 
+def test_a_network_of_two_parts_is_exported_without_its_caches(tmp_path):
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=100, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0
+    )
+    small = lr.factorize(transformers.T5ForConditionalGeneration(config).eval(), rank_scale=0.3)
+    inputs = {"input_ids": IDS, "decoder_input_ids": IDS[:, :5]}
+    lr.export(small, tmp_path / "small.pt2", inputs)
+    said = torch.export.load(tmp_path / "small.pt2").module()(**inputs)
+    assert torch.allclose(said["logits"], small(**inputs).logits, atol=1e-5) and small.decoder.config.use_cache
+
+
+def test_falcons_own_linear_layer_is_one():
+    torch.manual_seed(0)
+    options = {"vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    model = transformers.FalconForCausalLM(transformers.FalconConfig(**options)).eval()
+    layers = [layer for layer in lr.network.find_layers(model) if layer.skip_reason is None]
+    assert len(layers) == 8
+    full = lr.factorize(model, ranks={layer.name: min(layer.matrix_shape()) for layer in layers})
+    assert torch.allclose(full(input_ids=IDS).logits, model(input_ids=IDS).logits, atol=1e-5)
+
+
 def test_a_language_model_is_exported_without_its_cache(tmp_path):
     small = lr.factorize(llama(), rank_scale=0.3)
     lr.export(small, tmp_path / "small.pt2", {"input_ids": IDS})
