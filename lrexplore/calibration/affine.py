@@ -1,9 +1,10 @@
 """Bias and batch norm of a layer as they act in evaluation mode."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from lrexplore.network import Layer
 
@@ -18,8 +19,7 @@ def evaluation_affine(model: nn.Module, layer: Layer) -> tuple[Float64[Tensor, "
     ones = torch.ones(len(weight), dtype=torch.float64, device=weight.device)
     if layer.follows.batch_norm is None:
         return ones, 0 * ones
-    module = model.get_submodule(layer.follows.batch_norm)
-    assert isinstance(module, _NormBase)
+    module: Any = model.get_submodule(layer.follows.batch_norm)  # torch's own, or torchvision's frozen one
     gamma, beta, mean, variance = (
         default if value is None else value.detach().double()
         for value, default in (

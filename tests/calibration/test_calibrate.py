@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from lrexplore.calibration import Calibration, calibrate
 from lrexplore.calibration.calibrate import HELD_OUT_EVERY
 from lrexplore.nn import Conv2dSame
+from lrexplore.ranks import factorize
 
 
 def _images(count=12, channels=3, size=(9, 11), seed=0):
@@ -238,3 +239,22 @@ def test_inputs_without_a_batch_axis_are_refused(layer, shape):
     data = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="`loader` must give batches, got one input .* without a batch axis"):
         calibrate(nn.Sequential(layer), list(data))
+
+
+def test_a_frozen_batch_norm_as_detectors_have_it_acts_as_the_ordinary_one():
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    torch.manual_seed(0)
+    norm, frozen = nn.BatchNorm2d(8), FrozenBatchNorm2d(8)
+    nn.init.uniform_(norm.weight)
+    nn.init.normal_(norm.bias)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    frozen.load_state_dict({name: value for name, value in norm.state_dict().items() if "num_batches" not in name})
+    first, second = nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 8, 3)
+    loader = [torch.randn(4, 3, 9, 9)]
+    nets = [nn.Sequential(first, one, nn.ReLU(), second).eval() for one in (norm, frozen)]
+    own, other = (calibrate(net, loader) for net in nets)
+    assert torch.allclose(own["0"].scale, other["0"].scale) and torch.allclose(own["0"].shift, other["0"].shift)
+    pair = [factorize(net, ranks={"0": 4}, loader=loader) for net in nets]
+    assert torch.allclose(pair[0](loader[0]), pair[1](loader[0]), atol=1e-5)
