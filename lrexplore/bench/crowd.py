@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 # Billion multiply-adds as timm's benchmark of image models lists them (results/benchmark-infer-*.csv, two digits), at
-# this image size; None where it lists others.
+# this image size; None where it lists none, or those of the network as it is merged for use.
 TIMM: dict[str, tuple[float | None, int]] = {
     **{name: (gmacs, 224) for name, gmacs in {
         "convnext_atto": 0.55, "deit_tiny_distilled_patch16_224": 1.27, "dla46_c": 0.58, "efficientnet_b0": 0.4,
@@ -19,8 +19,8 @@ TIMM: dict[str, tuple[float | None, int]] = {
         "lcnet_100": 0.16, "legacy_seresnet18": 1.82, "levit_128s": 0.3, "levit_conv_128s": 0.3,
         "mambaout_femto": 1.16, "mixer_s32_224": 1.0, "mixnet_s": 0.25, "mnasnet_small": 0.07,
         "mobilenetv1_100": 0.58, "mobilenetv3_large_100": 0.23, "mobilenetv4_conv_small": 0.19,
-        "mobileone_s0": 0.28, "pit_ti_224": 0.7, "pvt_v2_b0": 0.57, "regnetx_004": 0.4, "regnety_004": 0.41,
-        "regnetz_005": 0.52, "repghostnet_100": 0.15, "repvgg_a0": 1.36, "repvit_m0_9": 0.82, "resnet10t": 1.1,
+        "pit_ti_224": 0.7, "pvt_v2_b0": 0.57, "regnetx_004": 0.4, "regnety_004": 0.41,
+        "regnetz_005": 0.52, "repghostnet_100": 0.15, "repvit_m0_9": 0.82, "resnet10t": 1.1,
         "resnetblur18": 2.34, "resnetv2_18": 1.82, "rexnet_100": 0.41, "selecsls42": 2.94, "semnasnet_100": 0.32,
         "seresnet18": 1.82, "shvit_s1": 0.24, "skresnet18": 1.82, "starnet_s1": 0.42, "swiftformer_xs": 0.61,
         "visformer_tiny": 1.27, "vit_tiny_patch16_224": 1.26, "vit_tiny_r_s16_p8_224": 0.44,
@@ -30,13 +30,14 @@ TIMM: dict[str, tuple[float | None, int]] = {
         "cs3darknet_s": 0.72, "edgenext_xx_small": 0.26, "fastvit_t8": 0.69, "mobilevit_xxs": 0.42,
         "mobilevitv2_050": 0.48,
     }.items()},
-    "crossvit_tiny_240": (1.57, 240), "nf_regnet_b0": (0.37, 192), "tf_efficientnetv2_b0": (0.54, 192),
+    "crossvit_tiny_240": (1.57, 240), "nf_regnet_b0": (None, 192), "tf_efficientnetv2_b0": (0.54, 192),
     "tinynet_a": (0.35, 192),
     **{name: (None, size) for name, size in {
         "botnet26t_256": 256, "cait_xxs24_224": 224, "coat_tiny": 224, "coatnet_nano_rw_224": 224, "convit_tiny": 224,
         "csatv2": 256, "densenet121": 224, "dpn48b": 224, "efficientformerv2_s0": 224, "efficientvim_m1": 224,
         "eva02_tiny_patch14_224": 224, "gcresnext26ts": 256, "gcvit_xxtiny": 224, "gmlp_ti16_224": 224,
-        "halonet26t": 256, "lambda_resnet26t": 256, "nest_tiny": 224, "poolformer_s12": 224, "resmlp_12_224": 224,
+        "halonet26t": 256, "lambda_resnet26t": 256, "mobileone_s0": 224, "repvgg_a0": 224, "nest_tiny": 224,
+        "poolformer_s12": 224, "resmlp_12_224": 224,
         "resnest14d": 224, "swin_tiny_patch4_window7_224": 224, "swinv2_cr_tiny_224": 224, "tiny_vit_5m_224": 224,
         "twins_svt_small": 224, "vit_relpos_small_patch16_224": 224, "volo_d1_224": 224,
     }.items()},
