@@ -3,15 +3,19 @@
 import json
 from array import array
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from lrexplore.records.blocks import MOST, Block, as_block
 from lrexplore.records.layout import STREAMS, open_file
 from lrexplore.records.schema import read_description
 
-_MOST = 1e300
+# Bytes that are read and parsed at once: what a first reading takes besides the numbers themselves.
+_BLOCK = 2_000_000
 
+_LISTS = (list, array)
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,8 +24,9 @@ class Reader:
     """Follows one run's folder. `poll()` reads the new lines; `columns` and `table` give what is there by then.
 
     A torn last line is left for the next poll, and rows that a resumed run voided are gone. Costs a few
-    microseconds a new line, whatever the number of old ones. The folder need not exist yet; one that was removed and
-    made anew is read anew. Raises ValueError where something else lies in the place of a file.
+    microseconds a new line, whatever the number of old ones, and their numbers' memory. The folder need not exist yet;
+    one that was removed and made anew is read anew. Raises ValueError where something else lies in the place of a file.
+    `is_behind`: the last poll ended before it had read all that was there.
     """
 
     def __init__(self, folder: str | Path):
@@ -29,6 +34,7 @@ class Reader:
         self._streams = {stream: _Stream(self.folder / f"{stream}.jsonl") for stream in STREAMS}
         self._description: dict | None = None
         self._seen: tuple = ()
+        self.is_behind = False
 
     @property
     def description(self) -> dict:
@@ -40,13 +46,18 @@ class Reader:
                 return {}
         return self._description
 
-    def poll(self) -> dict[str, int]:
-        """New rows of each stream; -1 where earlier ones are void, so that a plot must be drawn anew."""
+    def poll(self, time_limit_s: float | None = None) -> dict[str, int]:
+        """New rows of each stream; -1 where earlier ones are void, so that a plot must be drawn anew.
+
+        With a `time_limit_s` what is not read by then is left for the next poll (`is_behind`).
+        """
+        deadline = float("inf") if time_limit_s is None else monotonic() + time_limit_s
         anew = self._is_another()
         if anew:
             self._description = None
             self._streams = {name: _Stream(stream.path) for name, stream in self._streams.items()}
-        news = {name: stream.poll() for name, stream in self._streams.items()}
+        news = {name: stream.poll(deadline) for name, stream in self._streams.items()}
+        self.is_behind = any(stream.is_behind for stream in self._streams.values())
         return dict.fromkeys(news, -1) if anew else news
 
     def columns(self, stream: str) -> dict[str, np.ndarray]:
@@ -61,7 +72,7 @@ class Reader:
         """The columns that hold one number a layer, from row number `row` on: float64 (rows, layers)."""
         columns = {}
         for name, values in self._streams[stream].others.items():
-            if any(isinstance(value, list) for value in values):
+            if any(isinstance(value, _LISTS) for value in values):
                 columns[name] = self._shaped(values[row:])
         return {name: values for name, values in columns.items() if len(values)}
 
@@ -69,18 +80,26 @@ class Reader:
         """A pandas DataFrame of a stream; `layers` and `norms` have one row a measurement and layer."""
         import pandas as pd  # slow to import, and only tables need it
 
-        rows = self._streams[stream]
-        table = pd.DataFrame({**self.columns(stream), **{k: list(v) for k, v in rows.others.items()}})
-        for column in {"step", "epoch"} & set(self._streams[stream].numbers):
-            table[column] = table[column].round().astype("Int64")
-        if stream not in ("layers", "norms") or table.empty:
-            return table
-        lists = [column for column in rows.others if any(isinstance(v, list) for v in rows.others[column])]
-        for column in lists:
-            table[column] = self._shaped(rows.others[column]).tolist()
-        names = self.description.get("layers") or [str(k) for k in range(len(table[lists[0]][0]) if lists else 0)]
-        table["layer"] = [names] * len(table)
-        return table.explode([*lists, "layer"], ignore_index=True).astype(dict.fromkeys(lists, float))
+        others = self._streams[stream].others
+        rows = {**self._streams[stream].numbers, **others}
+        is_long = stream in ("layers", "norms") and bool(self._streams[stream].length)
+        lists = [name for name in others if is_long and any(isinstance(value, _LISTS) for value in others[name])]
+        shaped = {name: self._shaped(others[name]) for name in lists}
+        layers = (self.description.get("layers") or []) if is_long else []
+        count = shaped[lists[0]].shape[1] if lists else len(layers)
+        columns: dict[str, Any] = {}
+        for name, values in rows.items():
+            if name in shaped:
+                columns[name] = shaped.pop(name).reshape(-1)
+                continue
+            column = pd.Series(np.array(values) if name not in others else [_listed(value) for value in values])
+            if name in ("step", "epoch"):
+                column = column.round().astype("Int64") if name not in others else column
+            columns[name] = column.repeat(count).reset_index(drop=True) if is_long else column
+        if is_long:
+            names = layers or [str(k) for k in range(count)]
+            columns["layer"] = np.tile(np.array(names, dtype=object), self._streams[stream].length)
+        return pd.DataFrame(columns, copy=False)
 
     def _is_another(self) -> bool:
         """Whether another run lies in the folder by now: run.json is written once, before everything else."""
@@ -94,7 +113,7 @@ class Reader:
     def _shaped(self, values: list) -> np.ndarray:
         """(rows, layers); NaN in a row with another number of layers, which no writer of ours wrote."""
         names = self.description.get("layers")
-        length = len(names) if names else len(next(value for value in values if isinstance(value, list)))
+        length = len(names) if names else len(next(value for value in values if isinstance(value, _LISTS)))
         try:
             table = np.array(values, dtype=float)
         except (ValueError, TypeError, OverflowError):
@@ -111,41 +130,74 @@ class _Stream:
     def __init__(self, path: Path):
         self.path = path
         self.offset = self.length = 0
+        self.is_behind = False
         self.numbers: dict[str, array] = {}
         self.others: dict[str, list] = {}
 
-    def poll(self) -> int:
+    def poll(self, deadline: float) -> int:
+        before, voided = self.length, False
+        self.is_behind = False
         try:
             with open_file(self.path) as file:
                 file.seek(self.offset)
-                new = file.read()
+                while whole := _next_lines(file):
+                    self.offset += len(whole)
+                    voided |= self._take(whole)
+                    if monotonic() > deadline:
+                        self.is_behind = file.read(1) != b""
+                        break
+                    file.seek(self.offset)
         except FileNotFoundError:
             return 0
-        whole = new.rfind(b"\n") + 1
-        self.offset += whole
-        before, voided = self.length, False
-        for row in _rows(new[:whole].splitlines()):
+        return -1 if voided else self.length - before
+
+    def _take(self, lines: bytes) -> bool:
+        """Adds the rows of some whole lines; whether earlier ones are void by them."""
+        block = as_block(lines)
+        if block is not None:
+            self._extend(block)
+            return False
+        voided = False
+        for row in _rows(lines.splitlines()):
             if "step" in row:
                 self._add(row)
             else:
                 voided |= self._void(row["resume"])
-        return -1 if voided else self.length - before
+        return voided
+
+    def _extend(self, block: Block) -> None:
+        length = self.length + block.length
+        for name, numbers in block.numbers.items():
+            if name in self.others:
+                self.others[name] += [None if value != value else value for value in numbers.tolist()]
+            else:
+                self._column(self.numbers, name, float("nan")).frombytes(numbers.tobytes())
+        for name, values in block.lists.items():
+            if name not in self.numbers:
+                self._column(self.others, name, None).extend(values)
+        self._fill(length)
 
     def _add(self, row: dict) -> None:
         for name, value in row.items():
             number = type(value) in (int, float)
             if name in self.numbers or (number and name not in self.others):
-                fits = number and -_MOST < value < _MOST
+                fits = number and -MOST < value < MOST
                 self._column(self.numbers, name, float("nan")).append(value if fits else float("nan"))
             elif value is not None or name in self.others:
-                self._column(self.others, name, None).append(value)
+                self._column(self.others, name, None).append(_packed(value))
             else:
                 self._column(self.numbers, name, float("nan")).append(float("nan"))
-        self.length += 1
-        for columns, missing in ((self.numbers, float("nan")), (self.others, None)):
-            for values in columns.values():
-                if len(values) < self.length:
-                    values.append(missing)
+        self._fill(self.length + 1)
+
+    def _fill(self, length: int) -> None:
+        """Puts what is missing into the columns that have no value in the newest rows."""
+        self.length = length
+        for numbers in self.numbers.values():
+            if len(numbers) < length:
+                numbers.extend([float("nan")] * (length - len(numbers)))
+        for values in self.others.values():
+            if len(values) < length:
+                values.extend([None] * (length - len(values)))
 
     def _column(self, columns: dict, name: str, missing: float | None) -> Any:
         if name not in columns:
@@ -162,6 +214,31 @@ class _Stream:
         return dropped
 
 
+def _next_lines(file: BinaryIO) -> bytes:
+    """The next whole lines, a block of them or one that is longer; empty where no line is whole."""
+    size = _BLOCK
+    while True:
+        start = file.tell()
+        block = file.read(size)
+        if whole := block.rfind(b"\n") + 1:
+            return block[:whole]
+        if len(block) < size:
+            return b""
+        file.seek(start)
+        size *= 4
+
+
+def _packed(value: Any) -> Any:
+    """A list of numbers in the memory that numbers take; anything else as it is."""
+    if not isinstance(value, list) or not all(type(entry) in (int, float, type(None)) for entry in value):
+        return value
+    return array("d", _numbers(value))
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if isinstance(value, array) else value
+
+
 def _rows(lines: list[bytes]) -> list[dict]:
     """The rows of some lines, without what is none (another program or a broken disk left it)."""
     try:
@@ -176,11 +253,11 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_row(value: Any, length: int) -> bool:
-    return isinstance(value, list) and len(value) == length
+    return isinstance(value, _LISTS) and len(value) == length
 
 
-def _numbers(values: list) -> list[float]:
-    return [value if type(value) in (int, float) and -_MOST < value < _MOST else float("nan") for value in values]
+def _numbers(values: list | array) -> list[float]:
+    return [value if type(value) in (int, float) and -MOST < value < MOST else float("nan") for value in values]
 
 
 def _parsed(line: bytes) -> list:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
@@ -17,6 +18,7 @@ NUM_POINTS = 1000
 NUM_COLUMNS = 240
 MEDIAN = "median of all layers"
 _MOST_LINES = 1024
+_READING_S = 0.25  # of all runs, in one poll: a cell and a control wait no longer, and what is missing fills in
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,23 @@ class RunCurves:
         """Read these runs and forget the others; those that are new are read once."""
         wanted = {run.folder: run for run in runs}
         self._series = {key: series for key, series in self._series.items() if key in wanted}
+        deadline = monotonic() + _READING_S
         for folder in wanted:
             if folder not in self._series:
                 self._series[folder] = RunSeries(folder)
-                self._poll(wanted[folder])
+                self._poll(wanted[folder], deadline)
 
-    def poll(self, runs: Iterable[Listed]) -> bool:
-        """Whether one of these runs, of those followed, has new rows."""
-        return any([self._poll(run) for run in runs if run.folder in self._series])
+    @property
+    def are_behind(self) -> bool:
+        """Whether something of a followed run is still to be read."""
+        return any(series.is_behind for series in self._series.values())
+
+    def poll(self, runs: Iterable[Listed], also: Iterable[Listed] = ()) -> bool:
+        """Whether one of these runs, of those followed, has new rows; of `also` those that are behind are read on."""
+        deadline = monotonic() + _READING_S
+        behind = [run for run in also if run.folder in self._series and self._series[run.folder].is_behind]
+        wanted = {run.folder: run for run in (*runs, *behind) if run.folder in self._series}
+        return any([self._poll(run, deadline) for run in wanted.values()])
 
     def layers(self) -> list[str]:
         """Names of all layers that the followed runs measure, in their order."""
@@ -92,9 +103,9 @@ class RunCurves:
         kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), NUM_COLUMNS)).round().astype(int))
         return x[kept], series.layers, values[kept].T
 
-    def _poll(self, run: Listed) -> bool:
+    def _poll(self, run: Listed, deadline: float) -> bool:
         try:
-            return self._series[run.folder].poll()
+            return self._series[run.folder].poll(deadline - monotonic())
         except (ValueError, OSError) as error:  # of this run: the others are drawn
             run.status = {"state": UNREADABLE, "message": str(error)}
             return True

@@ -121,13 +121,19 @@ class RunWatch:
         """Whether some run may still write something."""
         return self._list.any_live
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something of a compared run is still to be read."""
+        return self.curves.are_behind
+
     def poll(self, compared: Iterable[Listed]) -> tuple[bool, bool]:
         """Whether a run came, went or changed its status, and whether a compared one has new rows."""
         compared = list(compared)
         live = [run for run in compared if run.is_live]
         listed = self._list.poll()
         renewed = [run for run in compared if run.folder in self._list.renewed and run not in live]
-        return listed, self.curves.poll([*live, *renewed])  # what has ended just now has its last rows read, too
+        # What has ended just now has its last rows read, too.
+        return listed, self.curves.poll([*live, *renewed], compared)
 
     def first_choice(self) -> list[str]:
         """Names of the runs to compare at first."""

@@ -30,9 +30,14 @@ class RunSeries:
         """Names of the layers whose norms are measured."""
         return list(self._reader.description.get("layers", []))
 
-    def poll(self) -> bool:
-        """Whether there are new rows."""
-        news = self._reader.poll()
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last poll left something that was there already."""
+        return self._reader.is_behind
+
+    def poll(self, time_limit_s: float | None = None) -> bool:
+        """Whether there are new rows; what is not read within the time is left for the next poll."""
+        news = self._reader.poll(time_limit_s)
         changed = any(news[stream] for stream in ("steps", "epochs", "layers"))
         if min(news.values()) < 0:
             self._first_epoch = 0.0

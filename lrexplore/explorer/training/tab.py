@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
+from time import monotonic
 from typing import Any
 
 import ipywidgets as w
@@ -24,6 +25,7 @@ from lrexplore.explorer.work.ticker import Ticker
 from lrexplore.ranks import RankPlan
 
 LIVE_S, QUIET_S = 0.4, 3.0
+BEHIND_S = 0.05  # between two parts of what is read for the first time
 RANKS, LENGTHS = ("rank_scale", "rank_ratio", "plan"), ("epochs", "steps")
 DRAWN = ("grouping", "baseline", "axis", "step_quantity", "epoch_quantity", "layer", "smoothing", "log_x", "log_y")
 
@@ -124,10 +126,12 @@ class TrainingTab(Displayed):
     def figure(self, *plots: str):
         """A plain plotly Figure of the plots on screen, or of those with these ids: "steps", "epochs", "effective_lr",
         "frobenius_norm", "nuclear_norm", "non_orthogonality"."""
+        self.wait()
         return board_figure(self._frame, plots)
 
     def to_html(self, path) -> Path:
         """Path of the page written: the compared runs and their plots as they are now, without kernel and internet."""
+        self.wait()
         with self._lock:
             runs = [self.runs[name] for name in self.state.checked if name in self.runs]
             table = run_table(runs, self.state.folder) | {"checks": False}
@@ -163,8 +167,11 @@ class TrainingTab(Displayed):
             self._box.close()
 
     def wait(self, time_limit_s: float | None = None) -> bool:
-        """True: what was written so far is on screen at once."""
-        return True
+        """Whether all that was written so far is on screen, within the time."""
+        deadline = float("inf") if time_limit_s is None else monotonic() + time_limit_s
+        while self._watch.is_behind and monotonic() < deadline:
+            self.poll()
+        return not self._watch.is_behind
 
     def end(self) -> None:
         """Close: another one is displayed in the place of this one."""
@@ -228,7 +235,7 @@ class TrainingTab(Displayed):
         if not self._visible:
             return None
         self.poll()
-        return LIVE_S if self._watch.any_live else QUIET_S
+        return BEHIND_S if self._watch.is_behind else LIVE_S if self._watch.any_live else QUIET_S
 
     @shown
     def _on_panel(self, change) -> None:

@@ -132,3 +132,30 @@ def test_a_run_without_rows_leaves_the_mean_to_the_others_and_is_not_counted(tmp
     line = curves.line(group, "steps", "loss", View())
     assert line.count == 1
     assert len(line.x) == 20
+
+
+def test_a_long_record_is_read_in_parts_and_is_whole_when_waited_for(tmp_path, monkeypatch):
+    from lrexplore.explorer.training import compute
+    from lrexplore.explorer.training.tab import TrainingTab
+    from lrexplore.records import Writer, reader
+
+    monkeypatch.setattr(reader, "_BLOCK", 500)
+    monkeypatch.setattr(compute, "_READING_S", 0.0)
+    with Writer(tmp_path / "a", {"config": {"seed": 0}, "layers": []}) as writer:
+        for step in range(1, 201):
+            writer.append("steps", {"step": step, "epoch": 1, "loss": 1 / step})
+        writer.status("done")
+    tab = TrainingTab(tmp_path)
+    tab.show(False)
+    watch = tab._watch
+
+    def rows():
+        return len(watch.curves._series[tmp_path / "a"]._columns("steps")["step"])
+
+    assert 0 < rows() < 100 and watch.is_behind
+    before = rows()
+    assert tab.poll()
+    assert before < rows() < 100
+    assert not tab.wait(0)
+    assert tab.wait() and rows() == 200 and not watch.is_behind
+    tab.close()
