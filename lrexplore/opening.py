@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from lrexplore.disk.paths import as_path
 from lrexplore.network.files import read
+from lrexplore.nn.kinds import check_module
 from lrexplore.ranks import RankPlan
 
 
@@ -25,13 +28,15 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     >>> lr.load(path, model)(torch.zeros(2, 8)).shape
     torch.Size([2, 4])
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     if (path / "config.json").is_file() and not (path / "run.json").is_file():
         return _of_transformers(path)
     if path.is_dir():
         from lrexplore.training.model import trained_network
 
         return trained_network(path)
+    if model is not None and any(map(is_lazy, check_module(model).parameters())):
+        raise ValueError("`model` must have its weights, got one that is lazy and has none yet. Run it once first.")
     network, plan = read(path, model)
     if plan:
         network.rank_plan = RankPlan.from_json(plan)  # type: ignore[assignment]  # as in `factorize`

@@ -24,6 +24,7 @@ _BENCHES = {
     "models": "120 networks of others: layers, multiply-adds, full rank, saved, loaded, exported",
     "records": "what following a live run of 100,000 logged steps costs the kernel",
     "explorer": "time from the rank slider to the repainted plots, in the browser",
+    "faults": "kills, full disks, damaged records, crafted files, odd calls: whether each ends right or in words",
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lrexplore.datasets.image_files import SUFFIXES, as_rgb, image_files, open_image
-from lrexplore.disk.paths import printable
+from lrexplore.disk.paths import as_path, printable
 
 PARTS = ("calibration", "held_out")
 _TILE, _SMALLEST = 106, 70
@@ -76,7 +76,7 @@ def image_folder(path: str | Path, *, part: str | None = None, seed: int | None 
     of all classes. Of the parts, "held_out" is every fourth image of each folder and "calibration" the others.
     Raises ValueError for a folder without images, and for one in which none can be read.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     files = sorted(image_files(path), key=Path)
     if not files:
         raise ValueError(
@@ -95,9 +95,14 @@ def image_folder(path: str | Path, *, part: str | None = None, seed: int | None 
         try:
             with open_image(file) as image:
                 picture = as_rgb(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            broken = broken or f"`{printable(file)}` must be an image, but: {error}. Remove or replace it."
-            warnings.warn(f"`{printable(file)}` is left out: it is no image ({error}).", stacklevel=2)
+        except MemoryError:
+            raise
+        except Exception as error:  # what Pillow raises for a broken file depends on where it is broken
+            broken = broken or (
+                f"`{printable(file)}` must be an image, but: {_shown(error)}, got one that cannot be read. Remove or "
+                "replace it."
+            )
+            warnings.warn(f"`{printable(file)}` is left out: it is no image ({_shown(error)}).", stacklevel=2)
             continue
         count += 1
         yield picture
@@ -112,3 +117,7 @@ def _in_turns(files: list[str], generator: np.random.Generator) -> list[str]:
         folders.setdefault(os.path.dirname(file), []).append(file)
     order = [list(folders.values())[place] for place in generator.permutation(len(folders))]
     return [file for turn in zip_longest(*order) for file in turn if file is not None]
+
+
+def _shown(error: Exception) -> str:
+    return str(error).encode("utf-8", "backslashreplace").decode().rstrip(".") or type(error).__name__

@@ -20,11 +20,15 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mappin
     the disk is full.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save, save_file
 
+    metadata = {"lrexplore": json.dumps(about)}
     with whole_file(path) as temporary:
         try:
-            save_file(dict(tensors), temporary, metadata={"lrexplore": json.dumps(about)})
+            if temporary.exists():  # a device or a pipe, which the library would replace by a file
+                temporary.write_bytes(save(dict(tensors), metadata=metadata))
+            else:
+                save_file(dict(tensors), temporary, metadata=metadata)
         except SafetensorError as error:  # its word for a disk that is full
             raise _as_os_error(error) from error
 

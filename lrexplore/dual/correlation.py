@@ -1,5 +1,7 @@
 """E s(a z + c) s(b z' + c) for any activation: each way where it is right."""
 
+from math import inf
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from lrexplore.dual import hermite, piecewise_linear, smoothed
 from lrexplore.dual.activations import Activation
 from lrexplore.dual.panels import width_of
+from lrexplore.linalg.finite import check_finite
 
 # What a series may miss of sqrt(E s^2 E s'^2) before the pair is taken by the rule for nearly equal z and z'.
 _MISSED = 1e-9
@@ -60,7 +63,10 @@ def _bends(activation: Activation, scale: Tensor, shift: Tensor) -> Tensor:
 
 def correlate(activation: Activation, rho: Tensor | float, first: float, second: float, shift: float) -> Tensor:
     """E s(first z + shift) s(second z' + shift), corr(z, z') = rho, in the shape of `rho`; float64."""
-    given = torch.as_tensor(rho, dtype=torch.float64)
+    given = _cosines(rho)
+    for name, value, low in (("first", first, 0.0), ("second", second, 0.0), ("shift", shift, -inf)):
+        if not isinstance(value, Real) or not low <= value < inf or value == -inf:
+            raise ValueError(f"`{name}` must be a finite number{' >= 0' if low == 0 else ''}, got {value!r}. Use 1.0.")
     at = given.reshape(1, -1)
     a, b, c = (torch.full((1,), float(x), dtype=torch.float64, device=at.device) for x in (first, second, shift))
     check_reach(activation, "first" if first >= second else "second", float(max(first, second)), abs(shift))
@@ -70,15 +76,33 @@ def correlate(activation: Activation, rho: Tensor | float, first: float, second:
     return correlate_series(activation, at, *sides).view(given.shape)
 
 
+def _cosines(rho: Tensor | float) -> Tensor:
+    """Cosines as float64. Raises TypeError for what holds no numbers, ValueError for numbers outside [-1, 1]."""
+    is_tensor = isinstance(rho, Tensor)
+    if not is_tensor and (not isinstance(rho, Real) or isinstance(rho, bool)):
+        raise TypeError(f"`rho` must be a number or a tensor of them, got {rho!r}. Convert it with `torch.as_tensor`.")
+    if is_tensor and rho.numel():
+        check_finite(rho, "rho")
+    given = torch.as_tensor(rho if is_tensor else float(rho), dtype=torch.float64)
+    if not bool((given.abs() <= 1 + 1e-9).all()):
+        raise ValueError(f"`rho` must lie in [-1, 1], got {float(given.abs().max()):g}. Clamp it where it was rounded.")
+    return given.clamp(-1, 1)
+
+
 def finest_angle(activation: Activation, scale: float) -> float | None:
     """The angle within which a dual turns at spreads up to `scale`; None where that needs no finer nodes."""
     width = width_of(activation)
     return None if scale <= 20 * width else width / scale
 
 
-def check_reach(activation: Activation, what: str, scale: float, shift: float = 0.0) -> None:
+def check_reach(activation: Activation, what: str, scale: float, shift: float = 0.0, *, most: float = inf) -> None:
     """Raises ValueError for pre-activations further out than the activation is known; `what` names their cause."""
     farthest = _DEVIATIONS * scale + shift
+    if farthest > most:
+        raise ValueError(
+            f"`{what}` must lead to pre-activations within +-{most:g} for {activation.name!r}, got up to "
+            f"+-{farthest:g}. Scale it down: so far out the activation is one of straight lines."
+        )
     if farthest > activation.reach:
         raise ValueError(
             f"`{what}` must lead to pre-activations within +-{activation.reach:g} for {activation.name!r}, which bends "

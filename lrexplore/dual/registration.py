@@ -1,6 +1,6 @@
 """A way in for activations that the package does not know."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -61,7 +61,7 @@ def activation(
 
 
 def _check_modules(name: str, modules: object) -> tuple[type[nn.Module], ...]:
-    given = tuple(modules) if isinstance(modules, Iterable) else (modules,)
+    given = tuple(modules) if isinstance(modules, tuple | list | set | frozenset) else (modules,)
     for one in given:
         if not (isinstance(one, type) and issubclass(one, nn.Module)):
             raise TypeError(f"`modules` must be classes of nn.Module, got {one!r}. Pass its class, as in `(nn.Mish,)`.")

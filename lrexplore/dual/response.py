@@ -5,13 +5,15 @@ decides the formula: an activation alone, or batch norm and an activation. Every
 tensors with neurons first. Sources: Cho & Saul 2009; Vodrahalli et al. 2022, arXiv:2202.00834.
 """
 
+from math import inf
 from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
-from lrexplore.dual.activations import find_activation, homogeneous_correlation, homogeneous_correlation_slope
+from lrexplore.dual.activations import FARTHEST, find_activation, homogeneous_correlation, homogeneous_correlation_slope
 from lrexplore.dual.angle_table import wide
 from lrexplore.dual.correlation import check_reach
 from lrexplore.dual.normalized_response import NormalizedResponse
@@ -62,11 +64,12 @@ def respond(
     if batch_norm is None:
         if found.leak is not None:
             return HomogeneousResponse(norms, found.leak)
-        check_reach(found, "weight", float(norms.max()))
+        check_reach(found, "weight", float(norms.max()), most=FARTHEST)
         return ScaledResponse(norms, found)
     check_batch_norm(batch_norm, len(norms))
     gamma, beta = (x.detach().to(norms) for x in batch_norm)
-    check_reach(found, "batch_norm", float(gamma.abs().max()), float(beta.abs().max()))
+    most = inf if found.leak is not None else FARTHEST
+    check_reach(found, "batch_norm", float(gamma.abs().max()), float(beta.abs().max()), most=most)
     return NormalizedResponse(norms, found, gamma.abs(), beta)
 
 
@@ -74,10 +77,10 @@ def check_batch_norm(batch_norm: BatchNorm | None, num_neurons: int) -> BatchNor
     """The batch norm itself, when it fits a layer of so many neurons and is finite; an error otherwise."""
     if batch_norm is None:
         return None
-    if not isinstance(batch_norm, tuple):
+    if not isinstance(batch_norm, tuple) or len(batch_norm) != 2 or not all(map(_is_plain, batch_norm)):
         raise TypeError(
-            f"`batch_norm` must be (gamma, beta), got a {type(batch_norm).__name__}. Pass `lr.BatchNorm(gamma, beta)`; "
-            "of a module these are its `weight` and `bias`."
+            f"`batch_norm` must be (gamma, beta), two tensors, got {_described(batch_norm)}. Pass "
+            "`lr.BatchNorm(gamma, beta)`; of a module these are its `weight` and `bias`."
         )
     gamma, beta = batch_norm
     if gamma.shape != (num_neurons,) or beta.shape != (num_neurons,):
@@ -92,6 +95,21 @@ def check_batch_norm(batch_norm: BatchNorm | None, num_neurons: int) -> BatchNor
             "Repair or reload the weights first."
         )
     return batch_norm
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a dense tensor of real numbers."""
+    return (
+        isinstance(value, Tensor)
+        and not (value.is_nested or value.is_quantized or value.is_complex() or value.is_meta or is_lazy(value))
+        and value.layout == torch.strided
+    )
+
+
+def _described(given: object) -> str:
+    if not isinstance(given, tuple):
+        return f"a {type(given).__name__}"
+    return f"({', '.join(str(x.dtype) if isinstance(x, Tensor) else type(x).__name__ for x in given)})"
 
 
 class HomogeneousResponse:

@@ -9,10 +9,10 @@ from torch import Tensor
 from lrexplore.dual import BatchNorm
 from lrexplore.init.initialize import required_inputs
 from lrexplore.init.initializers import find_initializer
-from lrexplore.init.problem import Problem
+from lrexplore.init.problem import Problem, check_generator
 from lrexplore.init.rank_errors import RankErrors, single_errors, truncated_errors
 from lrexplore.init.record import Initializer
-from lrexplore.linalg import Factors, check_rank
+from lrexplore.linalg import Factors, check_finite, check_rank
 from lrexplore.linalg.inputs import LayerInputs
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def error_curve(
     record = find_initializer(initializer)
     if record.is_real:
         options["calibration"] = calibration = required_inputs(calibration, record.name)
-        calibration.check_shape(weight.shape)
+        calibration.check_shape(check_finite(weight).shape)
+    check_generator(generator)
     problem = Problem.of(weight, scheme, activation, batch_norm)
     shape = (problem.matrix.shape[0], problem.matrix.shape[1])
     nested = record.nested
@@ -121,6 +122,8 @@ def error_curve(
         )
     if ranks is None:
         ranks = rank_grid(problem.max_rank, problem.max_rank if nested else 32)
+    if not isinstance(ranks, Iterable) or isinstance(ranks, str | bytes | Tensor):
+        raise TypeError(f"`ranks` must be several ranks, got {type(ranks).__name__}. Pass a list, as in `[4, 8]`.")
     ranks = [check_rank(rank, shape) for rank in ranks]
     if not ranks:
         raise ValueError("`ranks` must name at least one rank, got none. Leave it out for a grid over all ranks.")

@@ -11,6 +11,7 @@ After Vodrahalli et al. 2022 (arXiv:2202.00834) for the objective and Journee et
 """
 
 from collections.abc import Iterator
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from lrexplore.init.problem import Problem
 from lrexplore.init.rescaled import rescale, rescaled
 from lrexplore.init.spectral import spectral
 from lrexplore.linalg import Factors
+from lrexplore.linalg.rank import check_size
 
 _SMALL = 1024
 
@@ -56,6 +58,11 @@ def function(
     for a matrix of at most 1024 entries, 8 at rank 1, else 1. Never worse than `rescaled`: that comes back if no step
     helped.
     """
+    for name, count in (("num_starts", num_starts), ("max_steps", max_steps)):
+        if count is not None:
+            check_size(count, name)
+    if not isinstance(tolerance, Real) or not tolerance >= 0:
+        raise ValueError(f"`tolerance` must be a number >= 0, got {tolerance!r}. Use 1e-5.")
     if num_starts is None:
         num_starts = 16 if _is_small(problem) else 8 if rank == 1 else 1
     decomposition = problem.decomposition(rank)

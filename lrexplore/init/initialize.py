@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lrexplore.dual import BatchNorm
 from lrexplore.init.initializers import find_initializer
-from lrexplore.init.problem import Problem
-from lrexplore.linalg import Factors, check_rank
+from lrexplore.init.problem import Problem, check_generator
+from lrexplore.linalg import Factors, check_finite, check_rank
 from lrexplore.linalg.inputs import LayerInputs
 
 
@@ -43,7 +43,8 @@ def initialize(
     make = find_initializer(initializer)
     if make.is_real:
         options["calibration"] = calibration = required_inputs(calibration, make.name)
-        calibration.check_shape(weight.shape)
+        calibration.check_shape(check_finite(weight).shape)
+    check_generator(generator)
     problem = Problem.of(weight, scheme, activation, batch_norm)
     rank = check_rank(rank, (problem.matrix.shape[0], problem.matrix.shape[1]))
     if generator is None:

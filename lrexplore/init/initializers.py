@@ -178,7 +178,15 @@ def _undecorated(make: Callable, name: str) -> Initializer:
     """The record of a function over which nothing was put: for real inputs where it must be given a `calibration`."""
     if isinstance(make, Initializer):
         return make
-    asked = signature(make).parameters.get("calibration")
+    try:
+        parameters = signature(make).parameters
+        asked = parameters.get("calibration")
+        given = {"generator": None} | ({"calibration": None} if "calibration" in parameters else {})
+        signature(make).bind(None, 1, **given)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`initializer` must take (problem, rank, *, generator), got {name}: {error}. Give it these arguments."
+        ) from None
     return Initializer(
         name=name, make=make, inputs="real" if asked and asked.default is Parameter.empty else "gaussian"
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
@@ -56,3 +57,12 @@ class Problem:
     def spread(self, values: Float[Tensor, " neurons"]) -> Float[Tensor, "m 1"]:
         """Values as a column in the dtype of the matrix: one for every row of a neuron."""
         return values.to(self.matrix.dtype).repeat_interleave(self.rows)[:, None]
+
+
+def check_generator(generator: torch.Generator | None) -> None:
+    """Raises TypeError for anything but a generator of torch or None."""
+    if not isinstance(generator, torch.Generator | None):
+        raise TypeError(
+            f"`generator` must be a torch.Generator, got a {type(generator).__name__}. Use "
+            "`torch.Generator().manual_seed(0)`, or leave it out."
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -54,11 +55,23 @@ class Initializer:
         self, problem: Problem, rank: int, *, generator: torch.Generator | None = None, **options: Any
     ) -> Factors:
         """The factors of a rank. Raises ValueError where another person's initializer gives none that fit."""
+        if options:
+            self._check_options(options)
         if self.is_ours:
             return self.make(problem, rank, generator=generator, **options)
         if generator is None:
             generator = torch.Generator(problem.matrix.device).manual_seed(0)
         return self._checked(self.make(problem, rank, generator=generator, **options), problem, rank)
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        taken = signature(self.make).parameters
+        if any(one.kind is Parameter.VAR_KEYWORD for one in taken.values()):
+            return
+        known = [name for name in taken if name not in ("problem", "rank", "generator")]
+        for name in options:
+            if name not in known:
+                way_out = f"It takes {', '.join(known)}." if known else "Leave it out."
+                raise TypeError(f"`{name}` must be an option of the initializer, got {self.name!r}. {way_out}")
 
     def _checked(self, made: Any, problem: Problem, rank: int) -> Factors:
         if isinstance(made, tuple) and len(made) == 2:

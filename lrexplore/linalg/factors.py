@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +26,21 @@ class Factors:
     right: Tensor
 
     def __post_init__(self) -> None:
+        for name, factor in (("left", self.left), ("right", self.right)):
+            if not isinstance(factor, Tensor) or factor.is_nested or is_lazy(factor):
+                kind = "nested or uninitialized tensor" if isinstance(factor, Tensor) else type(factor).__name__
+                raise TypeError(f"`{name}` must be a torch tensor, got a {kind}. Convert it with `torch.as_tensor`.")
         if self.left.ndim != 2 or self.right.ndim != 2 or self.left.shape[1] != self.right.shape[0]:
             raise ValueError(
                 "`left` and `right` must be matrices (m, r) and (r, n), got "
                 f"{tuple(self.left.shape)} and {tuple(self.right.shape)}. Transpose one of them."
+            )
+
+        if self.left.dtype != self.right.dtype or self.left.device != self.right.device:
+            raise ValueError(
+                "`left` and `right` must be of one type on one device, got "
+                f"{self.left.dtype} on {self.left.device} and {self.right.dtype} on {self.right.device}. Convert one "
+                "with `.to(other)`."
             )
 
     @property

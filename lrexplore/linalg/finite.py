@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SMALLEST, _LARGEST = 1e-100, 1e100  # past these, squares leave the range of float64
@@ -16,6 +17,8 @@ def check_finite(weight: Tensor, name: str = "weight") -> Tensor:
         given = type(weight).__name__
         way_out = "Pass its `.weight`." if hasattr(weight, "weight") else "Convert it with `torch.as_tensor`."
         raise TypeError(f"`{name}` must be a torch tensor, got a {given}. {way_out}")
+    if is_lazy(weight):
+        raise ValueError(f"`{name}` must hold values, got an uninitialized tensor. Run one forward pass first.")
     weight = weight.detach()
     if weight.is_nested:
         raise ValueError(f"`{name}` must be dense, got a nested tensor. Pass its parts one by one.")

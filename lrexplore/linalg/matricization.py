@@ -21,7 +21,7 @@ SCHEMES = ("channel", "spatial")
 
 
 def _check(weight_shape: Sequence[int], scheme: str) -> None:
-    if scheme not in SCHEMES:
+    if not isinstance(scheme, str) or scheme not in SCHEMES:
         raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, got {scheme!r}. Choose one of them.")
     if len(weight_shape) not in (2, 4):
         raise ValueError(

@@ -1,7 +1,7 @@
 """Ranks: from a scale to an integer, what they cost, and where they stop paying."""
 
 from math import floor
-from numbers import Real
+from numbers import Integral, Real
 
 
 def rank_from_scale(shape: tuple[int, int], rank_scale: float, multiple: int = 1) -> int:
@@ -35,6 +35,13 @@ def check_rank(rank: int, shape: tuple[int, int]) -> int:
             "Choose one in that range; a larger inner dimension only repeats what full rank already has."
         )
     return int(rank)
+
+
+def check_size(size: int, name: str, low: int = 1) -> int:
+    """The size as an int, when it is a whole number of at least `low`. Raises ValueError otherwise."""
+    if not isinstance(size, Integral) or isinstance(size, bool) or not low <= size < 2**31:
+        raise ValueError(f"`{name}` must be a whole number in {low}..2^31-1, got {size!r}. Choose one in that range.")
+    return int(size)
 
 
 def num_factor_parameters(shape: tuple[int, int], rank: int) -> int:

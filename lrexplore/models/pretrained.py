@@ -2,10 +2,9 @@
 
 import importlib.util
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -93,6 +92,10 @@ def preprocess(name: str, images: Image.Image | np.ndarray | Sequence[Image.Imag
     >>> lr.preprocess("resnet50", np.zeros((300, 400, 3), dtype=np.uint8)).shape
     torch.Size([1, 3, 224, 224])
     """
+    if not isinstance(name, str) or (name != LITE0 and name not in torchvision.models.list_models(torchvision.models)):
+        raise ValueError(
+            f"`name` must be that of a pretrained network, got {name!r}. `lrexplore.models.names()` lists them."
+        )
     if name == LITE0:
         from timm.data import create_transform, resolve_data_config
 
@@ -100,9 +103,19 @@ def preprocess(name: str, images: Image.Image | np.ndarray | Sequence[Image.Imag
     else:
         transform = torchvision.models.get_model_weights(name)["DEFAULT"].transforms()
     single = isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim == 3)
-    listed: Any = [images] if single else images
+    listed = [images] if single else list(images) if isinstance(images, Iterable) and getattr(images, "ndim", 1) else []
+    if not listed or not all(map(_is_image, listed)):
+        raise TypeError(
+            "`images` must be PIL images or uint8 arrays (height, width, 3), got "
+            f"{'none' if not listed else type(listed[0]).__name__}. Convert them with `PIL.Image.fromarray`."
+        )
     rgb = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in listed]
     return torch.stack([transform(image.convert("RGB")) for image in rgb])
+
+
+def _is_image(image: object) -> bool:
+    is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    return isinstance(image, Image.Image) or (is_array and image.size > 0)
 
 
 def categories() -> list[str]:

@@ -15,7 +15,10 @@ from lrexplore.models.weights_files import SUFFIXES
 
 
 def _looks_like_path(text: str) -> bool:
-    return Path(text).suffix in SUFFIXES or "/" in text or "\\" in text or Path(text).expanduser().exists()
+    try:
+        return Path(text).suffix in SUFFIXES or "/" in text or "\\" in text or Path(text).expanduser().exists()
+    except (OSError, RuntimeError):  # longer than a name can be, or of a home that is not known
+        return False
 
 
 def load_model(

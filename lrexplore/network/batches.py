@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from lrexplore.network.private import WRAPPERS, skeleton
 from lrexplore.nn.conv import FactorizedConv2d
+from lrexplore.nn.kinds import check_module
 from lrexplore.nn.linear import FactorizedLinear
 
 LABELS = ("labels", "label")
@@ -146,7 +147,7 @@ def batch_size(batch) -> int:
 
 def device_of(model: nn.Module) -> torch.device:
     """The device of the model's first parameter or buffer; the CPU for a model without any."""
-    for tensor in (*model.parameters(), *model.buffers()):
+    for tensor in (*check_module(model).parameters(), *model.buffers()):
         return tensor.device
     return torch.device("cpu")
 
@@ -185,13 +186,14 @@ def example_inputs(example, model: nn.Module):
     return read_item(example, model).inputs
 
 
-def run_model(model: nn.Module, batch):
+def run_model(model: nn.Module, batch, *, name: str = "loader"):
     """The model's output on a batch, which is moved to its device; see `call`.
 
     Raises ValueError, with the batch's shape and the model's own words, for a batch that it refuses.
     """
-    batch = to_device(batch, device_of(model))
+    device = device_of(model)
     try:
+        batch = to_device(batch, device)
         return call(model, batch)
     except BrokenInputError:  # said by us, from a hook
         raise
@@ -199,7 +201,8 @@ def run_model(model: nn.Module, batch):
         given = _shapes(batch) or f"a {type(batch).__name__}"
         first_line = (str(error).strip().splitlines() or [""])[0]
         raise ValueError(
-            f"`loader` must give batches that the model takes, got {given}, which it refused: "
+            f"`{name}` must {'give batches' if name == 'loader' else 'be a batch'} that the model takes, got {given}, "
+            f"which it refused: "
             f"{type(error).__name__}: {first_line}. Resize and normalize the inputs as the model expects."
         ) from error
 
@@ -264,7 +267,8 @@ class _Forward:
         while type(model).__name__ in WRAPPERS:
             model = getattr(model, WRAPPERS[type(model).__name__])
         try:
-            parameters = inspect.signature(model.forward).parameters.values() if model is not None else ()
+            known = check_module(model).forward if model is not None else None
+            parameters = inspect.signature(known).parameters.values() if known is not None else ()
         except (TypeError, ValueError):  # a forward written in C
             parameters = ()
         places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lrexplore.linalg.rank import check_size
 from lrexplore.network.answers import Choice, agreements, class_numbers, divergences, logits_of
 from lrexplore.network.batches import as_example, call, device_of, input_batches, read_items, run_model, to_device
 from lrexplore.network.layers import factorized_flops, find_layers
@@ -40,6 +41,7 @@ def compare(
     """
     import pandas as pd  # slow to import, and only tables need it
 
+    check_size(latency_rounds, "latency_rounds", 0)
     agreement, first = _Agreement(), None
     device = device_of(factorized)
     model, factorized = private_copy(model), private_copy(factorized)
@@ -48,7 +50,11 @@ def compare(
             batch = to_device(item.inputs, device)
             first = batch if first is None else first
             own, other = (logits_of(run_model(net, batch), logits) for net in (model, factorized))
+            if own.is_meta or other.is_meta:
+                raise ValueError("`model` must hold values, got answers on the meta device. Load the weights first.")
             agreement.add(own, other, item.labels)
+        if not agreement.num_inputs:
+            raise ValueError("`loader` must give inputs, got batches of none. Pass some inputs.")
         rows = agreement.rows()
         rows["parameters"] = [sum(p.numel() for p in net.parameters()) for net in (model, factorized)]
         flops = network_flops(model, factorized, as_example(first))
@@ -117,7 +123,7 @@ def _square(x: Tensor) -> Tensor:
 
 class _Agreement:
     def __init__(self):
-        self._sums, self._count, self._labelled = torch.zeros(6, dtype=torch.float64), 0, 0
+        self._sums, self.num_inputs, self._labelled = torch.zeros(6, dtype=torch.float64), 0, 0
 
     def add(self, own: Tensor, other: Tensor, labels) -> None:
         if own.shape != other.shape:
@@ -132,11 +138,13 @@ class _Agreement:
             parts += [own.argmax(1) == labels, other.argmax(1) == labels]
             self._labelled += len(own)
         self._sums[: len(parts)] += torch.stack([part.double().sum() for part in parts]).cpu()
-        self._count += len(own)
+        self.num_inputs += len(own)
 
     def rows(self) -> dict[str, list]:
         names = ("top-1 agreement", "top-5 agreement", "KL divergence", "cosine of logits")
-        rows = {name: [None, None, float(value) / self._count] for name, value in zip(names, self._sums, strict=False)}
+        rows = {
+            name: [None, None, float(value) / self.num_inputs] for name, value in zip(names, self._sums, strict=False)
+        }
         if self._labelled:
             shares = (self._sums[4:] / self._labelled).tolist()
             rows["top-1 accuracy"] = [*shares, shares[1] - shares[0]]

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lrexplore.network.batches import call, example_inputs
+from lrexplore.linalg.rank import check_size
+from lrexplore.network.batches import example_inputs, run_model
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.nn.execution import EXECUTIONS, set_execution
@@ -33,6 +34,7 @@ def choose_execution(model: nn.Module, example_input, *, training: bool = True, 
     """
     import pandas as pd  # slow to import, and only tables need it
 
+    check_size(num_rounds, "num_rounds")
     twin = private_copy(model)
     layers = factorized_layers(twin)
     measured: dict[tuple, list[float]] = {}
@@ -63,7 +65,7 @@ def _inputs(model: nn.Module, layers: dict[str, nn.Module], example_input) -> di
     hooks = [module.register_forward_pre_hook(record(name), with_kwargs=True) for name, module in layers.items()]
     try:
         with torch.no_grad():
-            call(model, inputs)
+            run_model(model, inputs, name="example_input")
     finally:
         for hook in hooks:
             hook.remove()

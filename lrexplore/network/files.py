@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lrexplore.disk.paths import output_path
 from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
@@ -43,6 +44,11 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     """
     output_path(path)
     factorized = factorized_layers(model)
+    for tensor_name, tensor in model.state_dict(keep_vars=True).items():
+        if is_lazy(tensor) or getattr(tensor, "is_meta", False):
+            raise ValueError(
+                f"`model` must hold values, got `{tensor_name}` without any. Load the weights, or run the model once."
+            )
     state, extra = _state_of(model)
     shapes = _unfactorized_state(model, factorized)
     match = _match(shapes, architecture)

@@ -124,7 +124,7 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
     for name in modules:
         if nn.parameter.is_lazy(weights[name]):
             raise ValueError(
-                f"`model` must have its weights, but `{name}` is lazy and has none yet. Run the model once first."
+                f"`model` must have its weights, got `{name}` that is lazy and has none yet. Run the model once first."
             )
     owners = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
     kinds = {name: _kind(module) for name, module in modules.items()}

@@ -14,6 +14,8 @@ from types import CellType, FunctionType, MethodType
 import torch
 from torch import Tensor, nn
 
+from lrexplore.nn.kinds import check_module
+
 WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
 """Modules whose output is that of the one module in them -> the name of that module."""
 
@@ -27,6 +29,7 @@ def private_copy(model: nn.Module) -> nn.Module:
     run as the modules in them. Hooks that only look are left off where they belong to someone else.
     Raises ValueError for a model that refuses to be copied.
     """
+    check_module(model)
     twin, memo = _copied(model, {id(parameter): parameter for parameter in model.parameters()}, alone=True)
     _drop_hooks(model, twin, looks_only)
     return _unwrapped(twin, memo).eval()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lrexplore.linalg.factors import Factors
 from lrexplore.linalg.matricization import dematricize, matrix_shape
-from lrexplore.linalg.rank import check_rank
+from lrexplore.linalg.rank import check_rank, check_size
 from lrexplore.nn.conv_same import Conv2dSame, is_conv_same, same_padding
 from lrexplore.nn.linear import adopt_parameters, adopt_weight, draw_factors
 
@@ -48,16 +48,21 @@ class FactorizedConv2d(nn.Module):
         dtype: torch.dtype | None = None,
     ):  # fmt: skip
         super().__init__()
+        if not isinstance(bias, bool):
+            raise TypeError(f"`bias` must be True or False, got {bias!r}. Choose one of them.")
         _check_options(in_channels, out_channels, groups, padding, padding_mode)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.dilation = _pair(kernel_size), _pair(stride), _pair(dilation)
-        self.padding = padding if isinstance(padding, str) else _pair(padding)
+        self.kernel_size, self.stride, self.dilation = (
+            _pair(size, name)
+            for size, name in ((kernel_size, "kernel_size"), (stride, "stride"), (dilation, "dilation"))
+        )
+        self.padding = padding if isinstance(padding, str) else _pair(padding, "padding", 0)
         self.padding_mode, self.scheme = padding_mode, scheme
         m, n = matrix_shape(self.group_shape, scheme)
         self.rank = check_rank(rank, (m, n))
         kind: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.left = nn.Parameter(torch.empty(groups * m, rank, **kind))
-        self.right = nn.Parameter(torch.empty(groups * rank, n, **kind))
+        self.left = nn.Parameter(torch.empty(groups * m, self.rank, **kind))
+        self.right = nn.Parameter(torch.empty(groups * self.rank, n, **kind))
         self.register_parameter("bias", nn.Parameter(torch.empty(out_channels, **kind)) if bias else None)
         self.reset_parameters()
 
@@ -167,24 +172,25 @@ class FactorizedConv2d(nn.Module):
         return text + "".join(f", {name}={value!r}" for name, value in changed.items())
 
 
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    first, second = value
-    return first, second
+def _pair(value: int | Sequence[int], name: str, low: int = 1) -> tuple[int, int]:
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return check_size(value[0], name, low), check_size(value[1], name, low)
+    return check_size(value, name, low), check_size(value, name, low)
 
 
 def _check_options(
     in_channels: int, out_channels: int, groups: int, padding: str | int | Sequence[int], padding_mode: str
 ) -> None:
-    if groups < 1 or in_channels % groups or out_channels % groups:
+    for size, name in ((in_channels, "in_channels"), (out_channels, "out_channels"), (groups, "groups")):
+        check_size(size, name)
+    if in_channels % groups or out_channels % groups:
         raise ValueError(
             f"`groups` must divide `in_channels` and `out_channels` ({in_channels} and {out_channels}), "
             f"got {groups}. Choose a common divisor."
         )
     if isinstance(padding, str) and padding not in ("same", "valid"):
         raise ValueError(f"`padding` must be 'same', 'valid' or numbers, got {padding!r}. Choose one of them.")
-    if padding_mode not in PADDING_MODES:
+    if not isinstance(padding_mode, str) or padding_mode not in PADDING_MODES:
         raise ValueError(
             f"`padding_mode` must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}. Choose one of them."
         )

@@ -24,8 +24,13 @@ def set_execution(model: nn.Module, execution: str | dict[str, str]) -> None:
     ['product', 'factors']
     """
     layers = factorized_layers(model)
+    if not isinstance(execution, str | dict):
+        raise TypeError(
+            f"`execution` must be a word or a dict of layer name -> word, got a {type(execution).__name__}. Use one of "
+            f"{', '.join(EXECUTIONS)}."
+        )
     for value in [execution] if isinstance(execution, str) else execution.values():
-        if value not in EXECUTIONS:
+        if not isinstance(value, str) or value not in EXECUTIONS:
             raise ValueError(f"`execution` must be one of {', '.join(EXECUTIONS)}, got {value!r}. Choose one of them.")
     chosen = dict.fromkeys(layers, execution) if isinstance(execution, str) else execution
     for name in chosen:

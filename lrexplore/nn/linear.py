@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrexplore.linalg.factors import Factors
-from lrexplore.linalg.rank import check_rank
+from lrexplore.linalg.rank import check_rank, check_size
 
 
 class FactorizedLinear(nn.Module):
@@ -38,11 +38,14 @@ class FactorizedLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.in_features, self.out_features = in_features, out_features
+        if not isinstance(bias, bool):
+            raise TypeError(f"`bias` must be True or False, got {bias!r}. Choose one of them.")
+        self.in_features = check_size(in_features, "in_features")
+        self.out_features = check_size(out_features, "out_features")
         self.rank = check_rank(rank, (out_features, in_features))
         kind: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.left = nn.Parameter(torch.empty(out_features, rank, **kind))
-        self.right = nn.Parameter(torch.empty(rank, in_features, **kind))
+        self.left = nn.Parameter(torch.empty(out_features, self.rank, **kind))
+        self.right = nn.Parameter(torch.empty(self.rank, in_features, **kind))
         self.register_parameter("bias", nn.Parameter(torch.empty(out_features, **kind)) if bias else None)
         self.reset_parameters()
 

@@ -1,6 +1,7 @@
 """Frobenius decay: the squared norm of the product as a penalty, in the place of weight decay on its factors."""
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lrexplore.linalg import upcast
 from lrexplore.nn import FACTORIZED
+from lrexplore.nn.kinds import check_module
 
 
 def factor_parameters(module: nn.Module) -> tuple[nn.Parameter, nn.Parameter]:
@@ -98,9 +100,10 @@ class FrobeniusDecay:
     """
 
     def __init__(self, model: nn.Module, strength: float):
-        if not 0 <= strength < float("inf"):
+        check_module(model)
+        if not isinstance(strength, Real) or not 0 <= strength < float("inf"):
             raise ValueError(
-                f"`strength` must be a number >= 0, got {strength}. Use 0 for none; 1e-4 is a common weight decay."
+                f"`strength` must be a number >= 0, got {strength!r}. Use 0 for none; 1e-4 is a common weight decay."
             )
         self.modules = [module for module in model.modules() if isinstance(module, FACTORIZED)]
         self.strength = strength

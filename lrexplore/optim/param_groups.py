@@ -1,9 +1,12 @@
 """Which parameter gets which decay, decided by the module that owns it and never by its name."""
 
+from numbers import Real
+
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from lrexplore.nn import FACTORIZED
+from lrexplore.nn.kinds import check_module
 
 DECAYS = ("frobenius", "weight", "none")
 _BIASES = (nn.MultiheadAttention, nn.RNNBase)  # whose biases have names such as in_proj_bias
@@ -26,7 +29,12 @@ def parameter_groups(
     >>> [(group["name"], group["weight_decay"]) for group in groups]
     [('factors', 0.0), ('weights', 0.001), ('norms and biases', 0.0)]
     """
-    if decay not in DECAYS:
+    check_module(model)
+    if not isinstance(decay_strength, Real) or not 0 <= decay_strength < float("inf"):
+        raise ValueError(f"`decay_strength` must be a number >= 0, got {decay_strength!r}. Use 0 for none.")
+    if not isinstance(decay_norms, bool):
+        raise TypeError(f"`decay_norms` must be True or False, got {decay_norms!r}. Choose one of them.")
+    if not isinstance(decay, str) or decay not in DECAYS:
         raise ValueError(f"`decay` must be one of {', '.join(DECAYS)}, got {decay!r}. Choose one of them.")
     factors, small, weights = [], [], []
     for module in model.modules():

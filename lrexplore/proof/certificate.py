@@ -23,6 +23,7 @@ form the signs are searched (see `sign_search`). Rounding is added to the bound 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
 from time import monotonic
 from typing import NamedTuple
 
@@ -168,6 +169,10 @@ def _num_starts(rank: int) -> int:
 
 
 def _deadline(time_limit_s: float | None) -> float:
+    if time_limit_s is not None and (
+        not isinstance(time_limit_s, Real) or isinstance(time_limit_s, bool) or not time_limit_s >= 0
+    ):
+        raise ValueError(f"`time_limit_s` must be a number of seconds >= 0, got {time_limit_s!r}. None sets no limit.")
     return float("inf") if time_limit_s is None else monotonic() + time_limit_s
 
 

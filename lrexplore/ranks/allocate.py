@@ -161,7 +161,7 @@ class Allocator:
             raise ValueError(
                 f"`model` must hold values, got `{meta[0]}` with a weight on the meta device. Load the weights first."
             )
-        check_pins(layers, scheme, pinned or {})
+        check_pins(layers, scheme, {} if pinned is None else pinned)
         if all(layer.skip_reason for layer in layers):
             raise nothing_to_factorize(model, layers)
         if isinstance(weights, Mapping):
@@ -192,7 +192,7 @@ class Allocator:
             allocator = allocator.with_weights(weights, "given")
         elif weights != PLAIN and batches:
             allocator = allocator.weighed(batches, logits=logits, use_cache=use_cache, progress=progress)
-        return allocator.with_pins(pinned or {})
+        return allocator.with_pins({} if pinned is None else pinned)
 
     def weighed(
         self, batches: list, *, logits: Choice = None, use_cache: bool = True, progress: Progress | None = None

@@ -13,7 +13,7 @@ WEIGHTS = PLAIN, SENSITIVITY = ("plain", "sensitivity")
 
 def check_budget(budget: str, ratio: float, method: str) -> None:
     """Raises ValueError or TypeError for a ratio that is no positive number and for a method that there is not."""
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}. Choose one of them.")
     if not isinstance(ratio, Real) or isinstance(ratio, bool):
         raise TypeError(f"`{budget}` must be a number, got {ratio!r}. Use 0.5 for half.")
@@ -53,9 +53,9 @@ def check_weights(layers: Iterable[Layer], weights: Mapping[str, float]) -> None
 
 def check_words(scheme: str, weights: object, *, has_loader: bool) -> None:
     """Raises ValueError for a scheme or a way of weighting that there is not, or that needs a loader."""
-    if scheme not in (*SCHEMES, "best"):
+    if not isinstance(scheme, str) or scheme not in (*SCHEMES, "best"):
         raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, best, got {scheme!r}. Choose one.")
-    if not isinstance(weights, Mapping | None) and weights not in WEIGHTS:
+    if not isinstance(weights, Mapping | None) and (not isinstance(weights, str) or weights not in WEIGHTS):
         raise ValueError(f"`weights` must be one of {', '.join(WEIGHTS)} or a dict, got {weights!r}. Choose one.")
-    if weights == SENSITIVITY and not has_loader:
+    if isinstance(weights, str) and weights == SENSITIVITY and not has_loader:
         raise ValueError("`loader` must be given for `weights='sensitivity'`, got None. Pass one, or 'plain'.")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrexplore.disk.paths import printable
+from lrexplore.disk.paths import as_path, printable
 from lrexplore.records.process import process_of
 from lrexplore.records.reader import Reader
 from lrexplore.records.schema import UNREADABLE, read_status
@@ -35,7 +35,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, process: subprocess.Popen | None = None):
-        self.folder = Path(folder).expanduser()
+        self.folder = as_path(folder, "folder")
         self._process = process
         self._reader = Reader(self.folder)
 

@@ -6,12 +6,13 @@ the differences that one seed has under several choices. What they share does no
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrexplore.records.choices import FACTORS, UNFACTORIZED, choices, differing
 from lrexplore.records.schema import read_description
-from lrexplore.records.table import read, run_folders
+from lrexplore.records.table import as_paths, read, run_folders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,9 +33,9 @@ def outcomes(paths: str | Path | Iterable[str | Path], metric: str = "test_top1"
     """
     import pandas as pd
 
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    paths = as_paths(paths)
     rows = read(paths, "epochs")
-    if metric not in rows.columns:
+    if not isinstance(metric, str) or metric not in rows.columns:
         raise ValueError(
             f"`metric` must be a column of the runs' epochs, got {metric!r}. Known: {', '.join(rows.columns)}."
         )
@@ -72,6 +73,7 @@ def paired_differences(
     A pandas DataFrame with the other choices, the seed, and `difference`; `table` is that of `outcomes`. Runs that
     repeat each other count once, as their mean. Raises ValueError where no two runs make a pair.
     """
+    _check_table(table, choice, first, second, metric)
     if choice not in table.columns:
         raise ValueError(f"`choice` must be a column of the table, got {choice!r}. It has {', '.join(table.columns)}.")
     dependent = {"run", metric, choice} | ({"norms_from"} if choice == "decay" else set())
@@ -96,8 +98,8 @@ def interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, 
     values = [float(value) for value in differences]
     if not values:
         raise ValueError("`differences` must hold at least one number, got none. Pair some runs.")
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must lie in (0, 1), got {level}. Use 0.95.")
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise ValueError(f"`level` must lie in (0, 1), got {level!r}. Use 0.95.")
     count, mean = len(values), sum(values) / len(values)
     if count == 1:
         return mean, -math.inf, math.inf
@@ -131,6 +133,11 @@ def intervals(
     import pandas as pd
 
     pairs = paired_differences(table, choice, first, second, metric)
+    by = [by] if isinstance(by, str) or not isinstance(by, Iterable) else list(by)
+    if unknown := [name for name in by if not isinstance(name, str) or name not in pairs.columns]:
+        raise ValueError(
+            f"`by` must name columns of the pairs, got {unknown[0]!r}. There are {', '.join(map(str, pairs.columns))}."
+        )
     groups = pairs.groupby(list(by), dropna=False) if by else [((), pairs)]
     rows = []
     for values, group in groups:
@@ -153,6 +160,31 @@ def counted(row: Mapping) -> str:
     """On how many seeds a row of `intervals` rests, and of how many pairs where these are more."""
     seeds = f"{row['seeds']} {'seed' if row['seeds'] == 1 else 'seeds'}"
     return seeds if row["pairs"] == row["seeds"] else f"{row['pairs']} pairs of {seeds}"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        return bool(text.encode()) or not text
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_table(table: "pd.DataFrame", choice: str, first: object, second: object, metric: str) -> None:
+    """Raises TypeError for what is no table, ValueError for one without a seed or the metric, or for odd names."""
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"`table` must be a DataFrame, got a {type(table).__name__}. Pass what `lr.outcomes` returned.")
+    for name, value in (("first", first), ("second", second)):
+        if not isinstance(value, str | int | float | None) or (isinstance(value, str) and not _is_unicode(value)):
+            raise TypeError(
+                f"`{name}` must be a value of the column, got a {type(value).__name__}. Pass a plain value."
+            )
+    for name, needed in (("choice", choice), ("metric", metric), ("table", "run"), ("table", "seed")):
+        if not isinstance(needed, str) or needed not in table.columns:
+            raise ValueError(
+                f"`{name}` must be a column of the table, got {needed!r}. It has {', '.join(map(str, table.columns))}."
+            )
 
 
 def _once(table: "pd.DataFrame", metric: str) -> "pd.DataFrame":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from lrexplore.disk.paths import as_path
 from lrexplore.records.blocks import MOST, Block, as_block
 from lrexplore.records.layout import STREAMS, open_file
 from lrexplore.records.schema import read_description
@@ -30,7 +31,7 @@ class Reader:
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder).expanduser()
+        self.folder = as_path(folder, "folder")
         self._streams = {stream: _Stream(self.folder / f"{stream}.jsonl") for stream in STREAMS}
         self._description: dict | None = None
         self._seen: tuple = ()
@@ -62,16 +63,16 @@ class Reader:
 
     def columns(self, stream: str) -> dict[str, np.ndarray]:
         """The numbers of a stream, one float64 array a column, NaN where a row lacks it; copies."""
-        return {name: np.array(values) for name, values in self._streams[stream].numbers.items()}
+        return {name: np.array(values) for name, values in self._stream(stream).numbers.items()}
 
     def since(self, stream: str, row: int) -> dict[str, np.ndarray]:
         """The same, from row number `row` on: what a plot that has the earlier rows must append."""
-        return {name: np.array(values[row:]) for name, values in self._streams[stream].numbers.items()}
+        return {name: np.array(values[row:]) for name, values in self._stream(stream).numbers.items()}
 
     def lists(self, stream: str, row: int = 0) -> dict[str, np.ndarray]:
         """The columns that hold one number a layer, from row number `row` on: float64 (rows, layers)."""
         columns = {}
-        for name, values in self._streams[stream].others.items():
+        for name, values in self._stream(stream).others.items():
             if any(isinstance(value, _LISTS) for value in values):
                 columns[name] = self._shaped(values[row:])
         return {name: values for name, values in columns.items() if len(values)}
@@ -80,9 +81,10 @@ class Reader:
         """A pandas DataFrame of a stream; `layers` and `norms` have one row a measurement and layer."""
         import pandas as pd  # slow to import, and only tables need it
 
-        others = self._streams[stream].others
-        rows = {**self._streams[stream].numbers, **others}
-        is_long = stream in ("layers", "norms") and bool(self._streams[stream].length)
+        followed = self._stream(stream)
+        others = followed.others
+        rows = {**followed.numbers, **others}
+        is_long = stream in ("layers", "norms") and bool(followed.length)
         lists = [name for name in others if is_long and any(isinstance(value, _LISTS) for value in others[name])]
         shaped = {name: self._shaped(others[name]) for name in lists}
         layers = (self.description.get("layers") or []) if is_long else []
@@ -98,8 +100,13 @@ class Reader:
             columns[name] = column.repeat(count).reset_index(drop=True) if is_long else column
         if is_long:
             names = layers or [str(k) for k in range(count)]
-            columns["layer"] = np.tile(np.array(names, dtype=object), self._streams[stream].length)
+            columns["layer"] = np.tile(np.array(names, dtype=object), followed.length)
         return pd.DataFrame(columns, copy=False)
+
+    def _stream(self, stream: str) -> "_Stream":
+        if not isinstance(stream, str) or stream not in self._streams:
+            raise ValueError(f"`stream` must be one of {', '.join(STREAMS)}, got {stream!r}. Choose one of them.")
+        return self._streams[stream]
 
     def _is_another(self) -> bool:
         """Whether another run lies in the folder by now: run.json is written once, before everything else."""

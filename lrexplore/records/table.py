@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrexplore.disk.paths import printable
+from lrexplore.disk.paths import as_path, printable
 from lrexplore.records.handle import Run
 from lrexplore.records.layout import STREAMS
 from lrexplore.records.reader import Reader
@@ -21,7 +21,7 @@ def run_folders(path: str | Path) -> list[Path]:
 
     Also those whose run.json cannot be read: whoever reads it says why.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     if _holds_a_run(path):
         return [path]
     if not path.is_dir():
@@ -31,6 +31,14 @@ def run_folders(path: str | Path) -> list[Path]:
     with os.scandir(path) as entries:
         folders = [Path(entry.path) for entry in entries if entry.is_dir()]
     return sorted(folder for folder in folders if _holds_a_run(folder))
+
+
+def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """One path or several as a list. Raises TypeError for what is none."""
+    one = (
+        isinstance(paths, str | bytes | os.PathLike) or getattr(paths, "ndim", 1) == 0 or not hasattr(paths, "__iter__")
+    )
+    return [as_path(path, "paths") for path in ([paths] if one else paths)]
 
 
 def runs(path: str | Path = "runs") -> "pd.DataFrame":
@@ -75,7 +83,7 @@ def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs") -> "p
 
     if stream not in STREAMS:
         raise ValueError(f"`stream` must be one of {', '.join(STREAMS)}, got {stream!r}. Choose one of them.")
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    paths = as_paths(paths)
     tables, unreadable = [], {}
     for folder in (folder for path in paths for folder in run_folders(path)):
         name = printable(folder.name)

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,6 +93,19 @@ def test_a_device_is_written_as_it_is_and_a_full_one_is_said():
     assert not Path("/dev/null").is_file()
     with pytest.raises(OSError, match="got /dev/full: No space left on device"):
         write_whole("/dev/full", "words")
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "checkpoint.pt"])
+def test_a_pipe_is_written_into_and_stays_one(name, tmp_path):
+    path, taken = tmp_path / name, []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: taken.append(path.read_bytes()))
+    reader.start()
+    WRITERS[name](path)
+    assert path.is_fifo()
+    reader.join(20)
+    assert len(taken[0]) > 100
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_a_link_stays_one_and_the_file_keeps_its_permissions(tmp_path):
