@@ -64,9 +64,9 @@ def calibrate(
     if device_of(twin).type == "meta":
         raise ValueError("`model` must hold values to be run, got tensors on the meta device. Load the weights first.")
     factorizable = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
-    chosen = factorizable if layers is None else {name: _chosen(factorizable, name) for name in _names(layers)}
+    wanted = factorizable if layers is None else chosen(factorizable, layers)
     recorders = {
-        name: _Recorder(model, layer, positions, num_samples, num_held_out, generator) for name, layer in chosen.items()
+        name: _Recorder(model, layer, positions, num_samples, num_held_out, generator) for name, layer in wanted.items()
     }
     hooks, done = [], 0
     try:
@@ -86,7 +86,7 @@ def calibrate(
         for hook in hooks:
             hook.remove()
     # Each recorder goes as its entry comes: there is memory for one of them, not for both.
-    return Calibration({name: recorders.pop(name).entries() for name in chosen}, done)
+    return Calibration({name: recorders.pop(name).entries() for name in wanted}, done)
 
 
 def _num_inputs(loader) -> int:
@@ -97,18 +97,18 @@ def _num_inputs(loader) -> int:
     return len(data) if isinstance(data, Sized) else 0
 
 
-def _names(layers) -> list[str]:
+def chosen(factorizable: dict[str, Layer], layers: Iterable[str]) -> dict[str, Layer]:
+    """Those of the layers that can be factorized which are named. Raises TypeError or ValueError for other names."""
     if isinstance(layers, str) or not isinstance(layers, Iterable):
         raise TypeError(f"`layers` must be names of layers, got {layers!r}. Pass a list of them: `[name]`.")
-    return list(layers)
-
-
-def _chosen(factorizable: dict[str, Layer], name: str) -> Layer:
-    if not isinstance(name, str) or name not in factorizable:
-        raise ValueError(
-            f"`layers` must name layers that can be factorized, got {name!r}. See `lr.layers(model)` for them."
-        )
-    return factorizable[name]
+    found = {}
+    for name in layers:
+        if not isinstance(name, str) or name not in factorizable:
+            raise ValueError(
+                f"`layers` must name layers that can be factorized, got {name!r}. See `lr.layers(model)` for them."
+            )
+        found[name] = factorizable[name]
+    return found
 
 
 def _record(

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from lrexplore.calibration.affine import evaluation_affine
 from lrexplore.calibration.beliefs import MOST_INPUTS, Belief, Mixing
+from lrexplore.calibration.calibrate import chosen
 from lrexplore.calibration.calibration import Calibration
 from lrexplore.calibration.least_change import nearest_covariance, nearest_mean
 from lrexplore.dual import find_activation
@@ -68,8 +69,8 @@ def implied_inputs(
     `entry.source` says "implied by batch norm", or "white noise" where nothing is known of a layer's inputs.
     `example_input` is that of `lr.layers`; `progress(done, total, what)` is called with each layer.
 
-    Raises ValueError for a model without stored batch-norm statistics, or with a layer of more inputs than 8,192, whose
-    moments take gigabytes.
+    Raises ValueError for unknown `layers`, a model without stored batch-norm statistics, or with a layer of more
+    inputs than 8,192, whose moments take gigabytes.
 
     >>> model = torch.nn.Sequential(
     ...     torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Conv2d(8, 6, 1)
@@ -88,7 +89,7 @@ def implied_inputs(
         )
     wanted = {layer.name: layer for layer in found if layer.skip_reason is None}
     if layers is not None:
-        wanted = {name: wanted[name] for name in layers}
+        wanted = chosen(wanted, layers)
     for name, layer in wanted.items():
         size = torch.Size(layer.group_shape[1:]).numel()
         if size > MOST_INPUTS:

@@ -7,9 +7,10 @@ from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate, first_inputs, implied_inputs, implies_inputs
 from lrexplore.init import find_initializer
-from lrexplore.network import replace_layers
+from lrexplore.network import find_layers, replace_layers
 from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.network.batches import as_example
+from lrexplore.network.layer_choices import check_choices
 from lrexplore.ranks.plan import RankPlan
 
 NUM_CORRECTING = 64
@@ -75,8 +76,10 @@ def factorize(
     record = find_initializer(initializer)
     batches, loader = first_inputs(loader, NUM_CORRECTING, model) if loader is not None else ([], None)
     if record.is_implied and (calibration is None or not calibration.is_implied):
-        names = None if ranks is None else [name for name in ranks if ranks[name] is not None]
         example_input = as_example(batches[0]) if batches else None
+        layers = find_layers(model, example_input)
+        check_choices(layers, rank_scale, ranks, find_initializer("function"), scheme, None)
+        names = [layer.name for layer in layers if layer.skip_reason is None and (ranks is None or layer.name in ranks)]
         calibration = implied_inputs(model, layers=names, example_input=example_input, progress=progress)
     elif record.is_real and calibration is None:
         if loader is None:
