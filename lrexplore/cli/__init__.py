@@ -2,7 +2,10 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -129,8 +132,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options, rest)
     except KeyboardInterrupt:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks twice is told once
         print("lrexplore: stopped", file=sys.stderr)
         return 130
-    except (OSError, ModuleNotFoundError, ValueError) as error:
-        print(f"lrexplore: {error}", file=sys.stderr)
+    except BrokenPipeError:  # who reads the output has gone, as `head` does: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        print(f"lrexplore: {one_line(error)}", file=sys.stderr)
+        if TRACEBACK in os.environ:
+            traceback.print_exc()
+        return 1
+
+
+TRACEBACK = "LREXPLORE_TRACEBACK"
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line; with its type and the place where it arose unless it is of a kind of ours."""
+    said = " ".join(str(error).split())
+    if isinstance(error, OSError | ImportError | ValueError | TypeError) and "`" in said:
+        return said
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    way_out = f"The same command with {TRACEBACK}=1 shows more."
+    return f"`{type(error).__name__}` arose in {Path(place.filename).name}, line {place.lineno}: {said}. {way_out}"

@@ -124,6 +124,8 @@ def _loader(options, part: str = "calibration"):
 
     if options.images == "none":
         return None
+    if options.num_images < 1:
+        raise ValueError(f"`--num-images` must be 1 or more, got {options.num_images}. Leave it out for 64.")
     # A checkpoint is preprocessed like most ImageNet networks.
     name = options.model.lower() if options.model.lower() in names() else "resnet50"
     if options.images == PHOTOGRAPHS:
@@ -143,7 +145,7 @@ def _example(options):
 
 def _pin(text: str) -> tuple[str, int | None]:
     name, _, rank = text.rpartition("=")
-    if not name or not (rank == "keep" or rank.isdigit()):
+    if not name or not (rank == "keep" or rank.isdecimal()):
         raise ValueError(f"`--pin` must be LAYER=RANK or LAYER=keep, got {text!r}. For example --pin fc=64.")
     return name, None if rank == "keep" else int(rank)
 

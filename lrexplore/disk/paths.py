@@ -44,6 +44,21 @@ def input_path(path: str | Path, name: str = "path") -> Path:
     return path
 
 
+def made_folder(path: str | Path, name: str = "path") -> Path:
+    """The folder, made with those above it where it was not there. Raises OSError where it cannot be."""
+    path = as_path(path, name)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        kind = type(error) if type(error).__module__ == "builtins" else OSError
+        told = kind(
+            f"`{name}` must be a folder that can be made, got {printable(path)}: {error.strerror}. Choose another."
+        )
+        told.errno = error.errno
+        raise told from error
+    return path
+
+
 def printable(path: str | Path) -> str:
     """A path as text that can be shown and written: bytes that are not UTF-8 as \\xff."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -236,7 +236,7 @@ def _match(shapes: Mapping[str, Tensor], architecture: str | None):
 
     if architecture is None:
         return recognize_exactly(shapes)
-    if architecture not in known_names():
+    if not isinstance(architecture, str) or architecture not in known_names():
         raise ValueError(
             f"`architecture` must be a name that `lr.load_model` knows, got {architecture!r}. Leave it out: it is "
             "recognized by the tensors."

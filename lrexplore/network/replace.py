@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.init import find_initializer, initialize
+from lrexplore.init.problem import check_generator
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.network.layer_choices import check_choices, check_finite, choose_rank, scheme_for
 from lrexplore.network.layers import Layer, batch_norms_of, factorized_parameters, find_layers, weights_of
@@ -61,6 +62,7 @@ def replace_layers(
     """
     layers, record = find_layers(model), find_initializer(initializer)
     check_multiple(rank_multiple)
+    check_generator(generator)
     check_choices(layers, rank_scale, ranks, record, scheme, calibration)
     schemes = {layer.name: scheme_for(layer, scheme) for layer in layers}
     inputs = calibration if record.is_real else None

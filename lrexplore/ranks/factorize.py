@@ -68,6 +68,8 @@ def factorize(
             )
         plan.check(model)
         ranks, scheme = plan.ranks, plan.schemes
+    if not isinstance(correct_norms, bool):
+        raise TypeError(f"`correct_norms` must be True or False, got {correct_norms!r}. Choose one of them.")
     if calibration is not None:
         Calibration.require(calibration, model)
     has_inputs = calibration is not None or loader is not None

@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 
+from lrexplore.disk.paths import made_folder
 from lrexplore.recipes.config import Config
 
 
@@ -16,8 +17,7 @@ def default_name(config: Config) -> str:
 
 def new_name(runs: str | Path, name: str) -> str:
     """The name, with a number where it is taken. Its folder is made: whoever asks next gets another one."""
-    runs = Path(runs)
-    runs.mkdir(parents=True, exist_ok=True)
+    runs = made_folder(runs, "runs")
     for candidate in itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2))):
         try:
             (runs / candidate).mkdir()

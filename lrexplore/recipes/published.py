@@ -42,6 +42,8 @@ def configure(recipe: str = "short", **choices: Any) -> Config:
     """
     if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ValueError(f"`recipe` must be one of {', '.join(RECIPES)}, got {recipe!r}. Choose one of them.")
+    if choices.get("model") is None:
+        raise ValueError("`model` must be a network, got None. Name one, such as 'resnet20'.")
     given = {key: value for key, value in choices.items() if value is not None}
     unknown = set(given) - set(Config.__dataclass_fields__)
     if unknown:

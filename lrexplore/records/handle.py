@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrexplore.disk.paths import as_path, printable
+from lrexplore.disk.paths import as_path, made_folder, printable
 from lrexplore.records.process import process_of
 from lrexplore.records.reader import Reader
 from lrexplore.records.schema import UNREADABLE, read_status
@@ -140,8 +140,7 @@ def start(folder: str | Path, arguments: Sequence[str], environment: dict[str, s
 
     `arguments` must name `folder` as their `--runs` and `--name`. What it prints goes to log.txt there.
     """
-    folder = Path(folder).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(folder, "runs")
     with open(folder / "log.txt", "ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "lrexplore.training", *arguments],

@@ -162,11 +162,11 @@ def counted(row: Mapping) -> str:
     return seeds if row["pairs"] == row["seeds"] else f"{row['pairs']} pairs of {seeds}"
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        return bool(text.encode()) or not text
-    except UnicodeEncodeError:
-        return False
+def _is_storable(value: str | float | None) -> bool:
+    """Whether a column can hold it: text that is Unicode, whole numbers of 63 bits."""
+    if isinstance(value, str):
+        return value == value.encode("utf-8", "replace").decode()
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _check_table(table: "pd.DataFrame", choice: str, first: object, second: object, metric: str) -> None:
@@ -176,7 +176,7 @@ def _check_table(table: "pd.DataFrame", choice: str, first: object, second: obje
     if not isinstance(table, pd.DataFrame):
         raise TypeError(f"`table` must be a DataFrame, got a {type(table).__name__}. Pass what `lr.outcomes` returned.")
     for name, value in (("first", first), ("second", second)):
-        if not isinstance(value, str | int | float | None) or (isinstance(value, str) and not _is_unicode(value)):
+        if not isinstance(value, str | int | float | None) or not _is_storable(value):
             raise TypeError(
                 f"`{name}` must be a value of the column, got a {type(value).__name__}. Pass a plain value."
             )

@@ -1,13 +1,16 @@
 """The one writer of a run: appends lines, replaces the status, and writes Parquet at the end."""
 
+import errno
 import json
 import os
 import socket
+import stat
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from lrexplore.disk.paths import made_folder, printable
 from lrexplore.disk.whole_file import whole_file
 from lrexplore.records.layout import STREAMS, VERSION, finite, write_json
 from lrexplore.records.process import own_process
@@ -31,8 +34,7 @@ class Writer:
     def __init__(self, folder: str | Path, description: dict, *, tensorboard: bool = False, begun: bool | None = None):
         import fcntl  # which Windows lacks: there runs are read, not written
 
-        self.folder = Path(folder).expanduser()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = made_folder(folder, "runs")
         self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 - held as long as the writer
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,7 +134,16 @@ class Writer:
 
 def _open_whole(path: Path) -> int:
     """A descriptor that appends, after a torn last line was cut off (no reader has taken it)."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0), 0o644)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise OSError(errno.EINVAL, "it is no file")
+    except OSError as error:
+        raise ValueError(
+            f"`{path.name}` must be a file that can be written, got {error.strerror} in {printable(path.parent)}."
+            " Remove it to go on."
+        ) from error
     size = os.lseek(file, 0, os.SEEK_END)
     end = size
     while end and os.pread(file, 1, end - 1) != b"\n":

@@ -65,7 +65,7 @@ def own_buffers(model: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
 
 
-def lost_process(error: RuntimeError, count: int, workers: int) -> OSError | None:
+def lost_process(error: Exception, count: int, workers: int) -> OSError | None:
     """What an error says where another process of the run has ended before its time; None for any other error."""
     text = str(error)
     if "DataLoader worker" in text:
@@ -93,18 +93,31 @@ def join(device: str = "auto") -> Iterator[Processes]:
             "`device` must be one that this machine has, got 'cuda' without a CUDA device. Use 'auto' or 'cpu'."
         )
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    count, index = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0"))) if kind == "cuda" else torch.device("cpu")
+    count, index, local = (_told(name) for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"))
+    place = torch.device(kind, local) if kind == "cuda" else torch.device("cpu")
     if kind == "cuda":
         torch.cuda.set_device(place)
     if count == 1:
         yield Processes(0, 1, place)
         return
+    if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise ValueError(
+            f"`{missing[0]}` must be set for {count} processes, got no such variable. Start them with torchrun, or"
+            " unset WORLD_SIZE."
+        )
     dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
         yield Processes(index, count, place)
     finally:
         dist.destroy_process_group()
+
+
+def _told(name: str) -> int:
+    """The number in a variable of torchrun's: one process without it."""
+    text = os.environ.get(name, "1" if name == "WORLD_SIZE" else "0")
+    if not text.isdecimal() or (name == "WORLD_SIZE" and int(text) < 1):
+        raise ValueError(f"`{name}` must be a whole number, got {text!r}. Start with torchrun, or unset it.")
+    return int(text)
 
 
 def environment(processes: Processes) -> dict[str, str | int]:

@@ -57,6 +57,10 @@ class StopSignal(Stop):
         threading.Thread(target=self._watch, daemon=True).start()
         return self
 
+    def say_no_more(self) -> None:
+        """Interrupts that come now change nothing: whoever asks twice is told once."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     def close(self) -> None:
         """The run has ended: nothing is to be watched any more."""
         self._over.set()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
 
+from lrexplore.disk.paths import made_folder
 from lrexplore.recipes.arguments import command_line, parser
 from lrexplore.recipes.config import Config, kinds
 from lrexplore.recipes.names import default_name
@@ -172,8 +173,7 @@ def _on_ray(configs: list[Config], jobs: int):
 
 
 def _logged(config: Config, environment: dict[str, str] | None) -> int:
-    folder = Path(config.runs, config.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made_folder(Path(config.runs, config.name), "runs")
     with open(folder / "log.txt", "ab") as log:
         return subprocess.run(
             _command(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log,

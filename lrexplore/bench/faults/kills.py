@@ -1,10 +1,12 @@
 """A run that is killed at random moments, and goes on, ends with the bits of one that nobody killed."""
 
+import io
 import multiprocessing
 import os
 import random
 import signal
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,8 @@ def _train(config: Config) -> None:
     from lrexplore.training.run import run
 
     torch.set_num_threads(1)
-    run(config)
+    with redirect_stdout(io.StringIO()):
+        run(config)
 
 
 def _difference(config: Config, whole: Config) -> str:

@@ -3,8 +3,8 @@
 import math
 import random
 import tempfile
-from contextlib import chdir
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lrexplore.dual import find_activation
 from lrexplore.init.problem import Problem
-from lrexplore.linalg import Factors, relative, scheme_of, upcast
+from lrexplore.linalg import Factors, check_finite, relative, scheme_of, upcast
 from lrexplore.linalg.inputs import LayerInputs
 
 FLOOR = 1e-6
@@ -171,5 +171,10 @@ def input_error(weight: Tensor, factors: Factors, calibration: LayerInputs, *, a
     >>> lr.input_error(weight, whitened, entry) <= lr.input_error(weight, spectral, entry)
     True
     """
-    problem = Problem.of(weight, scheme_of(weight.shape, factors), activation, None)
+    if not isinstance(calibration, LayerInputs):
+        raise TypeError(
+            f"`calibration` must be the entry of one layer, got a {type(calibration).__name__}. Pass "
+            "`calibration[name]`."
+        )
+    problem = Problem.of(weight, scheme_of(check_finite(weight).shape, factors), activation, None)
     return RealProblem(problem, calibration).error(factors)

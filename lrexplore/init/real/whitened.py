@@ -53,14 +53,14 @@ class Whitening:
         m, n = matrix.shape
         if m < n:
             # The eigenvectors of the outputs' moment give the rows without a root of C.
-            squares, vectors = torch.linalg.eigh(matrix @ moment @ matrix.mT)
+            squares, vectors = _eigh(matrix @ moment @ matrix.mT)
             values = squares.flip(0).clamp_min(0).sqrt()
             good = values > 1e-7 * values[0]
             return (vectors.flip(1).mT @ matrix)[good] / values[good, None]
-        scales, basis = torch.linalg.eigh(moment)
+        scales, basis = _eigh(moment)
         scales = scales.clamp_min(1e-12 * float(scales[-1])).sqrt()
         whitened = (matrix @ basis) * scales
-        _, vectors = torch.linalg.eigh(whitened.mT @ whitened)
+        _, vectors = _eigh(whitened.mT @ whitened)
         return (vectors.flip(1).mT / scales) @ basis.mT
 
     def left(self, right: Float64[Tensor, "r n"]) -> Float64[Tensor, "m r"]:
@@ -93,8 +93,21 @@ class Whitening:
         return CorrectedFactors(left, right, self.bias(left, right), self.note).balanced()
 
 
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors. Raises ValueError for a matrix that has none in numbers."""
+    try:
+        values, vectors = torch.linalg.eigh(matrix)
+    except torch.linalg.LinAlgError:  # what the library says of NaN, infinity and numbers near the end of the range
+        peak = float(matrix.abs().max())
+        raise ValueError(
+            f"`calibration` must be of inputs and weights of a usual size, got moments up to {peak:.3g}. Normalize the "
+            "inputs, or leave the layer out."
+        ) from None
+    return values, vectors
+
+
 def _root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
+    values, vectors = _eigh(matrix)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
 
 
