@@ -1,6 +1,7 @@
 """The data of one training: what trains, what chooses, what is read once at the end."""
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from lrexplore.datasets import fashion
 from lrexplore.datasets.addresses import is_address
 from lrexplore.datasets.folder import FolderImages
 from lrexplore.datasets.labelled import LabelledImages
-from lrexplore.datasets.shards import MANIFEST, Shards, open_shards
+from lrexplore.datasets.shards import MANIFEST, MOST_CLASSES, Shards, open_shards
 from lrexplore.datasets.split import epoch_order, held_out_split
 from lrexplore.datasets.synthetic import SyntheticImages
 from lrexplore.datasets.tensor_images import TensorImages
@@ -34,6 +35,14 @@ class Data:
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        number = self.num_classes
+        if isinstance(number, bool) or not isinstance(number, Integral) or not 1 <= number <= MOST_CLASSES:
+            raise ValueError(
+                f"`num_classes` must be a whole number in 1..{MOST_CLASSES:,}, got {number!r} for {self.name}. Count"
+                " the labels from 0."
+            )
 
 
 def open_data(name: str, *, held_out: float = 0.1, image_size: int = 224, num_images: int | None = None) -> Data:

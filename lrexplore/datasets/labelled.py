@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,11 +45,15 @@ class LabelledImages:
                     if isinstance(image, Image.Image):
                         seed = None if request.seed is None else mix(request.seed, position)
                         image = prepare(image, self.size, seed)
-                except (OSError, SyntaxError, Image.DecompressionBombError):
+                except MemoryError:
+                    raise
+                except Exception as error:
+                    if not _is_of_an_image(error):
+                        raise
                     corrupt.append(f"{self.name}[{number}]")
                     continue
             images.append(self._checked(image, number))
-            labels.append(int(label))
+            labels.append(self._number(label, number))
         if len({(image.shape, image.dtype) for image in images}) > 1:
             raise ValueError(
                 f"`data` must give images of one size and type, got {_sizes(images)} in {self.name}."
@@ -69,8 +74,14 @@ class LabelledImages:
         if labels is None and isinstance(dataset, torch.utils.data.TensorDataset):
             labels = dataset.tensors[1]
         if labels is None:
-            labels = [int(self._pair(number)[1]) for number in self.indices]
-        return int(torch.as_tensor(labels).max()) + 1
+            labels = [self._number(self._pair(number)[1], number) for number in self.indices]
+        try:
+            return int(torch.as_tensor(labels).max()) + 1
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise ValueError(
+                f"`data` must have labels that are whole numbers, got {type(labels).__name__} in {self.name} ({error})."
+                " Give the number of classes by a Data."
+            ) from None
 
     def _pair(self, number: int):
         pair = self.dataset[number]
@@ -81,6 +92,18 @@ class LabelledImages:
             )
         return pair
 
+    def _number(self, label, number: int) -> int:
+        try:
+            whole = int(label)
+            if whole != label:
+                raise ValueError("a fraction")
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise ValueError(
+                f"`data` must give labels that are whole numbers, got {label!r} for {self.name}[{number}]. Number the"
+                " classes from 0."
+            ) from None
+        return whole
+
     def _checked(self, image, number: int) -> Tensor:
         is_image = isinstance(image, Tensor) and image.ndim == 3
         if not is_image or not (image.dtype == torch.uint8 or image.is_floating_point()):
@@ -90,6 +113,16 @@ class LabelledImages:
                 f" got {got} for {self.name}[{number}]. Convert it in your Dataset."
             )
         return image
+
+
+def _is_of_an_image(error: Exception) -> bool:
+    """Whether a file that is no image is behind an error; what Pillow raises depends on where the file is broken."""
+    trace, pillow = error.__traceback__, str(Path(Image.__file__).parent)
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith(pillow):
+            return True
+        trace = trace.tb_next
+    return isinstance(error, OSError)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from lrexplore.disk.paths import printable
 MANIFEST = "shards.json"
 _SUFFIXES = ("jpg", "jpeg", "png", "webp")
 _SHUFFLED = 2000
-_MOST_CLASSES, _MOST_IMAGES = 1_000_000, 10**12
+MOST_CLASSES, _MOST_IMAGES = 1_000_000, 10**12
 
 
 class Shards:
@@ -107,7 +107,7 @@ def open_shards(address: str, size: int) -> dict:
             patterns = [part["shards"]] if isinstance(part["shards"], str) else part["shards"]
             addresses = [shard for pattern in patterns for shard in beside(address, pattern)]
             splits[split] = Shards(addresses, _whole(part, "images", _MOST_IMAGES), size)
-        return {**splits, "num_classes": _whole(manifest, "num_classes", _MOST_CLASSES)}
+        return {**splits, "num_classes": _whole(manifest, "num_classes", MOST_CLASSES)}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"`{address}` must give `num_classes`, and `shards` and `images` of train, held_out and test, got"
