@@ -78,12 +78,11 @@ def correlate(activation: Activation, rho: Tensor | float, first: float, second:
 
 def _cosines(rho: Tensor | float) -> Tensor:
     """Cosines as float64. Raises TypeError for what holds no numbers, ValueError for numbers outside [-1, 1]."""
-    is_tensor = isinstance(rho, Tensor)
-    if not is_tensor and (not isinstance(rho, Real) or isinstance(rho, bool)):
+    if not isinstance(rho, Tensor) and (not isinstance(rho, Real) or isinstance(rho, bool)):
         raise TypeError(f"`rho` must be a number or a tensor of them, got {rho!r}. Convert it with `torch.as_tensor`.")
-    if is_tensor and rho.numel():
+    if isinstance(rho, Tensor) and rho.numel():
         check_finite(rho, "rho")
-    given = torch.as_tensor(rho if is_tensor else float(rho), dtype=torch.float64)
+    given = torch.as_tensor(rho if isinstance(rho, Tensor) else float(rho), dtype=torch.float64)
     if not bool((given.abs() <= 1 + 1e-9).all()):
         raise ValueError(f"`rho` must lie in [-1, 1], got {float(given.abs().max()):g}. Clamp it where it was rounded.")
     return given.clamp(-1, 1)

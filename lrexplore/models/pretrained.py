@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,8 @@ def preprocess(name: str, images: Image.Image | np.ndarray | Sequence[Image.Imag
     else:
         transform = torchvision.models.get_model_weights(name)["DEFAULT"].transforms()
     single = isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim == 3)
-    listed = [images] if single else list(images) if isinstance(images, Iterable) and getattr(images, "ndim", 1) else []
+    several: Any = images if isinstance(images, Iterable) and getattr(images, "ndim", None) != 0 else ()
+    listed: list[Any] = [images] if single else list(several)
     if not listed or not all(map(_is_image, listed)):
         raise TypeError(
             "`images` must be PIL images or uint8 arrays (height, width, 3), got "
@@ -113,7 +115,7 @@ def preprocess(name: str, images: Image.Image | np.ndarray | Sequence[Image.Imag
     return torch.stack([transform(image.convert("RGB")) for image in rgb])
 
 
-def _is_image(image: object) -> bool:
+def _is_image(image: Any) -> bool:
     is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
     return isinstance(image, Image.Image) or (is_array and image.size > 0)
 

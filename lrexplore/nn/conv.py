@@ -172,7 +172,7 @@ class FactorizedConv2d(nn.Module):
         return text + "".join(f", {name}={value!r}" for name, value in changed.items())
 
 
-def _pair(value: int | Sequence[int], name: str, low: int = 1) -> tuple[int, int]:
+def _pair(value: Any, name: str, low: int = 1) -> tuple[int, int]:
     if isinstance(value, tuple | list) and len(value) == 2:
         return check_size(value[0], name, low), check_size(value[1], name, low)
     return check_size(value, name, low), check_size(value, name, low)

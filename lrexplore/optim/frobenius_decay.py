@@ -105,8 +105,8 @@ class FrobeniusDecay:
             raise ValueError(
                 f"`strength` must be a number >= 0, got {strength!r}. Use 0 for none; 1e-4 is a common weight decay."
             )
-        self.modules = [module for module in model.modules() if isinstance(module, FACTORIZED)]
-        self.strength = strength
+        self.modules: list[nn.Module] = [module for module in model.modules() if isinstance(module, FACTORIZED)]
+        self.strength: float = float(strength)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
         """Hooks into `optimizer.step`; `.remove()` of what comes back takes it out again."""

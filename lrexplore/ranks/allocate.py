@@ -23,12 +23,14 @@ from lrexplore.ranks.factorize import default_initializer
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
 from lrexplore.ranks.network_curves import LayerCurve, inputs_of, layer_curves
+from lrexplore.ranks.noise import noise_for
 from lrexplore.ranks.options import CostOf, Options, flop_cost, layer_options, layer_plan, parameter_cost
 from lrexplore.ranks.plan import RankPlan
 from lrexplore.ranks.rules import RULES, picks_by_rule
 from lrexplore.ranks.sensitivity import sensitivities
 
 NUM_PROBES = 16
+TO_NOISE = "sensitivity to noise"
 Progress = Callable[[int, int, str], None]
 
 
@@ -59,7 +61,8 @@ def allocate(
     those on the inputs that these imply (`lr.implied_inputs`), else "function" and inputs are Gaussian.
     `scheme` "best" chooses one of both for every kernel. `pinned`: layer name -> rank, or None for "as it is".
     `weights`: what layers count in the total: "plain", "sensitivity" (movement of the output, measured on the first
-    inputs of `loader`; the default with one) or layer name -> weight.
+    inputs of `loader`; the default with one; for "implied" without one on noise with the spectrum of photographs) or
+    layer name -> weight.
     `method` "optimal" solves the allocation exactly, up to a gap that the plan states; the others, for
     comparison, are rules with one knob turned to the budget: `METHODS`.
     `rank_multiple`: only ranks that are multiples of it (8: what tensor cores take at once); pins are not rounded.
@@ -192,6 +195,12 @@ class Allocator:
             allocator = allocator.with_weights(weights, "given")
         elif weights != PLAIN and batches:
             allocator = allocator.weighed(batches, logits=logits, use_cache=use_cache, progress=progress)
+        elif weights is None and record.is_implied and example_input is None:
+            noise = noise_for(model, layers, NUM_PROBES)
+            if noise is not None:
+                allocator = allocator.weighed([noise], logits=logits, use_cache=use_cache, progress=progress)
+                if allocator.weights:
+                    allocator = allocator.with_weights(allocator.weights, TO_NOISE)
         return allocator.with_pins({} if pinned is None else pinned)
 
     def weighed(

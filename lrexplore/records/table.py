@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lrexplore.disk.paths import as_path, printable
 from lrexplore.records.handle import Run
@@ -33,7 +33,7 @@ def run_folders(path: str | Path) -> list[Path]:
     return sorted(folder for folder in folders if _holds_a_run(folder))
 
 
-def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+def as_paths(paths: Any) -> list[Path]:
     """One path or several as a list. Raises TypeError for what is none."""
     one = (
         isinstance(paths, str | bytes | os.PathLike) or getattr(paths, "ndim", 1) == 0 or not hasattr(paths, "__iter__")

@@ -1,0 +1,43 @@
+"""Made-up inputs by which layers are weighed where a person gives none."""
+
+import pytest
+import torch
+from torch import nn
+
+import lrexplore as lr
+from lrexplore.network import find_layers
+from lrexplore.ranks.noise import noise_for
+
+
+def test_images_have_the_spectrum_of_photographs():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    noise = noise_for(model, find_layers(model), 8)
+    assert noise.shape == (8, 3, 224, 224)
+    assert float(noise.mean()) == pytest.approx(0, abs=1e-4) and float(noise.std()) == pytest.approx(1, abs=1e-4)
+    power = torch.fft.fft2(noise.double()).abs().square().mean((0, 1))
+    frequency = torch.fft.fftfreq(224).abs()
+    slopes = [float((power[0, 4] / power[0, 32]).log() / (frequency[4] / frequency[32]).log())]
+    assert slopes[0] == pytest.approx(-2, abs=0.4)
+    colors = torch.corrcoef(noise.transpose(0, 1).flatten(1))
+    assert float(colors[0, 1]) == pytest.approx(0.9, abs=0.05)
+
+
+def test_vectors_are_white_and_the_same_each_time():
+    model = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
+    noise = noise_for(model, find_layers(model), 16)
+    assert noise.shape == (16, 12) and torch.equal(noise, noise_for(model, find_layers(model), 16))
+
+
+def test_a_trained_network_without_inputs_is_weighed_by_its_answers():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(12, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 24), nn.BatchNorm1d(24), nn.ReLU(),
+        nn.Linear(24, 5),
+    )  # fmt: skip
+    for _ in range(50):
+        model(torch.randn(64, 12))
+    model.eval()
+    plan = lr.allocate(model, parameter_ratio=0.6)
+    assert (plan.initializer, plan.weights) == ("implied", "sensitivity to noise")
+    assert len({layer.weight for layer in plan.layers}) == 3
+    assert lr.allocate(model, parameter_ratio=0.6, weights="plain").weights == "plain"
