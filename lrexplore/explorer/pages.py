@@ -10,6 +10,7 @@ import ipywidgets as w
 
 from lrexplore.explorer.layer.state import LAYER, State
 from lrexplore.explorer.layer.tab import LayerTab
+from lrexplore.explorer.work.locked_state import LockedWidget
 
 
 class Page(Protocol):
@@ -37,6 +38,10 @@ PAGES: dict[str, Callable[..., Page]] = {"Network": _network, "Training": _train
 """Title of a tab -> function of the `LayerTab` that makes its page. A page imports what it needs when it is made."""
 
 
+class _Tab(LockedWidget, w.Tab):
+    """The tabs themselves."""
+
+
 class Tabs:
     """The tabs in `widget`, bound to `state.tab`; `pages` has the pages made so far, by title.
 
@@ -53,7 +58,8 @@ class Tabs:
         self._state, self._makers, self._on_error = state, {LAYER: None, **makers}, on_error
         self.pages: dict[str, Page] = {}
         self._places = {title: w.VBox() for title in makers}
-        self.widget = w.Tab([layer, *self._places.values()], titles=[LAYER, *makers])
+        self.widget = _Tab([layer, *self._places.values()], titles=[LAYER, *makers])
+        self.widget.share(state.lock)
         self.widget.observe(self._on_tab, names="selected_index")
         state.observe(self._on_state, names="tab")
 

@@ -3,29 +3,55 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as w
-from traitlets import HasTraits, TraitError
+from traitlets import TraitError
 
 from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS
+from lrexplore.explorer.work.locked_state import LockedState, LockedWidget
 
 WIDE = {"description_width": "initial"}
 ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
 
 
-def picker(label: str, options, tooltip: str, width: int | str) -> w.Dropdown:
+class Picker(LockedWidget, w.Dropdown):
+    """A dropdown. What the browser chose of options that are there no longer is nobody's choice."""
+
+    def set_state(self, sync_data) -> None:
+        """Called with what the browser has sent."""
+        with self.lock:
+            index = sync_data.get("index")
+            if index is None or index < len(self.options):
+                super().set_state(sync_data)
+            else:
+                self.send_state("index")
+
+
+class Box(LockedWidget, w.Checkbox):
+    """A check box."""
+
+
+class WholeNumber(LockedWidget, w.BoundedIntText):
+    """A whole number in a range."""
+
+
+class Typed(LockedWidget, w.Combobox):
+    """A line of text with suggestions."""
+
+
+def picker(label: str, options, tooltip: str, width: int | str) -> Picker:
     """A dropdown; `width` in px."""
     size = f"{width}px" if isinstance(width, int) else width
-    return w.Dropdown(options=tuple(options), description=label, tooltip=tooltip, style=WIDE, layout={"width": size})
+    return Picker(options=tuple(options), description=label, tooltip=tooltip, style=WIDE, layout={"width": size})
 
 
-def inputs_picker(tooltip: str, source: str) -> w.Dropdown:
+def inputs_picker(tooltip: str, source: str) -> Picker:
     """The dropdown of the inputs; `source` says whose "yours" are."""
     return picker("inputs", [(GAUSSIAN, GAUSSIAN), (f"{YOURS}: {source}", YOURS)], tooltip, 320)
 
 
-def box(label: str, tooltip: str, width: int | str) -> w.Checkbox:
+def box(label: str, tooltip: str, width: int | str) -> Box:
     """A check box; `width` in px."""
     size = f"{width}px" if isinstance(width, int) else width
-    return w.Checkbox(description=label, tooltip=tooltip, indent=False, layout={"width": size})
+    return Box(description=label, tooltip=tooltip, indent=False, layout={"width": size})
 
 
 def button(label: str, tooltip: str, icon: str = "") -> w.Button:
@@ -44,9 +70,15 @@ class Bound:
     A choice that the state refuses goes back, and to `on_error`.
     """
 
-    def __init__(self, state: HasTraits, controls: Mapping[str, w.Widget], on_error: Callable[[BaseException], None]):
+    def __init__(
+        self,
+        state: LockedState,
+        controls: Mapping[str, LockedWidget],
+        on_error: Callable[[BaseException], None],
+    ):
         self._state, self._controls, self._on_error = state, dict(controls), on_error
         for name, control in self._controls.items():
+            control.share(state.lock)
             control.value = getattr(state, name)
             control.observe(self._choose, names="value")
         state.observe(self._follow, names=list(self._controls))
@@ -80,6 +112,6 @@ class Bound:
     def _follow(self, change) -> None:
         control = self._controls.get(change["name"])
         value = getattr(self._state, change["name"])
-        options = getattr(control, "options", None)
-        if options is None or value in [option[1] if isinstance(option, tuple) else option for option in options]:
+        options = control.options if isinstance(control, Picker) else [value]
+        if value in [option[1] if isinstance(option, tuple) else option for option in options]:
             control.value = value

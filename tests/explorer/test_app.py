@@ -65,6 +65,19 @@ def test_a_rank_out_of_range_from_the_browser_becomes_the_nearest_one(explorer, 
     assert explorer.state.rank == given
 
 
+@pytest.mark.parametrize("asked", [28, 10_000])
+def test_a_rank_out_of_range_goes_back_also_where_it_changes_nothing(explorer, sent, asked):
+    explorer.state.rank = 27
+    explorer.panel.set_state({"rank": asked})
+    assert (explorer.state.rank, explorer.panel.rank, sent.last(explorer.panel, "rank")) == (27, 27, 27)
+
+
+def test_a_rank_is_a_number_even_where_true_was_given(explorer):
+    explorer.state.rank = True
+    assert type(explorer.state.rank) is int
+    assert explorer.factors().rank == 1
+
+
 def test_ranks_are_kept_for_each_layer(explorer):
     explorer.panel.set_state({"rank": 5})
     explorer.panel.set_state({"layer": HEAD})

@@ -35,6 +35,7 @@ class Screen:
     def __init__(self, subject: Subject, lock: AbstractContextManager):
         self.subject = subject
         self.panel = PlotPanel(table=layer_table(subject))
+        self.panel.share(lock)
         self.lock = lock
         self._times = LayerTimes(subject.model)
         self.drawn = ""
@@ -61,7 +62,8 @@ class Screen:
     def frame(self, choice: Choice, initializer: str) -> dict:
         """The frame of a choice as far as it is known, numpy arrays inside."""
         with self.lock, spare_cores():
-            return build_frame(self.subject, self.study(choice), choice, initializer, self.time(choice))
+            frame = build_frame(self.subject, self.study(choice), choice, initializer, self.time(choice))
+            return frame | {"about": f"{self.subject.name} · {initializer}"}
 
     def show(self, choice: Choice, initializer: str, rank: int) -> None:
         """Put another frame on the panel."""

@@ -84,7 +84,7 @@ class State(LockedState):
                 f"`rank` must lie in 1..{self.max_rank} for layer {self.layer!r} under {self.scheme!r}, got {rank}. "
                 "Choose one in that range."
             )
-        return rank
+        return int(rank)  # True is a whole number too
 
     @t.validate("tab")
     def _check_tab(self, proposal):

@@ -1,14 +1,14 @@
 """The Layer tab: binds what is chosen for one layer, its studies, the panel and the controls."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import ipywidgets
 from torch import Tensor, nn
 
 from lrexplore.explorer.layer.calibrating import Calibrating
-from lrexplore.explorer.layer.completion import Completion
+from lrexplore.explorer.layer.completion import UPDATE_S, Completion
 from lrexplore.explorer.layer.compute import Study
 from lrexplore.explorer.layer.controls import Controls
 from lrexplore.explorer.layer.frame import compact, key_of
@@ -20,6 +20,7 @@ from lrexplore.explorer.panel import export
 from lrexplore.explorer.pictures.layer_picture import draw_png
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.shown import error_text, shown
+from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.explorer.work.worker import Worker
 from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import Factors
@@ -77,19 +78,37 @@ class LayerTab:
 
     def to_html(self, path, *, layers: Iterable[str] | None = None):
         """Path of a self-contained page written; `layers` names more layers to take along. All are completed first."""
-        frames = {}
-        for name in dict.fromkeys([self.state.layer, *(layers or ())]):
-            choice = self._choice_of(name)
-            study = self.study(choice)
-            for initializer in study.to_fill(self.state.initializer):
-                for _ in study.fill(initializer, self.state.rank_of(name), lambda: False):
-                    pass
-            self._screen.measure_time(choice, self.state.initializer, lambda: False)
-            frames[name] = compact(self._screen.frame(choice, self.state.initializer))
-        self._screen.complete_table(lambda: False)
-        state = {"table": self.panel.table, "layer": self.state.layer, "rank": self.state.rank}
-        state["frame"] = frames[self.state.layer]
+        shown, rank = self.state.layer, self.state.rank
+        choices = {name: self._choice_of(name) for name in dict.fromkeys([shown, *(layers or ())])}
+        self._worker.cancel()  # what it has found stays found; two would do everything twice
+        self._worker.wait()
+        try:
+            with spare_cores():
+                frames = self._completed(choices)
+                self._screen.complete_table(lambda: False)
+        finally:
+            self.state.tell("", 1.0)
+            self._start()
+        state = {"table": self.panel.table, "layer": shown, "rank": rank, "frame": frames[shown]}
         return export.to_html(state, path, f"lrexplore · {summary(self.subject)}", frames=frames)
+
+    def _completed(self, choices: Mapping[str, Choice]) -> dict[str, dict]:
+        """The frames of these layers' choices with all of their curves; the status says how far they are."""
+        frames, initializer, told = {}, self.state.initializer, 0.0
+        for number, (name, choice) in enumerate(choices.items()):
+            study = self.study(choice)
+            to_fill = study.to_fill(initializer)
+            for filled, one in enumerate(to_fill):
+                for share in study.fill(one, self.state.rank_of(name), lambda: False):
+                    if time.monotonic() - told > UPDATE_S:
+                        told = time.monotonic()
+                        done = (number + (filled + share) / len(to_fill)) / len(choices)
+                        self.state.tell(
+                            f"page: {one} of {name}, layer {number + 1} of {len(choices)}", min(done, 0.999)
+                        )
+            self._screen.measure_time(choice, initializer, lambda: False)
+            frames[name] = compact(self._screen.frame(choice, initializer))
+        return frames
 
     def factors(self) -> Factors:
         """The factors on screen; of a grouped layer, its first group's."""
@@ -177,6 +196,7 @@ class LayerTab:
         with self._lock:
             if change["name"] == "rank":
                 self.state.rank = min(max(change["new"], 1), self.state.max_rank)
+                self.panel.rank = self.state.rank
             elif change["new"]:
                 try:
                     self.state.layer = change["new"]

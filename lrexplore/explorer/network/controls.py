@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import ipywidgets as w
 
 from lrexplore.explorer.network.state import BUDGETS, NetworkState, initializers_for
-from lrexplore.explorer.pickers import ROW, WIDE, Bound, box, button, inputs_picker, picker
+from lrexplore.explorer.pickers import ROW, WIDE, Bound, WholeNumber, box, button, inputs_picker, picker
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import METHODS, PLAIN, SENSITIVITY, WEIGHTS
@@ -50,7 +50,7 @@ class NetworkControls:
         self.weights = picker("layer weights", WEIGHTS, "What a layer's error counts in the total", 200)
         self.meaning = w.HTML(_small(MEANINGS[state.weights]))
         self.layer = picker("layer", names, "The layer to pin; a click on a bar chooses it too", 300)
-        self.rank = w.BoundedIntText(
+        self.rank = WholeNumber(
             description="rank", min=1, max=10**6, tooltip="Rank to pin the layer at", style=WIDE,
             layout={"width": "130px"},
         )  # fmt: skip

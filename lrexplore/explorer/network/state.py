@@ -65,7 +65,7 @@ class NetworkState(LockedState):
     """
 
     budget = t.Enum(tuple(BUDGETS), "parameter_ratio")
-    ratio = t.Float(0.5, min=0.0, max=1.0)
+    ratio = t.Float(0.5)
     method = t.Enum(METHODS, "optimal")
     inputs = t.Enum(INPUTS, GAUSSIAN)
     initializer = t.Unicode("function")
@@ -87,6 +87,8 @@ class NetworkState(LockedState):
 
     @t.validate("budget", "ratio", "method", "scheme", "weights")
     def _check_choice(self, proposal):
+        if proposal["trait"].name == "ratio" and not 0 <= proposal["value"] <= 1:
+            raise t.TraitError(f"`ratio` must lie in [0, 1], got {proposal['value']}. Choose one in that range.")
         self._try(replace(self.wish, **{proposal["trait"].name: proposal["value"]}))
         return proposal["value"]
 
@@ -144,7 +146,7 @@ class NetworkState(LockedState):
                 f"Choose from {', '.join(self._subject.names[:3])}, …"
             )
         try:
-            return None if rank is None else index(rank)
+            return None if rank is None else int(index(rank))  # True is a whole number too
         except TypeError:
             raise t.TraitError(
                 f"`pinned` must hold whole numbers or None for as it is, got {rank!r} for {name!r}. Give its rank."

@@ -1,5 +1,7 @@
 """The Network tab: binds what is chosen for the whole network, its plans, the board and the controls."""
 
+from collections.abc import Callable
+
 import ipywidgets
 
 from lrexplore.explorer.layer.state import LAYER, State
@@ -32,6 +34,7 @@ class NetworkTab:
         self._lock = self.state.lock
         self._board = Board(subject, self._allocation, self._judge)
         self.panel = self._board.panel
+        self.panel.share(self._lock)
         self._work = Work(self.state, self._allocation, self._judge, self._board, self._lock, self._tell, self._draw)
         self._worker = Worker(self._on_failure, grace_s=0.0, rest_s=REST_S)
         buttons = {
@@ -40,6 +43,7 @@ class NetworkTab:
             "resume": self._resume,
         }  # fmt: skip
         self.controls = NetworkControls(self.state, subject.names, origin.source, buttons, self.show_error)
+        self.controls.rank.share(self._lock)
         self.widget = ipywidgets.VBox([self.controls.box, self.panel])
         self._good: Wish | None = None
         self._is_restoring = False
@@ -161,6 +165,8 @@ class NetworkTab:
 
     @shown
     def _see(self) -> None:
+        if not self._ready():  # it was pressed before the buttons were off
+            return
         rank = self.plan().ranks.get(self.state.layer)
         with self._explorer_state.lock:
             self._explorer_state.layer = self.state.layer
@@ -171,16 +177,16 @@ class NetworkTab:
     @shown
     def _search(self) -> None:
         least = self.controls.agreement.value / 100
-        self._ask(searching(self.state, self._judge, self._lock, least))
+        self._ask(lambda: searching(self.state, self._judge, self._lock, least))
 
     @shown
     def _measure(self) -> None:
-        self._ask(measuring(self.state, self._allocation))
+        self._ask(lambda: measuring(self.state, self._allocation))
 
     @shown
     def _save(self) -> None:
         path, overwrite = self.controls.path.value, self.controls.overwrite.value
-        self._ask(saving(self.state, self._allocation, path, overwrite=overwrite))
+        self._ask(lambda: saving(self.state, self._allocation, path, overwrite=overwrite))
 
     @shown
     def _resume(self) -> None:
@@ -189,10 +195,12 @@ class NetworkTab:
             self._allow()
             self._start()
 
-    def _ask(self, request: Request) -> None:
+    def _ask(self, request: Callable[[], Request]) -> None:
         with self._lock:
+            if not self._ready():  # it was pressed before the buttons were off
+                return
             self.panel.error = ""
-            self._work.ask(request)
+            self._work.ask(request())
             self._start()
 
     def _start(self) -> None:

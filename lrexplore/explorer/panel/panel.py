@@ -6,7 +6,8 @@ A frame that is a board has no ranks: the kernel redraws it by patches.
 
 A frame is a dict of plain values and numpy arrays:
 
-- `key` tells it from other frames, `title` is its heading ("name · more"), `board` True makes it a board.
+- `key` tells it from other frames, `title` is its heading ("name · more"), `board` True makes it a board. `about` is
+  said in a plot that is saved as a picture, with the title and the rank.
 - `max_rank`, `ranks` (those of the tables), `marks` ({"rank", "label"}): the rank control; not on a board.
 - `readouts`: {"id", "label", "note", "unit", "format" ("3g" | "int" | "pct" | "si")} with `values`, one a rank, or
   `texts`; on a board with one `value` (None while unknown: `missing` is shown) or `text`.
@@ -38,6 +39,7 @@ import traitlets as t
 
 from lrexplore.explorer.panel.arrays import is_packed, pack
 from lrexplore.explorer.panel.frames import check_frame, pack_arrays, patched
+from lrexplore.explorer.work.locked_state import LockedWidget
 
 STATIC = Path(__file__).parent / "static"
 
@@ -67,7 +69,7 @@ class Point:
     step: int | None = None
 
 
-class PlotPanel(anywidget.AnyWidget):
+class PlotPanel(LockedWidget, anywidget.AnyWidget):
     """Widget that draws `table`, `frame` and what changes in them.
 
     `layer`, `rank`, `value` (of a board's slider) and `checked` are set by the person or by Python, `error` is emptied
@@ -122,13 +124,14 @@ class PlotPanel(anywidget.AnyWidget):
 
     def amend(self, patch: Mapping) -> bool:
         """Whether the patch belongs to the frame on screen; if so it is sent, and the frame kept here has it too."""
-        if not self.frame or patch.get("key") != self.frame["key"]:
-            return False
-        patch = pack_arrays(patch)
-        # Another thread may be reading the frame: it is replaced, without a message, for that is the patch.
-        self._trait_values["frame"] = patched(self.frame, patch)
-        self.patch = patch
-        return True
+        with self.lock:
+            if not self.frame or patch.get("key") != self.frame["key"]:
+                return False
+            patch = pack_arrays(patch)
+            # Whoever reads the frame meanwhile keeps it: it is replaced, without a message, for that is the patch.
+            self._trait_values["frame"] = patched(self.frame, patch)
+            self.patch = patch
+            return True
 
     def send_row(self, rank: int, rows: Mapping[str, list], *, key: str | None = None) -> None:
         """Send the exact rows of one rank: for each plot id one array for each of its by-rank tables, in order."""

@@ -1,12 +1,11 @@
 """The pickers of the training tab, bound to its state's traits, and the row that names the folder of runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ipywidgets as w
-from traitlets import link
 
-from lrexplore.explorer.pickers import ROW, WIDE, box, button, picker
+from lrexplore.explorer.pickers import ROW, WIDE, Bound, Typed, box, button, picker
 from lrexplore.explorer.training.compute import MEDIAN
 from lrexplore.explorer.training.figures import EPOCH_QUANTITIES, STEP_QUANTITIES
 from lrexplore.explorer.training.groups import GROUPINGS
@@ -15,11 +14,14 @@ from lrexplore.explorer.training.state import EVERY_LAYER, NO_BASELINE, UNFACTOR
 
 
 class TrainingControls:
-    """`source`: the folder, look again, stop, go on, new run. `box`: what is drawn, over what, how runs are grouped."""
+    """`source`: the folder, look again, stop, go on, new run. `box`: what is drawn, over what, how runs are grouped.
 
-    def __init__(self, state: TrainingState, folders: Sequence[Path]):
+    What a choice raises goes to `on_error`.
+    """
+
+    def __init__(self, state: TrainingState, folders: Sequence[Path], on_error: Callable[[BaseException], None]):
         self._state = state
-        self.folder = w.Combobox(
+        self.folder = Typed(
             options=tuple(map(str, folders)),
             description="folder of runs",
             tooltip="The folder that holds a folder for each run; the run's own folder will do as well",
@@ -43,7 +45,7 @@ class TrainingControls:
         self.log_x = box("log x", "Logarithmic x axes", "70px")
         self.log_y = box("log y", "Logarithmic y axes, where all values are above 0", "70px")
         pickers = ("step_quantity", "epoch_quantity", "layer", "grouping", "baseline", "axis", "log_x", "log_y")
-        self._links = {name: link((state, name), (getattr(self, name), "value")) for name in ("folder", *pickers)}
+        self._bound = Bound(state, {name: getattr(self, name) for name in ("folder", *pickers)}, on_error)
         self.source = w.HBox([self.folder, self.refresh, self.stop, self.resume, self.new], layout=ROW)
         self.box = w.HBox([getattr(self, name) for name in pickers], layout=ROW)
 
@@ -53,12 +55,7 @@ class TrainingControls:
             ("layer", (MEDIAN, EVERY_LAYER), layers),
             ("baseline", (NO_BASELINE, UNFACTORIZED_RUNS), runs),
         ):
-            picker, chosen = getattr(self, name), getattr(self._state, name)
-            options = tuple(dict.fromkeys((*fixed, *names, chosen)))
-            if options != picker.options:
-                self._links[name].unlink()  # new options choose the first one, which the state must not take over
-                picker.options = options
-                self._links[name].link()
+            self._bound.offer(name, tuple(dict.fromkeys((*fixed, *names, getattr(self._state, name)))))
 
     def allow(self, *, stop: bool, resume: bool) -> None:
         """Whether the selected run can be stopped, and whether it can go on."""
@@ -66,8 +63,7 @@ class TrainingControls:
 
     def close(self) -> None:
         """Unbind and close the widgets."""
-        while self._links:
-            self._links.popitem()[1].unlink()
+        self._bound.close()
         for row in (self.source, self.box):
             for child in (*row.children, row):
                 child.close()

@@ -6,12 +6,13 @@ from lrexplore.explorer.training.compute import MEDIAN, View
 from lrexplore.explorer.training.figures import EPOCH_QUANTITIES, STEP_QUANTITIES
 from lrexplore.explorer.training.groups import GROUPINGS
 from lrexplore.explorer.training.series import AXES
+from lrexplore.explorer.work.locked_state import LockedState
 
 NO_BASELINE, UNFACTORIZED_RUNS = "none", "unfactorized runs"
 EVERY_LAYER = "every layer of the selected run"
 
 
-class TrainingState(t.HasTraits):
+class TrainingState(LockedState):
     """The folder of runs, the runs to compare, and how.
 
     `checked` names the runs on the plots, `selected` the one that buttons and heat maps are about, `baseline` is

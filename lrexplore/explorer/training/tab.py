@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import RLock
 from time import monotonic
 from typing import Any
 
@@ -54,13 +53,15 @@ class TrainingTab(Displayed):
     ):
         super().__init__(self._picture)
         self.state = TrainingState(folder=str(folder))
-        self._lock, self._plan = RLock(), plan
+        self._lock, self._plan = self.state.lock, plan
         self._watch = RunWatch(self.state.folder)
         self._frame: dict[str, Any] = {}
         self._visible = True
         shipped = shipped_records()
         self.panel = PlotPanel(value=self.state.smoothing)
-        self.controls = TrainingControls(self.state, [Path("runs"), *([shipped] if shipped else [])])
+        self.panel.share(self._lock)
+        folders = [Path("runs"), *([shipped] if shipped else [])]
+        self.controls = TrainingControls(self.state, folders, self.show_error)
         self.form = TrainingForm(model, by_hand=plan is not None)
         self._box = w.VBox([self.controls.source, self.form.box, self.controls.box, self.panel])
         self.controls.new.observe(lambda change: self.form.show(change["new"]), names="value")

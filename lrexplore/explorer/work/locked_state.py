@@ -1,20 +1,20 @@
 """Traits that several threads may set: one at a time, and several of them as one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
 
+import ipywidgets
 import traitlets as t
 
 
-class LockedState(t.HasTraits):
-    """Holds `lock` while a trait is set and while observers hear of it; whoever shows the state holds the same lock.
+class _Locked(t.HasTraits):
+    """Holds `lock` while a trait is set and while observers hear of it.
 
     Without it a thread that holds notifications would have another thread's values go unchecked.
     """
 
-    lock: RLock
-    _is_assigning = False
+    lock: AbstractContextManager
 
     def setup_instance(self, /, *args, **kwargs) -> None:
         """Called by traitlets before `__init__`."""
@@ -36,6 +36,12 @@ class LockedState(t.HasTraits):
         with self.lock, super().hold_trait_notifications():
             yield
 
+
+class LockedState(_Locked):
+    """Traits set by one thread at a time; whoever shows the state holds the same `lock`."""
+
+    _is_assigning = False
+
     def assign(self, **values) -> None:
         """Set several traits as one: checked together, as they are given, and nothing of them is set if one is refused.
 
@@ -53,3 +59,25 @@ class LockedState(t.HasTraits):
                         setattr(self, name, value)
             finally:
                 self._is_assigning = False
+
+
+class LockedWidget(_Locked, ipywidgets.Widget):
+    """A widget that shows a state: set by the browser or a thread, one at a time.
+
+    `share` has it hold the state's lock: with two locks, each of two threads could wait for the one that the other has.
+    """
+
+    def share(self, lock: AbstractContextManager) -> None:
+        """Hold this lock instead of its own from now on."""
+        self.__dict__["lock"] = lock
+
+    def set_state(self, sync_data) -> None:
+        """Called with what the browser has sent."""
+        with self.lock:
+            super().set_state(sync_data)
+
+    @contextmanager
+    def hold_sync(self) -> Iterator[None]:
+        """The browser hears of what is set in this block at its end, in one message."""
+        with self.lock, super().hold_sync():
+            yield

@@ -19,4 +19,5 @@ def shown(handler):
 def error_text(error: BaseException) -> str:
     """What a person should read of an error: our own words as they are, others with their kind."""
     text = str(error)
-    return text if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: {text}"
+    ours = isinstance(error, (ValueError, TypeError)) or text.startswith("`")
+    return text if ours else f"{type(error).__name__}: {text}"

@@ -141,13 +141,17 @@ def test_long_work_that_draws_while_a_budget_is_solved_does_not_take_the_slider_
     def plan_while_another_thread_draws(wish, **options):
         if wish.ratio == 0.35 and not drawn:
             drawn.append(page.state.ratio)
-            thread = Thread(target=page._draw)
-            thread.start()
-            thread.join()
+            thread.start()  # it draws once the panel is free
         return plan(wish, **options)
 
+    def draw():
+        with page._lock:
+            page._draw()
+
+    thread = Thread(target=draw)
     monkeypatch.setattr(page._allocation, "plan", plan_while_another_thread_draws)
     page.panel.set_state({"value": 0.35})
+    thread.join(60)
     assert drawn == [0.5]
     assert [message.state["value"] for message in sent.to(page.panel) if "value" in message.names] == []
     assert (sent.last(page.panel, "value"), sent.last(page.panel, "patch")["value"], page.state.ratio) == (0.35,) * 3
@@ -177,6 +181,7 @@ def test_a_budget_that_comes_while_long_work_draws_is_not_lost(page, sent, monke
     thread = Thread(target=page.panel.set_state, args=({"value": 0.35},))
     for owner in (page, page._slider):
         monkeypatch.setattr(owner, "_lock", TellingLock())
+    page.panel.share(TellingLock())
     monkeypatch.setattr(page._board, "show", show_once_a_key_waits)
     with page._lock:
         page._draw()
