@@ -40,9 +40,10 @@ class Work:
         self._without_samples = False
 
     def ask(self, request: Request) -> None:
-        """Do this too, after what was asked for before."""
+        """Do this too, after what was asked for before; of two about one choice each, only the later."""
         with self._lock:
-            self._requests, self._stopped = [*self._requests, request], None
+            kept = [other for other in self._requests if request.wish is None or other.wish is None]
+            self._requests, self._stopped = [*kept, request], None
 
     def say(self, text: str) -> None:
         """What the status says once nothing is left to do."""
@@ -118,8 +119,10 @@ class Work:
         try:
             self._said = request.run(progress)
         except Stopped:
-            if not request.kept:
-                self._forget(request)
+            with self._lock:
+                if request.wish not in (None, self._state.wish) and request in self._requests:
+                    self._forget(request)
+                    self._said = "the search was given up, for another choice was made: press its button again"
             raise
         except Exception:
             self._forget(request)  # else it would fail again with every choice

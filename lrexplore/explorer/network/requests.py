@@ -8,18 +8,18 @@ from lrexplore.explorer.network.compute import Allocation, Progress
 from lrexplore.explorer.network.judge import Judge
 from lrexplore.explorer.network.readouts import interval_text
 from lrexplore.explorer.network.saving import places, save_both
-from lrexplore.explorer.network.state import NetworkState
+from lrexplore.explorer.network.state import NetworkState, Wish
 
 
 @dataclass(frozen=True)
 class Request:
     """`run(progress)` does what was asked for and says what came of it.
 
-    One that is `kept` begins again where a new choice stopped it; others are then forgotten.
+    What stops it has it begin again. One with a `wish` is about that choice alone: it is given up for another one.
     """
 
     run: Callable[[Progress], str]
-    kept: bool = True
+    wish: Wish | None = None
 
 
 def searching(state: NetworkState, judge: Judge, lock: AbstractContextManager, least: float) -> Request:
@@ -28,16 +28,16 @@ def searching(state: NetworkState, judge: Judge, lock: AbstractContextManager, l
 
     def run(progress: Progress) -> str:
         ratio = judge.smallest(wish, least, progress)
+        verdict = judge.verdict(replace(wish, ratio=ratio), progress)
         with lock:
             progress(1, 1, "found")
             state.ratio = ratio
-        verdict = judge.verdict(replace(wish, ratio=ratio), progress)
         return (
             f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples: on "
             f"{verdict.agreement:.1%} of {verdict.num_inputs}, {interval_text(verdict)}"
         )
 
-    return Request(run, kept=False)
+    return Request(run, wish)
 
 
 def measuring(state: NetworkState, allocation: Allocation) -> Request:

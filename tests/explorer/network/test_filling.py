@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from explorer.whole_network import batches, plot, silent, take_error
 
-from lrexplore.explorer.network import long_work
+from lrexplore.explorer.network import judge, long_work
 from lrexplore.explorer.network.frame import Board
 from lrexplore.explorer.panel.arrays import unpack
 
@@ -204,3 +204,44 @@ def test_a_search_asked_for_while_work_runs_is_done_after_it(page, monkeypatch):
     assert page.state.ratio < 0.9
     assert "latency measured" in page.panel.status
     assert page._allocation.latency_ratio(page._allocation.plan(page.state.wish)) is None, "it was of the budget before"
+
+
+@pytest.fixture
+def held_search(page, monkeypatch):
+    """A search that stands at its first question until `set()` is called."""
+    reached, go_on, ask = threading.Event(), threading.Event(), judge.ask
+
+    def held_ask(model, batch):
+        reached.set()
+        assert go_on.wait(30)
+        return ask(model, batch)
+
+    monkeypatch.setattr(judge, "ask", held_ask)
+    page.controls.agreement.value = 10
+    page.controls.buttons["search"].click()
+    assert reached.wait(30)
+    return go_on
+
+
+def test_a_search_that_another_button_interrupts_is_done_all_the_same(page, held_search):
+    page.controls.buttons["measure"].click()
+    held_search.set()
+    assert page.wait(120)
+    assert page.state.ratio < 0.5
+    assert "latency measured" in page.panel.status
+
+
+def test_a_search_asked_for_again_is_done_once(page, held_search):
+    page.controls.buttons["search"].click()
+    held_search.set()
+    assert page.wait(120)
+    assert page.state.ratio < 0.5
+    assert "is the smallest budget found" in page.panel.status
+
+
+def test_a_search_given_up_for_another_choice_says_so(page, held_search):
+    page.state.ratio = 0.9
+    held_search.set()
+    assert page.wait(120)
+    assert page.state.ratio == 0.9
+    assert "the search was given up" in page.panel.status
