@@ -1,6 +1,8 @@
 """The board of the training tab: title, readouts and plots of the runs that are compared, and its table of runs."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from lrexplore.explorer.training.figures import (
 from lrexplore.explorer.training.groups import Group, group_runs, shared
 from lrexplore.explorer.training.listed import Listed
 from lrexplore.explorer.training.state import EVERY_LAYER, NO_BASELINE, UNFACTORIZED_RUNS, TrainingState
+from lrexplore.records.schema import UNREADABLE
 
 COLUMNS = [
     {"key": "name", "label": "run"},
@@ -43,7 +46,7 @@ def run_table(runs: Sequence[Listed], folder: str) -> dict:
 
 def _row(run: Listed) -> dict:
     config, status = run.config, run.status
-    if run.state == "unreadable":
+    if run.state == UNREADABLE:
         return {"name": run.name, "disabled": f"cannot be read: {status.get('message', '')}"}
     step, of = status.get("step"), status.get("num_steps")
     scale = next((f"{config[key]:g}" for key in ("rank_scale", "rank_ratio") if config.get(key) is not None), "")
@@ -68,7 +71,7 @@ def baseline_runs(runs: Sequence[Listed], checked: Sequence[Listed], baseline: s
     if baseline != UNFACTORIZED_RUNS:
         return [run for run in runs if run.name == baseline]
     wanted = {(run.config.get("model"), run.config.get("data")) for run in checked}
-    whole = [run for run in runs if not run.is_factorized and run.state != "unreadable"]
+    whole = [run for run in runs if not run.is_factorized and run.state != UNREADABLE]
     return [run for run in whole if (run.config.get("model"), run.config.get("data")) in wanted]
 
 
@@ -76,27 +79,49 @@ def build_board(runs: Sequence[Listed], state: TrainingState, curves: RunCurves)
     """The frame of the tab, numpy arrays inside. The runs must be followed by `curves`, the baseline's too."""
     by_name = {run.name: run for run in runs}
     checked = [by_name[name] for name in state.checked if name in by_name]
-    groups = group_runs(checked, state.grouping, baseline_runs(runs, checked, state.baseline))
+    dashed = baseline_runs(runs, checked, state.baseline)
+    groups = group_runs(checked, state.grouping, dashed, runs)
     step, epoch = STEP_QUANTITIES[state.step_quantity], EPOCH_QUANTITIES[state.epoch_quantity]
     plots = [_curves(quantity, groups, state, curves) for quantity in (step, epoch)]
     plots += [_layers(quantity, groups, by_name.get(state.selected), state, curves)
               for quantity in LAYER_QUANTITIES.values()]  # fmt: skip
-    frame = {"key": "training", "board": True, "title": f"Training · {_said(runs, checked)}", "shared_legend": True}
+    words = _said(runs, checked, state.folder)
+    if checked and not dashed and state.baseline != NO_BASELINE:
+        words += f" · {_missing_baseline(state.baseline)}"
+    frame = {"key": "training", "board": True, "title": f"Training · {words}", "shared_legend": True}
     if not runs:
         return {**frame, "readouts": [], "plots": []}
     readouts = _readouts(groups, curves, by_name.get(state.selected))
     return {**frame, "readouts": readouts, **({"slider": SMOOTHING, "plots": plots} if checked else {"plots": []})}
 
 
-def _said(runs: Sequence[Listed], checked: Sequence[Listed]) -> str:
+def _said(runs: Sequence[Listed], checked: Sequence[Listed], folder: str) -> str:
     """How many runs there are and are compared, and what is alike in them; what to do where there are none."""
     if not runs:
-        return "no runs here yet: start one with new run …, or choose another folder"
+        return f"{_nothing_in(Path(folder).expanduser())}: start one with new run …, or choose another folder"
     live = sum(run.is_live for run in runs)
     counts = [f"{len(checked)} of {len(runs)} runs compared", *([f"{live} live"] if live else [])]
     counts += [] if checked else ["check some in the table"]
     counts += [f"all {alike}"] if len(checked) > 1 and (alike := shared(checked)) else []
     return " · ".join(counts)
+
+
+def _nothing_in(folder: Path) -> str:
+    """Why there are no runs: a folder without any, or none of that name, with those that are called nearly so."""
+    if folder.is_dir():
+        return f"no runs in {folder} yet"
+    if folder.exists():
+        return f"{folder} is a file, no folder of runs"
+    beside = [place.name for place in folder.parent.glob("*") if place.is_dir()] if folder.parent.is_dir() else []
+    near = ", ".join(get_close_matches(folder.name, beside, 3))
+    return f"there is no folder {folder}{f' (near: {near})' if near else ''}"
+
+
+def _missing_baseline(baseline: str) -> str:
+    """That nothing is drawn as baseline."""
+    if baseline == UNFACTORIZED_RUNS:
+        return "no baseline: no unfactorized run of what is compared"
+    return f"no baseline: there is no run {baseline}"
 
 
 def _curves(quantity: Quantity, groups, state: TrainingState, curves: RunCurves, layer: str | None = None) -> dict:

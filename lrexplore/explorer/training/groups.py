@@ -1,7 +1,7 @@
 """Which runs make one curve, what it is called, and how it is drawn. Plain values; no widget, no tensor."""
 
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lrexplore.explorer.training.listed import Listed
@@ -21,8 +21,9 @@ RUN_STYLES = ChainMap(
     {"spectral-matched": ("#77AADD", "square-open"), UNFACTORIZED: ("#AA3377", "circle-open")}, STYLES
 )
 BASELINE = ("currentColor", "dash")  # the panel draws it in the color of its text
-# Of Paul Tol's muted palette what is seen on white and on black, and is no initializer's color.
-COLORS = ("#6699CC", "#CC6677", "#997700", "#AA4499", "#88CCEE", "#DDCC77")
+# Of Paul Tol's muted palette, and some more, what is seen on white and on black, and is no initializer's color.
+COLORS = ("#6699CC", "#CC6677", "#997700", "#AA4499", "#88CCEE", "#DDCC77", "#EE8866", "#5FA85A", "#B58BDB", "#8D6E63",
+          "#00ACC1", "#9CCC65")  # fmt: skip
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "circle-open", "diamond-open", "square-open")
 DASHES = ("solid", "dot", "dashdot", "longdash", "longdashdot")
 
@@ -60,12 +61,18 @@ class Group:
         return f"{'baseline: ' if self.is_baseline else ''}{self.name}{f' ({words})' if runs > 1 else ''}"
 
 
-def group_runs(runs: Sequence[Listed], grouping: str, baseline: Sequence[Listed] = ()) -> list[Group]:
-    """The curves of these runs, the baseline's last. A run of the baseline is in no other curve."""
+def group_runs(
+    runs: Sequence[Listed], grouping: str, baseline: Sequence[Listed] = (), listed: Sequence[Listed] = ()
+) -> list[Group]:
+    """The curves of these runs, the baseline's last. A run of the baseline is in no other curve.
+
+    `listed` are all runs that there are: a choice has one color among them, whichever of them are compared.
+    """
     names = {run.name for run in baseline}
-    groups = _groups([run for run in runs if run.name not in names], GROUPINGS[grouping])
+    everyone = sorted(listed or runs, key=lambda run: (run.started or float("inf"), run.name))  # the newest ones last
+    groups = _groups([run for run in runs if run.name not in names], GROUPINGS[grouping], everyone)
     color, dash = BASELINE
-    dashed = _groups(baseline, None)
+    dashed = _groups(baseline, None, everyone)
     return groups + [replace(group, color=color, dash=dash, symbol="circle", is_baseline=True) for group in dashed]
 
 
@@ -89,13 +96,14 @@ def said(key: str, value) -> str:
     return f"{key.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
 
 
-def _groups(runs: Sequence[Listed], by: str | None) -> list[Group]:
+def _groups(runs: Sequence[Listed], by: str | None, everyone: Sequence[Listed]) -> list[Group]:
     buckets: dict[tuple, list[Listed]] = {}
     for run in runs:
         buckets.setdefault(_key(run, by), []).append(run)
     heads = [bucket[0] for bucket in buckets.values()]
     keys = _telling(heads, by)
-    values = {key: list(dict.fromkeys(str(head.choices.get(key)) for head in heads)) for key in keys}
+    made_by_all = [run.choices for run in everyone] if keys else []
+    values = {key: list(dict.fromkeys(str(made.get(key)) for made in made_by_all)) for key in keys}
     groups = []
     for head, bucket in zip(heads, buckets.values(), strict=True):
         made = head.choices
@@ -107,7 +115,22 @@ def _groups(runs: Sequence[Listed], by: str | None) -> list[Group]:
         name = name or (head.name if head.is_factorized else UNFACTORIZED)
         groups.append(Group(name, tuple(bucket), *style, varies=tuple(differing([run.choices for run in bucket]))))
     repeated = {group.name for group in groups if by == "run" and [one.name for one in groups].count(group.name) > 1}
-    return [replace(group, name=group.runs[0].name) if group.name in repeated else group for group in groups]
+    groups = [replace(group, name=group.runs[0].name) if group.name in repeated else group for group in groups]
+    return list(_told_apart(groups))
+
+
+def _told_apart(groups: Sequence[Group]) -> Iterator[Group]:
+    """The groups, one that would look like an earlier one with another dash, or else another marker as well."""
+    lines, looks = set(), set()
+    for group in groups:
+        dashes = (group.dash, *(dash for dash in DASHES if dash != group.dash))
+        symbols = (group.symbol, *(symbol for symbol in SYMBOLS if symbol != group.symbol))
+        own = [(dash, group.symbol) for dash in dashes if (group.color, dash) not in lines]
+        other = [(dash, symbol) for symbol in symbols for dash in dashes if (group.color, dash, symbol) not in looks]
+        dash, symbol = next(iter([*own, *other]), (group.dash, group.symbol))
+        lines.add((group.color, dash))
+        looks.add((group.color, dash, symbol))
+        yield replace(group, dash=dash, symbol=symbol)
 
 
 def _key(run: Listed, by: str | None) -> tuple:
@@ -141,7 +164,7 @@ def said_first(heads: list[Listed]) -> list[str]:
 
 def _style(made: dict, places: list[tuple[str, int]]) -> tuple[str, str, str]:
     """Color, dash and marker: the first choice that differs is told by color, an initializer by its own one, the
-    second by dash, the third by marker."""
+    second by dash, the third by marker. `places` has these choices, and which of all that were made each is."""
     first, place = places[0] if places else ("initializer", 0)
     if first == "initializer":
         color, symbol = RUN_STYLES.get(made["initializer"], (COLORS[place % len(COLORS)], "circle"))

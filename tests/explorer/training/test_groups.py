@@ -133,6 +133,46 @@ def test_rank_scales_alone_are_told_apart_by_colors_that_are_no_initializers():
     assert not {group.color for group in groups} & {color for color, _ in STYLES.values()}
 
 
+@pytest.mark.parametrize("grouping", ["all but the seed", "rank scale", "single runs"])
+def test_a_choice_has_one_color_whatever_else_is_compared(grouping):
+    runs = grid(["function"], scales=(0.05, 0.1, 0.2, 0.4), seeds=(0,))
+    alone = [group_runs(pair, grouping, listed=runs) for pair in (runs, runs[1:], runs[2:], [runs[3], runs[1]])]
+    colors = [{group.runs[0].name: group.color for group in groups} for groups in alone]
+    for some in colors[1:]:
+        assert some == {name: colors[0][name] for name in some}
+
+
+def test_a_run_that_comes_later_changes_no_color():
+    runs = grid(["function"], scales=(0.1, 0.2), seeds=(0,))
+    for number, run_there in enumerate(runs):
+        run_there.started = 1.0 + number
+    later = run("0-later", initializer="function", rank_scale=0.05)
+    before, after = group_runs(runs, "rank scale"), group_runs([later, *runs], "rank scale")
+    assert [group.color for group in after[1:]] == [group.color for group in before]
+
+
+@pytest.mark.parametrize("num", [7, 20, 40])
+@pytest.mark.parametrize("initializers", [["function"], ["function", "spectral"]])
+def test_up_to_forty_curves_of_an_initializer_share_no_swatch(num, initializers):
+    scales = tuple((number + 1) / (num + 1) for number in range(num))
+    groups = group_runs(grid(initializers, scales=scales, seeds=(0,)), "all but the seed")
+    assert len({(group.color, group.dash, group.symbol) for group in groups}) == len(groups)
+
+
+def test_the_lines_of_few_curves_are_told_apart_without_their_markers():
+    for runs in (
+        grid(["function"], scales=[k / 8 for k in range(1, 8)]),
+        grid(scales=(0.1, 0.2), decays=("none", "weight")),
+    ):
+        groups = group_runs(runs, "all but the seed")
+        assert len({(group.color, group.dash) for group in groups}) == len(groups)
+
+
+def test_runs_that_repeat_each_other_look_unlike():
+    first, again = group_runs([run("a"), run("again")], "single runs")
+    assert (first.color, first.dash) != (again.color, again.dash)
+
+
 def test_unfactorized_runs_are_called_so_and_what_they_did_not_use_does_not_count():
     whole = [run("a", rank_scale=None, decay="weight"), run("b", rank_scale=None, seed=1, initializer="spectral")]
     assert whole[0].choices["initializer"] == "unfactorized"

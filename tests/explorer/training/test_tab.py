@@ -229,6 +229,59 @@ def test_a_folder_that_does_not_exist_is_an_empty_board(open_tab, tmp_path):
     assert "slider" not in tab.panel.frame
 
 
+def test_a_folder_that_is_not_there_is_told_from_an_empty_one_with_names_near_it(open_tab, tmp_path):
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "notes.txt").touch()
+    titles = [open_tab(tmp_path / name).panel.frame["title"] for name in ("trainde", "trained", "notes.txt")]
+    assert "there is no folder" in titles[0]
+    assert "(near: trained)" in titles[0]
+    assert f"no runs in {tmp_path / 'trained'} yet" in titles[1]
+    assert "is a file, no folder of runs" in titles[2]
+
+
+def test_a_baseline_that_is_not_there_is_told(tab, tmp_path):
+    assert tab.panel.frame["title"].endswith("no baseline: no unfactorized run of what is compared")
+    tab.state.baseline = "gone"
+    assert tab.panel.frame["title"].endswith("no baseline: there is no run gone")
+    tab.state.baseline = "none"
+    assert "no baseline" not in tab.panel.frame["title"]
+    tab.state.baseline = "unfactorized runs"
+    record(tmp_path / "whole", rank_scale=None)
+    tab.poll()
+    assert "no baseline" not in tab.panel.frame["title"]
+
+
+def test_a_folder_typed_is_followed_though_nobody_suggested_it(tab, tmp_path):
+    folder = record(tmp_path / "deeper" / "only", seed=3).parent
+    tab.controls.folder.set_state({"value": str(folder)})
+    assert tab.state.folder == str(folder)
+    tab.state.folder = str(tmp_path)
+    assert tab.controls.folder.value == str(tmp_path)
+    tab.controls.folder.set_state({"value": " "})
+    assert (tab.controls.folder.value, tab.state.folder) == (str(tmp_path), str(tmp_path))
+    assert "`folder` must be the path" in tab.panel.error
+    tab.panel.error = ""
+
+
+def test_a_curve_keeps_its_color_whichever_runs_are_checked(tab, tmp_path):
+    for scale in (0.2, 0.3):
+        record(tmp_path / f"scale-{scale}", rank_scale=scale)
+    tab.poll()
+    tab.state.grouping, colors = "rank scale", []
+    for checked in (["function-0", "scale-0.2", "scale-0.3"], ["scale-0.3"], ["scale-0.2", "scale-0.3"]):
+        tab.state.checked = checked
+        colors.append({trace["name"]: trace["line"]["color"] for trace in plot(tab, "epochs")["data"]})
+    assert colors[0]["rank scale 0.3"] == colors[1]["rank scale 0.3"] == colors[2]["rank scale 0.3"]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "..", "a/b", "a\0b"])
+def test_a_name_that_names_no_folder_starts_nothing_and_leaves_no_file(tab, tmp_path, name):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="`name` must be"):
+        tab.start(name=name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("trait", "value"), [("smoothing", 1.0), ("grouping", "moon"), ("folder", " "), ("axis", "epochs")]
 )
