@@ -130,6 +130,7 @@ class Board:
             "key": self._key(wish),
             "board": True,
             "title": f"whole network · {len(names)} layers can be factorized · {self._choices(wish)}",
+            "about": self._subject.name,
             "slider": {"label": "budget", "unit": f"× the {unit}", "min": smallest, "max": 1.0, "step": STEP,
                        "marks": _marks(smallest)},
             "readouts": blank_readouts(),

@@ -84,3 +84,17 @@ export function merge(base, over) {
   }
   return merged;
 }
+
+const LINE_LETTERS = 110;
+
+// What a saved picture is of, in lines: it leaves the page that said it.
+export function saidInPicture({ about, title }, rank) {
+  const parts = [about, title, rank === null ? "" : `rank ${rank}`].filter(Boolean).flatMap((part) => part.split(" · "));
+  const lines = [];
+  for (const part of parts) {
+    const longer = lines.length ? `${lines.at(-1)} · ${part}` : part;
+    if (lines.length && longer.length <= LINE_LETTERS) lines[lines.length - 1] = longer;
+    else lines.push(part);
+  }
+  return lines.map((line) => line.replaceAll("&", "&amp;").replaceAll("<", "&lt;")).join("<br>");
+}

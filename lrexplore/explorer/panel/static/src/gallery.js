@@ -28,6 +28,7 @@ export class Gallery {
       const kind = spec.kind === "images" ? Images : Plot;
       const item = before && before.view instanceof kind ? before : this.item(spec, kind);
       item.spec = spec;
+      item.view.frame = frame;
       item.fresh = false;
       this.write(item);
       items.set(spec.id, item);

@@ -2,6 +2,7 @@
 
 import { element } from "./element.js";
 import { Gallery } from "./gallery.js";
+import { watchKernel } from "./kernel.js";
 import { explorerOf, keepKeys } from "./keys.js";
 import { RankControl } from "./rank.js";
 import { Readouts } from "./readouts.js";
@@ -51,6 +52,7 @@ export class Panel {
     this.title = element("h3", { class: "lrx-title" });
     this.spoken = element("div", { class: "lrx-spoken", "aria-live": "polite" });
     this.waiting = element("div", { class: "lrx-waiting", role: "status" });
+    this.stopped = element("div", { class: "lrx-waiting", role: "status" });
     this.controls = element(
       "section",
       { class: "lrx-controls", "aria-label": "What is chosen and what it costs" },
@@ -65,6 +67,7 @@ export class Panel {
       this.status.alert,
       element("div", { class: "lrx-top" }, this.table.root, this.controls),
       this.status.root,
+      this.stopped,
       this.waiting,
       this.gallery.root,
       this.spoken,
@@ -112,7 +115,16 @@ export class Panel {
     const explorer = explorerOf(this.root);
     if (explorer === this.explorer) return;
     this.explorer = explorer;
-    this.closers.push(keepKeys(explorer));
+    this.closers.push(keepKeys(explorer), watchKernel(this.root, (words) => this.tellKernel(words)));
+  }
+
+  // What is on the page still moves; nothing else can come.
+  tellKernel(words) {
+    this.stopped.textContent = words;
+    if (!words) return;
+    clearTimeout(this.waitTimer);
+    this.waiting.textContent = "";
+    this.root.classList.remove("lrx-is-waiting");
   }
 
   rank() {
@@ -138,7 +150,7 @@ export class Panel {
   chooseLayer(name) {
     if (name === this.model.get("layer")) return;
     this.save("layer", name);
-    if (this.store.frame?.board) return;
+    if (this.store.frame?.board || this.stopped.textContent) return;
     clearTimeout(this.waitTimer);
     this.waitTimer = setTimeout(() => {
       this.waiting.textContent = `waiting for ${name} …`;

@@ -2,7 +2,7 @@
 
 import { BarDrag } from "./drag.js";
 import { element } from "./element.js";
-import { axesAtHome, layoutOf, rankShape } from "./figure.js";
+import { axesAtHome, layoutOf, rankShape, saidInPicture } from "./figure.js";
 import { Legend } from "./legend.js";
 import { move } from "./move.js";
 import { Plotly } from "./plotly.js";
@@ -131,8 +131,11 @@ export class Plot {
     const shown = this.spec.data.map((trace) => this.legend.shown.has(trace));
     const data = this.stage.data.map((trace, i) => (shown[i] ? trace : { ...trace, showlegend: false }));
     const shapes = [...(layout.shapes ?? []), ...(this.spec.rank_axis ? [rankShape(this.rank, this.theme)] : [])];
-    const title = { text: this.spec.title ?? this.spec.label, x: 0.02, font: { size: 14 } };
-    const around = { title, showlegend: true, margin: { ...layout.margin, t: 48 }, paper_bgcolor: this.theme.surface };
+    const text = saidInPicture(this.frame, this.rank);
+    const subtitle = { text, font: { size: 11 } };
+    const title = { text: this.spec.title ?? this.spec.label, subtitle, x: 0.02, y: 0.96, yanchor: "top", font: { size: 14 } };
+    const margin = { ...layout.margin, t: 52 + 15 * text.split("<br>").length };
+    const around = { title, showlegend: true, margin, paper_bgcolor: this.theme.surface };
     const picture = { ...layout, ...around, shapes };
     const name = this.rank === null ? this.spec.id : `${this.spec.id}-rank-${this.rank}`;
     return Plotly.downloadImage({ data, layout: picture, config: CONFIG }, { format: "png", scale: 2, filename: name, width: 760, height: 440 });

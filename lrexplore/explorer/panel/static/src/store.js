@@ -119,6 +119,7 @@ function readFrame(raw) {
   return {
     key: raw.key,
     title: raw.title ?? "",
+    about: raw.about ?? "",
     board: raw.board ?? false,
     waiting: raw.waiting ?? false,
     sharedLegend: raw.shared_legend ?? false,

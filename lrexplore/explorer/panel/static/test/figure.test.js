@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { axesAtHome, layoutOf, merge, rankShape } from "../src/figure.js";
+import { axesAtHome, layoutOf, merge, rankShape, saidInPicture } from "../src/figure.js";
 
 const THEME = { font: "sans", text: "#111", muted: "#555", grid: "#ddd", border: "#aaa", surface: "#fff", accent: "#06c" };
 
@@ -51,4 +51,12 @@ test("axes at home are no part of the description itself", () => {
 test("the line of a saved picture stands at its rank", () => {
   const { x0, x1, label } = rankShape(17, THEME);
   assert.deepEqual([x0, x1, label.text], [17, 17, "rank 17"]);
+});
+
+test("a saved picture says what it is of, in lines that fit, with names letter by letter", () => {
+  const frame = { about: "resnet50 · random init · function", title: "layer1.0.conv1 · 64 × 64 · a<b" };
+  assert.equal(saidInPicture(frame, 16), "resnet50 · random init · function · layer1.0.conv1 · 64 × 64 · a&lt;b · rank 16");
+  assert.equal(saidInPicture({ about: "", title: "Training" }, null), "Training");
+  const long = saidInPicture({ about: "a".repeat(80), title: "b".repeat(80) }, 3);
+  assert.deepEqual(long.split("<br>"), ["a".repeat(80), `${"b".repeat(80)} · rank 3`]);
 });
