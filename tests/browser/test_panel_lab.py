@@ -153,6 +153,22 @@ def test_a_reopened_notebook_whose_kernel_is_gone_draws_and_moves(open_notebook,
     again.page.close()
 
 
+@pytest.mark.parametrize("way", ["shutdown", "restartKernel"])
+def test_a_panel_whose_kernel_is_stopped_says_so_waits_for_nothing_and_moves(open_notebook, way):
+    notebook = open_notebook(f"stopped-{way}", [SETUP])
+    notebook.run_all()
+    page = notebook.page
+    page.wait_for_function(PAINTED, arg=16)
+    assert page.get_by_text("The kernel that made this is stopped").count() == 0
+    page.evaluate(f"() => window.jupyterapp.shell.currentWidget.sessionContext.{way}()")
+    page.get_by_text("The kernel that made this is stopped").wait_for()
+    page.locator(f"tr[data-name='{NAMES[1]}']").click()
+    page.locator(".lrx-slider").press("ArrowRight")
+    wait_for_trace(notebook, neurons(0, 17))
+    assert page.locator(".lrx-is-waiting").count() == 0
+    page.close()
+
+
 def test_points_and_dragged_bars_of_a_board_reach_the_kernel(watched):
     cell = "from browser.demo_board import demo_board\nfrom lrexplore.explorer.panel.panel import PlotPanel\n"
     cell += "board, points = PlotPanel(), []\nboard.on_point(lambda point: points.append(vars(point)))\n"

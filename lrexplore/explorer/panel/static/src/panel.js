@@ -52,7 +52,7 @@ export class Panel {
     this.title = element("h3", { class: "lrx-title" });
     this.spoken = element("div", { class: "lrx-spoken", "aria-live": "polite" });
     this.waiting = element("div", { class: "lrx-waiting", role: "status" });
-    this.stopped = element("div", { class: "lrx-waiting", role: "status" });
+    this.stopped = element("div", { class: "lrx-stopped", role: "status" });
     this.controls = element(
       "section",
       { class: "lrx-controls", "aria-label": "What is chosen and what it costs" },
@@ -73,6 +73,7 @@ export class Panel {
       this.spoken,
     );
     el.replaceChildren(this.root);
+    this.closers.push(watchKernel(el, this.model.widget_manager, (words) => this.tellKernel(words)));
   }
 
   listen() {
@@ -115,7 +116,7 @@ export class Panel {
     const explorer = explorerOf(this.root);
     if (explorer === this.explorer) return;
     this.explorer = explorer;
-    this.closers.push(keepKeys(explorer), watchKernel(this.root, (words) => this.tellKernel(words)));
+    this.closers.push(keepKeys(explorer));
   }
 
   // What is on the page still moves; nothing else can come.

@@ -2,39 +2,66 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { watchKernel } from "../src/kernel.js";
 
-function widget(classes) {
-  const marked = { classList: { contains: (name) => classes.has(name) } };
-  const observers = [];
+class Signal {
+  slots = new Set();
+  connect = (slot) => this.slots.add(slot);
+  disconnect = (slot) => this.slots.delete(slot);
+  emit = () => this.slots.forEach((slot) => void slot());
+}
+
+function notebook() {
+  const classes = new Set();
+  const mark = new Signal();
   globalThis.MutationObserver = class {
     constructor(look) {
       this.look = look;
     }
-    observe() {
-      observers.push(this);
-    }
-    disconnect() {
-      observers.splice(observers.indexOf(this), 1);
-    }
+    observe = () => mark.connect(this.look);
+    disconnect = () => mark.disconnect(this.look);
   };
-  return { root: { closest: () => marked }, change: () => observers[0].look(), observers };
+  const session = { session: { kernel: { id: "a", status: "idle" } }, kernelChanged: new Signal(), statusChanged: new Signal() };
+  const view = { classList: { contains: (name) => classes.has(name) } };
+  return { classes, mark, session, view, manager: { context: { sessionContext: session } } };
 }
 
-test("a panel says that its kernel is stopped for as long as it is", () => {
-  const classes = new Set();
-  const { root, change, observers } = widget(classes);
+test("a panel says that its kernel was restarted, as ipywidgets marks it", () => {
+  const { classes, mark, view, manager } = notebook();
   const said = [];
-  const close = watchKernel(root, (words) => said.push(words));
+  const close = watchKernel(view, manager, (words) => said.push(words));
   classes.add("jupyter-widgets-disconnected");
-  change();
-  classes.clear();
-  change();
-  close();
-  assert.deepEqual([said[0], said[2], observers], ["", "", []]);
+  mark.emit();
+  assert.equal(said[0], "");
   assert.match(said[1], /kernel that made this is stopped/);
+  close();
+  assert.equal(mark.slots.size, 0);
 });
 
-test("a page without widgets has no kernel to speak of", () => {
+test("a panel says that its kernel is shut down or dead, also once there is another one", () => {
+  const { session, view, manager } = notebook();
   const said = [];
-  watchKernel({ closest: () => null }, (words) => said.push(words))();
-  assert.deepEqual(said, []);
+  const close = watchKernel(view, manager, (words) => said.push(words !== ""));
+  session.session.kernel.status = "dead";
+  session.statusChanged.emit();
+  session.session = null;
+  session.kernelChanged.emit();
+  session.session = { kernel: { id: "b", status: "idle" } };
+  session.kernelChanged.emit();
+  assert.deepEqual(said, [false, true, true, true]);
+  close();
+  assert.deepEqual([session.kernelChanged.slots.size, session.statusChanged.slots.size], [0, 0]);
+});
+
+test("a panel of a kernel that restarts is not taken back by the one that follows", () => {
+  const { session, view, manager } = notebook();
+  const said = [];
+  watchKernel(view, manager, (words) => said.push(words !== ""));
+  session.statusChanged.slots.forEach((slot) => void slot(session, "restarting"));
+  session.statusChanged.slots.forEach((slot) => void slot(session, "idle"));
+  assert.deepEqual(said, [false, true, true]);
+});
+
+test("a page without a notebook has no kernel to speak of", () => {
+  const said = [];
+  watchKernel(notebook().view, undefined, (words) => said.push(words))();
+  assert.deepEqual(said, [""]);
 });
