@@ -57,6 +57,16 @@ def test_the_page_holds_frame_and_layers_asked_for(explorer, tmp_path):
     assert state["rank"] == explorer.state.rank
 
 
+def test_a_page_tells_how_far_it_is_and_takes_what_is_on_screen(explorer, tmp_path):
+    told = []
+    explorer.state.observe(lambda change: told.append(change["new"]), names="status")
+    explorer.to_html(tmp_path / "page.html", layers=[HEAD])
+    assert "page: function of head, layer 2 of 2" in told
+    assert not any(f"function of {STEM}" in words for words in told), "its curves were there"
+    assert explorer.wait(60)
+    assert (explorer.state.status, explorer.state.progress, explorer.panel.busy) == ("", 1.0, False)
+
+
 def test_a_page_of_an_unknown_layer_is_refused_with_the_way_out(explorer, tmp_path):
     with pytest.raises(ValueError, match=r"`layers` must .* got 'nope'\. Choose"):
         explorer.to_html(tmp_path / "page.html", layers=["nope"])

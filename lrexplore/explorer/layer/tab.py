@@ -85,6 +85,7 @@ class LayerTab:
         try:
             with spare_cores():
                 frames = self._completed(choices)
+                self.state.tell("page: stable ranks of all layers", 0.0)
                 self._screen.complete_table(lambda: False)
         finally:
             self.state.tell("", 1.0)
@@ -96,16 +97,15 @@ class LayerTab:
         """The frames of these layers' choices with all of their curves; the status says how far they are."""
         frames, initializer, told = {}, self.state.initializer, 0.0
         for number, (name, choice) in enumerate(choices.items()):
-            study = self.study(choice)
+            study, place = self.study(choice), f"{name}, layer {number + 1} of {len(choices)}"
             to_fill = study.to_fill(initializer)
             for filled, one in enumerate(to_fill):
                 for share in study.fill(one, self.state.rank_of(name), lambda: False):
                     if time.monotonic() - told > UPDATE_S:
                         told = time.monotonic()
                         done = (number + (filled + share) / len(to_fill)) / len(choices)
-                        self.state.tell(
-                            f"page: {one} of {name}, layer {number + 1} of {len(choices)}", min(done, 0.999)
-                        )
+                        self.state.tell(f"page: {one} of {place}", min(done, 0.999))
+            self.state.tell(f"page: time of {place}", (number + 0.99) / len(choices))
             self._screen.measure_time(choice, initializer, lambda: False)
             frames[name] = compact(self._screen.frame(choice, initializer))
         return frames

@@ -52,7 +52,10 @@ export function rankShape(rank, theme) {
     y0: 0,
     y1: 1,
     line: { color: theme.accent, width: 1.5 },
-    label: { text: `rank ${rank}`, textposition: "end", font: { color: theme.accent, size: 11 } },
+    label: {
+      ...{ text: `rank ${rank}`, textposition: "end", textangle: 0, xanchor: "left", yanchor: "top" },
+      font: { color: theme.accent, size: 11 },
+    },
   };
 }
 
