@@ -68,7 +68,7 @@ def _draw(axes, plot: dict, data: list[dict]) -> None:
         if trace.get("visible", True) is not True or not len(trace["x"]):
             continue
         on = right if trace.get("yaxis") == "y2" else axes
-        label = trace["name"] if trace.get("showlegend", True) else None
+        label = literal(trace["name"]) if trace.get("showlegend", True) else None
         marker = trace["marker"]
         if trace["mode"] == "markers":
             area = 200 * marker["size"] / max(float(marker["size"].max()), 1e-12)

@@ -53,6 +53,14 @@ def test_a_name_that_begins_like_mathematics_is_drawn_letter_by_letter(network):
     assert len(set(pictures)) == 3
 
 
+def test_an_initializer_whose_name_begins_like_mathematics_is_drawn_letter_by_letter(network):
+    frame = frame_of(network, HEAD, "spectral")
+    for plot in frame["plots"]:
+        for trace in plot.get("data", ()):
+            trace["name"] = "$\\frac$"
+    assert draw_png(frame, 1, "small").startswith(b"\x89PNG")
+
+
 def test_no_figure_stays_open(network):
     import matplotlib.pyplot as plt
 
