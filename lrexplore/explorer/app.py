@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import ipywidgets
 from torch import nn
@@ -51,12 +52,11 @@ class Explorer(Displayed):
             raise ValueError(
                 f"`device` must be None for your own module, got {device!r}. Move it with `model.to(device)` first."
             )
-        name = model if isinstance(model, str) else type(model).__name__
-        origin = "weights as given" if isinstance(model, nn.Module) or weights is not None else "random init"
+        name = str(model) if isinstance(model, str | Path) else type(model).__name__
         with spare_cores():
             loaded = on_device(load_model(model, weights=weights, seed=seed), device)
-            self.subject = Subject(loaded, f"{name} · {origin}", rank_scale)
-        self.origin = Origin(model if isinstance(model, str) else None, weights, loader)
+            self.origin = Origin(None if isinstance(model, nn.Module) else name, weights, loader)
+            self.subject = Subject(loaded, f"{name} · {self.origin.weights_in_words}", rank_scale)
         self.subject.real = RealInputs(loaded, self.origin, calibration)
         self.layer_tab = LayerTab(self.subject, (LAYER, *PAGES), named_initializer(initializer))
         self.state, self.panel, self.controls = self.layer_tab.state, self.layer_tab.panel, self.layer_tab.controls

@@ -6,6 +6,7 @@ Some are for calibration, others for judging: no input is both.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from lrexplore.calibration import Calibration, calibrate, first_inputs, run_mode
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
 from lrexplore.models import available_weights, categories, names, preprocess
+from lrexplore.models.architectures import known_names
 from lrexplore.network.batches import check_loader
 from lrexplore.network.private import private_copy
 
@@ -22,6 +24,7 @@ NUM_FIT, NUM_LOADED, BATCH_SIZE = 32, 128, 8
 NUMS_JUDGED = (16, 32, 64, 128)
 PICTURE_PX = 128
 PHOTOGRAPHS = "crops of scikit-learn's two photographs"
+NAMELESS = ("DEFAULT", "imagenet")
 YOUR_LOADER, SAMPLE_PHOTOGRAPHS = "your loader", "sample photographs"
 
 
@@ -82,6 +85,18 @@ class Origin:
     def is_random(self) -> bool:
         """Whether the weights are known to be a random draw."""
         return self.architecture is not None and self.weights is None
+
+    @property
+    def weights_in_words(self) -> str:
+        """Where the weights came from, in a few words."""
+        if self.name is None:
+            return "weights as given"
+        if self.weights is None:
+            return "random init" if self.name.lower() in known_names() else "checkpoint"
+        published = str(getattr(self.weights, "name", self.weights)).rpartition(".")[2]
+        if self.architecture and published in available_weights(self.architecture):
+            return "ImageNet weights" if published in NAMELESS else f"ImageNet weights ({published})"
+        return f"weights of {Path(str(self.weights)).name}"
 
     def samples(self, model: nn.Module) -> Samples:
         """The inputs for this model, gathered once.

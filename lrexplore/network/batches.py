@@ -92,6 +92,10 @@ def read_items(loader: Iterable, model: nn.Module | None = None) -> Iterator[Ite
     empty = True
     for given in loader:
         item = read_item(given, model)
+        if any(tensor.is_meta for tensor in tensors_of(item.inputs)):
+            raise ValueError(
+                "`loader` must give tensors that hold values, got one on the meta device. Make its batches on the CPU."
+            )
         if first and model is not None:
             _check_batched(model, item.inputs)
         first = empty = False

@@ -7,6 +7,7 @@ import pytest
 import torch
 from explorer.networks import linear_network, small_network
 from explorer.whole_network import batches
+from torchvision import models
 
 from lrexplore.explorer.real_inputs import RealInputs
 from lrexplore.explorer.samples import PHOTOGRAPHS, YOUR_LOADER, Origin
@@ -66,6 +67,7 @@ def test_a_network_that_takes_no_photographs_asks_for_a_loader():
         ([torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 9, 9)], "tensors of one shape"),
         ([{"x": torch.zeros(2, 3, 8, 8)}], "tensors of one shape for the Network tab, got dict"),
         ([torch.zeros(4, 5, 8, 8)], "`loader` must give batches that the model takes"),
+        ([torch.zeros(4, 3, 8, 8, device="meta")], "`loader` must give tensors that hold values"),
     ],
 )
 def test_a_loader_that_cannot_be_used_is_refused_with_the_way_out(loader, message):
@@ -92,6 +94,24 @@ def test_weights_of_ones_own_module_are_not_called_random():
     assert Origin("resnet50").is_random
     assert not Origin("resnet50", "DEFAULT").is_random
     assert not Origin().is_random
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "words"),
+    [
+        ("resnet50", "DEFAULT", "ImageNet weights"),
+        ("resnet50", "IMAGENET1K_V1", "ImageNet weights (IMAGENET1K_V1)"),
+        ("resnet50", models.ResNet50_Weights.IMAGENET1K_V2, "ImageNet weights (IMAGENET1K_V2)"),
+        ("efficientnet_lite0", "imagenet", "ImageNet weights"),
+        ("ResNet18", "runs/best.pt", "weights of best.pt"),
+        ("resnet18", None, "random init"),
+        ("resnet20", None, "random init"),
+        ("runs/best.pt", None, "checkpoint"),
+        (None, None, "weights as given"),
+    ],
+)
+def test_whose_weights_they_are_is_said_by_name(name, weights, words):
+    assert Origin(name, weights).weights_in_words == words
 
 
 def test_both_tabs_share_one_pass_over_the_inputs():
