@@ -6,10 +6,11 @@ import ipywidgets as w
 from traitlets import TraitError
 
 from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS
+from lrexplore.explorer.samples import SAMPLE_PHOTOGRAPHS
 from lrexplore.explorer.work.locked_state import LockedState, LockedWidget
 
 WIDE = {"description_width": "initial"}
-ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
+ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 10px"}
 
 
 class Picker(LockedWidget, w.Dropdown):
@@ -37,21 +38,28 @@ class Typed(LockedWidget, w.Combobox):
     """A line of text with suggestions."""
 
 
-def picker(label: str, options, tooltip: str, width: int | str) -> Picker:
-    """A dropdown; `width` in px."""
+def picker(label: str, options, tooltip: str, width: int | str, narrowest: int | None = None) -> Picker:
+    """A dropdown; `width` in px, down to `narrowest` where a row would not hold it."""
+    layout = _layout(width, narrowest)
+    return Picker(options=tuple(options), description=label, tooltip=tooltip, style=WIDE, layout=layout)
+
+
+def _layout(width: int | str, narrowest: int | None = None) -> dict[str, str]:
     size = f"{width}px" if isinstance(width, int) else width
-    return Picker(options=tuple(options), description=label, tooltip=tooltip, style=WIDE, layout={"width": size})
+    if narrowest is None:
+        return {"width": size}
+    return {"width": "auto", "flex": f"1 1 {narrowest}px", "min_width": "0", "max_width": size}
 
 
-def inputs_picker(tooltip: str, source: str) -> Picker:
-    """The dropdown of the inputs; `source` says whose "yours" are."""
-    return picker("inputs", [(GAUSSIAN, GAUSSIAN), (f"{YOURS}: {source}", YOURS)], tooltip, 320)
+def inputs_picker(tooltip: str, source: str, narrowest: int | None = None) -> Picker:
+    """The dropdown of the inputs; `source` says what "yours" are: without a loader they are nobody's."""
+    label = source if source == SAMPLE_PHOTOGRAPHS else f"{YOURS}: {source}"
+    return picker("inputs", [(GAUSSIAN, GAUSSIAN), (label, YOURS)], tooltip, 320, narrowest)
 
 
-def box(label: str, tooltip: str, width: int | str) -> Box:
-    """A check box; `width` in px."""
-    size = f"{width}px" if isinstance(width, int) else width
-    return Box(description=label, tooltip=tooltip, indent=False, layout={"width": size})
+def box(label: str, tooltip: str, width: int | str, narrowest: int | None = None) -> Box:
+    """A check box; `width` in px as of `picker`."""
+    return Box(description=label, tooltip=tooltip, indent=False, layout=_layout(width, narrowest))
 
 
 def button(label: str, tooltip: str, icon: str = "") -> w.Button:

@@ -134,6 +134,8 @@ def test_the_readout_of_the_function_error_is_that_of_the_table(shown):
     expected = shown.kernel_value(
         "float(explorer.table().set_index(['initializer', 'rank']).function_error['function', 31])"
     )
+    exact = "() => !document.querySelector('[data-readout-id=function_error] .lrx-value').textContent.includes('≈')"
+    shown.page.wait_for_function(exact)
     assert float(readout(shown.page, "function_error").split()[0]) == pytest.approx(expected, rel=5e-3)
 
 
@@ -248,6 +250,27 @@ def test_long_work_says_how_far_it_is_and_can_be_cancelled(shown):
     cancel.wait_for(state="hidden")
     shown.wait_for_value("explorer.state.progress", 1.0)
     assert "cancelled" in page.locator(".lrx-status-text").inner_text()
+
+
+def test_on_a_laptop_rank_readouts_and_two_plots_are_seen_together(shown):
+    page = shown.page
+    page.set_viewport_size({"width": 1280, "height": 800})
+    note = page.locator(".lrx-note").first
+    note.wait_for(state="hidden")
+    page.wait_for_function("() => document.querySelector('[data-plot-id=error]').clientHeight < 250")
+    page.evaluate("() => document.querySelector('.jupyter-widget-tab').scrollIntoView({block: 'start'})")
+    seen = page.locator(".jp-WindowedPanel-outer").first.bounding_box()
+    parts = [
+        SLIDER,
+        *(f"[data-readout-id={name}] .lrx-value" for name in ("function_error", "saved", "parameters", "time")),
+    ]
+    for part in (*parts, "[data-plot-id=error]", "[data-plot-id=gain]", f"tr[data-name='{LAYER}']"):
+        box = page.locator(part).bounding_box()
+        assert seen["y"] - 1 <= box["y"] and box["y"] + box["height"] <= seen["y"] + seen["height"] + 1, part
+        assert seen["x"] <= box["x"] and box["x"] + box["width"] <= seen["x"] + seen["width"], part
+    page.get_by_role("button", name="What the numbers mean").click()
+    assert note.is_visible()
+    page.set_viewport_size({"width": 1400, "height": 1000})
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -110,6 +110,22 @@ def test_a_row_under_the_pointer_looks_unlike_the_selected_one(open_table):
     assert len({*rest, hovered, selected.evaluate(color)}) == 4
 
 
+def test_the_rank_of_the_layer_on_screen_is_followed_in_the_table_and_told_from_the_usual_one(open_panel):
+    table = network_table(NAMES[:3])
+    table["columns"].append({"key": "rank", "label": "rank", "align": "right", "follows": "rank"})
+    table["rows"] = [row | {"rank": "16", "usual": {"rank": "16"}} for row in table["rows"]]
+    frames = {name: demo_frame(name) for name in NAMES[:3]}
+    page = open_panel(frames[NAMES[0]], frames=frames, table=table)
+    cell = page.locator(f"tr[data-name='{NAMES[0]}'] td").last
+    assert cell.inner_text() == "16"
+    page.locator(".lrx-slider").press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('td.lrx-by-hand')?.textContent.startsWith('17')")
+    assert cell.get_attribute("title") == "17, set by hand (else 16)"
+    page.locator(".lrx-slider").press("ArrowLeft")
+    page.wait_for_function("() => document.querySelector('td.lrx-by-hand') === null")
+    assert page.locator("tr[data-name] td:last-child").all_inner_texts() == ["16"] * 3
+
+
 def test_dollars_in_a_layers_name_are_shown_as_they_are(open_table):
     page = open_table(["cost$x^2$", NAMES[1]])
     assert page.locator("tbody .lrx-name").first.inner_text() == "cost$x^2$"

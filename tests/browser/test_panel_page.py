@@ -65,6 +65,24 @@ def test_a_rank_between_two_rows_shows_their_linear_interpolation(open_panel):
     np.testing.assert_allclose(trace(page, "neurons", 0, "y"), middle, rtol=1e-6)
 
 
+def test_a_number_read_off_between_two_known_ones_says_so_and_an_unknown_one_is_a_dash(open_panel):
+    frame = demo_frame(FIRST)
+    error = frame["readouts"][0]
+    values = unpack(error["values"]).copy()
+    values[17] = np.nan
+    error |= {"values": pack(values), "near": pack((np.arange(64) % 2).astype(np.uint8))}
+    page = open_panel(frame, rank=15)
+    value = page.locator("[data-readout-id=function_error] .lrx-value")
+    assert value.inner_text() == "0.612"
+    page.locator(".lrx-slider").press("ArrowRight")
+    page.wait_for_function(PAINTED, arg=16)
+    assert value.inner_text() == "≈\u20090.603"
+    for rank in (17, 18):
+        page.locator(".lrx-slider").press("ArrowRight")
+        page.wait_for_function(PAINTED, arg=rank)
+    assert value.inner_text() == "–"
+
+
 def test_a_typed_rank_out_of_range_becomes_the_nearest_one(open_panel):
     page = open_panel()
     box = page.locator(".lrx-box")

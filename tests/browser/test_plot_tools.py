@@ -118,6 +118,17 @@ def test_a_curve_that_comes_hidden_can_be_shown(open_panel):
     assert page.evaluate(DRAWN, ["spectrum", "Marchenko–Pastur law"])
 
 
+def test_the_legend_says_what_a_dash_means_without_a_button(open_panel):
+    frame = demo_frame(FIRST)
+    key = {"type": "scatter", "mode": "lines", "name": "Frobenius error", "meta": "key", "x": [None], "y": [None]}
+    frame["plots"][0]["data"].append(key | {"line": {"color": "#808080", "dash": "dash"}})
+    page = open_panel(frame)
+    said = page.locator(".lrx-legend .lrx-key")
+    assert said.all_inner_texts() == ["Frobenius error"]
+    assert said.locator("path").get_attribute("stroke-dasharray") == "6 4"
+    assert page.get_by_role("button", name="Frobenius error", exact=True).count() == 0
+
+
 def test_hiding_a_curve_leaves_the_axes_as_they_are_also_in_the_next_draw(open_panel):
     page = open_panel(fitting(demo_frame(FIRST)))
     before = axis(page, "yaxis")

@@ -38,7 +38,9 @@ def test_real_inputs_are_chosen_calibrated_on_and_said_beside_every_number(watch
     assert notebook.kernel_value("explorer.wait(100)")
     note = page.locator("[data-readout-id=function_error] .lrx-note")
     page.wait_for_function("words => document.querySelector('.lrx-note').textContent.startsWith(words)", arg="whitened")
-    assert words in note.inner_text()
+    assert "real inputs" in note.inner_text()
+    assert page.locator(".lrx", has_text=words).count() == 1
+    assert page.locator(".lrx").inner_text().count(words) == 1, "what is long is said once"
     expected = notebook.kernel_value(
         "float(explorer.table().set_index(['initializer', 'rank']).function_error['whitened', explorer.state.rank])"
     )

@@ -54,6 +54,26 @@ def test_a_rank_from_the_browser_is_answered_with_its_exact_row_and_no_frame(exp
     assert len(sent.to(explorer.panel, "custom")) == 1
 
 
+def test_the_table_has_the_rank_of_every_layer_and_says_which_were_set_by_hand(explorer, sent):
+    def ranks():
+        return {
+            row["name"]: (row["rank"], row["usual"]["rank"]) for row in explorer.panel.table["rows"] if "rank" in row
+        }
+
+    usual = {name: explorer.state.rank_of(name) for name in explorer.subject.names}
+    assert ranks() == {name: (str(rank), str(rank)) for name, rank in usual.items()}
+    sent.clear()
+    explorer.panel.set_state({"rank": 9})
+    assert explorer.wait(60)
+    assert ranks() == {name: (str(rank), str(rank)) for name, rank in usual.items()} | {STEM: ("9", str(usual[STEM]))}
+    assert len([message for message in sent.to(explorer.panel) if "table" in message.names]) == 1
+    explorer.state.scheme = "spatial"
+    assert explorer.wait(60)
+    assert {name: int(rank) for name, (rank, _) in ranks().items()} == {
+        name: explorer.state.rank_of(name, "spatial") for name in usual
+    }
+
+
 def test_a_rank_set_in_a_cell_is_shown(explorer):
     explorer.state.rank = 9
     assert explorer.panel.rank == 9

@@ -30,6 +30,11 @@ def real(sent, open_explorer):
     return explorer
 
 
+def test_whose_inputs_they_are_is_said_once(real):
+    said = [text for text in words(real) if "held-out vectors of your calibration (32 inputs)" in text]
+    assert said == [real.panel.frame["title"]]
+
+
 def words(explorer):
     """Everything on screen that a person reads beside the numbers of function errors."""
     frame = explorer.panel.frame
@@ -40,8 +45,7 @@ def words(explorer):
 
 def test_every_number_says_which_inputs_it_is_of(real):
     for text in words(real):
-        assert "real inputs: " in text
-        assert "held-out vectors of your calibration (32 inputs)" in text
+        assert "real inputs" in text
         assert "Gaussian" not in text
     assert set(real.table().inputs) == {"yours"}
     assert "real inputs" in real.table().attrs["inputs"]
@@ -152,7 +156,9 @@ def test_without_a_loader_the_inputs_are_crops_of_photographs_and_that_is_said(o
     explorer = open_explorer()
     explorer.state.inputs = "yours"
     assert explorer.wait(300)
+    assert sum("32 crops of scikit-learn's two photographs" in text for text in words(explorer)) == 1
     assert "32 crops of scikit-learn's two photographs" in explorer.panel.frame["title"]
+    assert [label for label, _ in explorer.controls.inputs.options] == ["gaussian", "sample photographs"]
 
 
 def test_a_model_that_takes_no_photographs_says_what_is_missing_and_stays_as_it_was(sent, open_explorer):
@@ -222,3 +228,7 @@ def test_a_calibration_of_another_network_is_refused():
 def test_nothing_of_the_real_inputs_is_computed_before_they_are_asked_for(explorer):
     assert explorer.subject.real.calibration is None
     assert np.isfinite(curve_on_screen(explorer, "function")[1]).all()
+
+
+def test_the_picker_of_the_inputs_says_whose_a_calibration_is(real):
+    assert [label for label, _ in real.controls.inputs.options] == ["gaussian", "yours: your calibration (32 inputs)"]

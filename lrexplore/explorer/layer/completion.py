@@ -79,7 +79,7 @@ class Completion:
         def tell() -> str:
             missing = len(study.missing(name, rank))
             self._screen.amend(choice, drawn, name, tables=not missing)
-            return f"{name}: {total - missing} of {total} ranks, others interpolated"
+            return f"{name}: {total - missing} of {total} ranks"
 
         done = self._follow(study.fill(name, rank, token.cancelled), tell, token)
         if done and before and name == drawn and (study.has_pictures or not study.nested):

@@ -51,11 +51,11 @@ class Study:
     """Errors, spectrum and neurons of one layer, filled as they are computed; safe to read while a worker adds.
 
     `table_ranks` are the ranks at which the panel gets every neuron, `curve_ranks` those of the curves. `inputs` says
-    which inputs the function errors are of, `initializers` what can be studied; those in `nested` are computed for
-    all ranks on the way, those in `compared` are always drawn.
+    in two words which inputs the function errors are of, `inputs_in_full` whose and how many they are. `initializers`
+    are what can be studied; those in `nested` are computed for all ranks on the way, those in `compared` always drawn.
     """
 
-    inputs = "Gaussian inputs"
+    inputs = inputs_in_full = "Gaussian inputs"
     compared = ("independent", "spectral", "rescaled", "function")
     num_table_ranks = TABLE_RANKS
 

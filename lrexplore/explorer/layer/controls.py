@@ -9,6 +9,7 @@ from lrexplore.explorer.layer.state import State
 from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.pickers import ROW, Bound, box, button, escape, inputs_picker, picker
 from lrexplore.explorer.real_inputs import YOURS
+from lrexplore.explorer.samples import SAMPLE_PHOTOGRAPHS
 from lrexplore.explorer.subject import Subject
 from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg import SCHEMES
@@ -31,19 +32,19 @@ class Controls:
     ):
         self._state, self._subject = state, subject
         self.initializer = picker(
-            "initializer", INITIALIZERS, "How the factors are made; plots and readouts follow", 200
+            "initializer", INITIALIZERS, "How the factors are made; plots and readouts follow", 200, 160
         )
-        self.scheme = picker(
-            "scheme", SCHEMES, "channel: k x k convolution to r channels, then 1 x 1; spatial: 1 x k, then k x 1", 165
-        )
+        schemes = "channel: k x k convolution to r channels, then 1 x 1; spatial: 1 x k, then k x 1"
+        self.scheme = picker("scheme", SCHEMES, schemes, 165, 145)
         self.activation = picker(
             "followed by", self._activations(),
-            "The activation taken to follow the layer; set by what was detected when you change the layer", 200,
+            "The activation taken to follow the layer; set by what was detected when you change the layer", 200, 150,
         )  # fmt: skip
-        self.batch_norm = box("batch norm first", "Whether batch norm is taken to come before the activation", 150)
+        self.batch_norm = box("batch norm first", "Whether batch norm is taken to come before the activation", 150, 128)
         self.inputs = inputs_picker(
             "What the layer is given: N(0, I), or what real inputs become on their way to it",
-            subject.real.origin.source if subject.real else "sample photographs",
+            (subject.real.source or subject.real.origin.source) if subject.real else SAMPLE_PHOTOGRAPHS,
+            150,
         )
         self.resume = button("go on", "Go on with the curves that were cancelled", "play")
         self.resume.on_click(lambda _: resume())

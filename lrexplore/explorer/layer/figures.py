@@ -6,7 +6,11 @@ from lrexplore.explorer.layer.compute import Curve
 from lrexplore.explorer.layer.times import LayerTime
 from lrexplore.theory.styles import ERROR_DASHES, STYLES
 
+QUANTITIES = ("function", "Frobenius")
 NO_GAIN = ("independent", "spectral")
+NOISE, LEAST_REACH, MOST_REACH = 1e-3, 1e-2, 3.0
+"""Of the gain plot: percent below which a difference is none, that its axis reaches at least, and how much farther
+above zero than below: one curve that loses much would flatten all that gain a little."""
 
 
 def error_plot(
@@ -25,11 +29,12 @@ def error_plot(
     data = []
     for name in names:
         curve = curves.get(name)
-        for quantity in ("function", "Frobenius"):
+        for quantity in QUANTITIES:
             x, y = curve.line(quantity.lower()) if curve else (np.zeros(0), np.zeros(0))
             data.append(_error_trace(name, quantity, x, y) | {"visible": name in drawn})
     if floor is not None:
         data.append(_floor_trace(*floor))
+    data += [_key_trace(quantity) for quantity in QUANTITIES]
     proved = "Below the gray step no factorization of that rank can come as a function: proved, not searched. "
     return {
         "id": "error",
@@ -60,15 +65,27 @@ def gain_plot(
         "id": "gain",
         "label": "Function error against spectral",
         "caption": f"How much less (below 0) or more the layer loses as a function than with spectral, at the same "
-        f"cost ({inputs}). {remark}",
+        f"cost ({inputs}). What is worse by far leaves the plot at the top. {remark}",
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": "rank"}, "range": [0, max_rank + 0.5]},
-            "yaxis": {"title": {"text": "% of output energy"}, "autorange": True, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "% of output energy"}, **gain_layout(curves, names)["yaxis"]},
         },
         "rank_axis": True,
         "by_rank": [],
     }
+
+
+def gain_layout(curves: dict[str, Curve], names: tuple[str, ...]) -> dict:
+    """The part of the gain plot's layout that follows its curves: an axis from the best to what is not much worse."""
+    differences = [_difference(curves, name)[1] for name in _with_gain(names)]
+    known = np.concatenate([np.zeros(1), *(values[np.isfinite(values)] for values in differences)])
+    low, high = float(known.min()), float(known.max())
+    if low < 0:
+        high = min(high, MOST_REACH * -low)
+    low, high = (low, high) if high - low >= LEAST_REACH else (-LEAST_REACH, LEAST_REACH)
+    margin = 0.06 * (high - low)
+    return {"yaxis": {"range": [low - margin, high + margin]}}
 
 
 def _with_gain(names: tuple[str, ...]) -> list[str]:
@@ -82,7 +99,8 @@ def _difference(curves: dict[str, Curve], name: str) -> tuple[np.ndarray, np.nda
     (ranks, errors), (others, reference) = curves[name].line("function"), curves["spectral"].line("function")
     between = np.interp(ranks, others, reference)  # NaN where spectral itself breaks off
     both = np.isin(ranks, others) | np.isnan(errors)
-    return ranks[both], (100 * (errors - between))[both].astype(np.float32)
+    percent = 100 * (errors - between)[both]
+    return ranks[both], np.where(np.abs(percent) < NOISE, 0, percent).astype(np.float32)
 
 
 def gain_updates(curves: dict[str, Curve], names: tuple[str, ...], changed: str) -> dict[str, dict]:
@@ -139,6 +157,14 @@ def _error_trace(name: str, quantity: str, x: np.ndarray, y: np.ndarray) -> dict
         "marker": {"color": color, "symbol": symbol, "size": 7, "maxdisplayed": 9},
         "hovertemplate": f"{name}<br>rank %{{x}}<br>{quantity} error %{{y:.4f}}<extra></extra>",
     }
+
+
+def _key_trace(quantity: str) -> dict:
+    """A trace without points, which says in the legend what a dash means."""
+    nothing = np.full(1, np.nan, dtype=np.float32)
+    line = {"color": "#808080", "dash": ERROR_DASHES[quantity.lower()], "width": 2}
+    name = f"{quantity} error"
+    return {"type": "scatter", "mode": "lines", "name": name, "meta": "key", "x": nothing, "y": nothing, "line": line}
 
 
 def at_rank(plot: dict, ranks: np.ndarray, rank: int) -> list[dict]:

@@ -8,6 +8,7 @@ from lrexplore.explorer.layer.figures import (
     error_updates,
     filter_plot,
     floor_update,
+    gain_layout,
     gain_plot,
     gain_updates,
     neuron_plot,
@@ -67,7 +68,7 @@ def build_frame(
         "key": key_of(choice, initializer),
         "max_rank": study.max_rank,
         "ranks": study.table_ranks.astype(np.int32),
-        "title": f"{title(subject, choice)} · {inputs}",
+        "title": f"{title(subject, choice)} · {study.inputs_in_full}",
         "marks": [{"rank": break_even, "label": "break-even"}] if break_even else [],
         "readouts": readouts(subject, study, choice, initializer, curves, time),
         "plots": plots,
@@ -92,22 +93,16 @@ def readouts(
     """The numbers beside the slider, each with a value for every rank."""
     ranks = np.arange(1, study.max_rank + 1)
     then, inputs = follows(subject, choice), study.inputs
-    errors = error_readouts(study, initializer, curves)
+    errors, near = error_readouts(study, initializer, curves), near_readouts(study, initializer, curves)
     num_ranks = len(study.curve_ranks if initializer in study.nested else study.table_ranks)
-    near = f"; ≈ between the {num_ranks} ranks computed" if num_ranks < study.max_rank else ""
+    about = f"; ≈ between the {num_ranks} ranks computed" if num_ranks < study.max_rank else ""
     per_rank, flops_per_rank = subject.costs(choice.layer, choice.scheme)
     layer = subject.layers[choice.layer]
-    weights = int(np.prod(layer.weight_shape))
+    weights, whose = int(np.prod(layer.weight_shape)), f"{initializer}; "
     listed = [
-        ("function_error", "function error", "3g", errors["function_error"], f"{initializer}; {inputs}, {then}{near}"),
-        (
-            "frobenius_error",
-            "Frobenius error",
-            "3g",
-            errors["frobenius_error"],
-            f"{initializer}; the matrix{near}",
-        ),
-        ("saved", "against spectral", "pct", errors["saved"], f"{inputs}; function error, below 0 is better"),
+        ("function_error", "function error", "error", errors["function_error"], f"{whose}{inputs}, {then}{about}"),
+        ("frobenius_error", "Frobenius error", "error", errors["frobenius_error"], f"{whose}the matrix{about}"),
+        ("saved", "against spectral", "pct", errors["saved"], f"of the output energy; {inputs}, below 0 is better"),
         ("parameters", "parameters", "3g", per_rank * ranks, f"× the layer's {weights:,} weights; below 1 saves"),
     ]
     if flops_per_rank is not None:
@@ -118,20 +113,38 @@ def readouts(
     if layer.calls is not None:
         note = "× that of the layer, measured on this machine; below 1 is faster"
         listed.append(("time", "time", "3g", time_ratios(study, time), note))
+        near["time"] = near_time(study, time)
     listed.append(("energy", "energy kept", "pct", study.energy, "share of |W|² in the top singular values"))
     if study.floor:
         note = f"{inputs}; at most this above the best"
         listed.insert(2, ("above_floor", "above the floor", "pct", errors["above_floor"], note))
     return [
         {"id": id, "label": label, "format": format, "values": np.asarray(values, dtype=np.float32), "note": note}
+        | ({"near": near[id]} if id in near else {})
         for id, label, format, values, note in listed
     ]
 
 
-def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> dict[str, np.ndarray]:
-    """Both errors of an initializer and its gain on spectral, (max_rank,); NaN where they are not known.
+def near_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> dict[str, np.ndarray]:
+    """Readout -> 1 at every rank where its value is read off a line between two ranks that are known, (max_rank,)."""
+    ranks = np.arange(1, study.max_rank + 1)
+    near = [~np.isin(ranks, curves[name].ranks) for name in (initializer, "spectral") if name in curves]
+    own = near[0] if initializer in curves else np.zeros(len(ranks), dtype=bool)
+    both = np.logical_or.reduce([own, *near])
+    known = {name: (both if name == "saved" else own).astype(np.uint8) for name in ERRORS}
+    return {name: known[name] for name in _error_names(study)}
 
-    Between ranks of a complete curve they are interpolated.
+
+def near_time(study: Study, time: LayerTime | None) -> np.ndarray:
+    """1 at every rank where the time is read off between two ranks that were measured, (max_rank,)."""
+    measured = () if time is None else time.ranks
+    return (~np.isin(np.arange(1, study.max_rank + 1), measured)).astype(np.uint8)
+
+
+def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> dict[str, np.ndarray]:
+    """Both errors of an initializer and its loss less that of spectral, (max_rank,); NaN where they are not known.
+
+    Between ranks of a complete curve they are interpolated: `near_readouts` says where.
     """
     ranks = np.arange(1, study.max_rank + 1)
     unknown = np.full(len(ranks), np.nan)
@@ -143,7 +156,7 @@ def error_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> 
     errors = {
         "function_error": function,
         "frobenius_error": _at_every_rank(curve, curve.frobenius_error, ranks),
-        "saved": np.where(reference > 1e-6, function / np.maximum(reference, 1e-12) - 1, 0 * (reference + function)),
+        "saved": function - reference,
     }
     if study.floor:
         bound = np.where(study.floor.is_exact(), study.floor.at_every_rank(), np.nan)
@@ -174,15 +187,13 @@ def build_patch(study: Study, choice: Choice, drawn: str, changed: str, *, table
         "key": key_of(choice, drawn),
         "plots": {
             "error": {"data": error_updates(curves, names, changed)},
-            "gain": {"data": gain_updates(curves, names, changed)},
+            "gain": {"data": gain_updates(curves, names, changed), "layout": gain_layout(curves, names)},
         },
     }
     if changed == "spectral" != drawn:
-        errors = error_readouts(study, drawn, curves)
-        patch["readouts"] = {"saved": errors["saved"].astype(np.float32)}
+        patch["readouts"] = {"saved": _error_changes(study, drawn, curves)["saved"]}
     if changed == drawn:
-        errors = error_readouts(study, drawn, curves)
-        patch["readouts"] = {name: values.astype(np.float32) for name, values in errors.items()}
+        patch["readouts"] = _error_changes(study, drawn, curves)
     shown = list(dict.fromkeys(("spectral", drawn)))
     if changed in shown and tables:
         place = 2 * shown.index(changed)
@@ -191,13 +202,18 @@ def build_patch(study: Study, choice: Choice, drawn: str, changed: str, *, table
     return patch
 
 
+def _error_changes(study: Study, initializer: str, curves: dict[str, Curve]) -> dict[str, dict[str, np.ndarray]]:
+    errors, near = error_readouts(study, initializer, curves), near_readouts(study, initializer, curves)
+    return {name: {"values": values.astype(np.float32), "near": near[name]} for name, values in errors.items()}
+
+
 def build_floor_patch(study: Study, choice: Choice, drawn: str) -> dict:
     """What a floor that grew adds to the frame drawn for the initializer `drawn`."""
-    errors = error_readouts(study, drawn, known_curves(study))
+    errors = _error_changes(study, drawn, known_curves(study))
     return {
         "key": key_of(choice, drawn),
         "plots": {"error": {"data": floor_update(study.initializers, *study.floor.points())}},
-        "readouts": {"above_floor": errors["above_floor"].astype(np.float32)},
+        "readouts": {"above_floor": errors["above_floor"]},
     }
 
 
@@ -211,7 +227,7 @@ def build_time_patch(subject: Subject, study: Study, choice: Choice, drawn: str,
     return {
         "key": key_of(choice, drawn),
         "plots": {"time": time_updates(time, subject.costs(choice.layer, choice.scheme)[1], study.max_rank)},
-        "readouts": {"time": time_ratios(study, time).astype(np.float32)},
+        "readouts": {"time": {"values": time_ratios(study, time).astype(np.float32), "near": near_time(study, time)}},
     }
 
 

@@ -34,7 +34,7 @@ def curve_table(subject: Subject, study: Study, choice: Choice, time: LayerTime 
     table.insert(0, "scheme", choice.scheme)
     table.insert(0, "layer", choice.layer)
     table["inputs"] = choice.inputs
-    table.attrs = {"inputs": study.inputs, "follows": follows(subject, choice)}
+    table.attrs = {"inputs": study.inputs_in_full, "follows": follows(subject, choice)}
     return table
 
 

@@ -18,10 +18,11 @@ TABLE_RANKS = 32
 class RealStudy(Study):
     """A study whose function errors are those on held-out real inputs, with bias and batch norm as in evaluation.
 
-    `source` says whose inputs they are. Everything is computed in the background: nothing is known at first.
-    There is no floor: what is proved for Gaussian inputs says nothing of these.
+    `source` says whose inputs they are, which `inputs_in_full` repeats. Everything is computed in the background:
+    nothing is known at first. There is no floor: what is proved for Gaussian inputs says nothing of these.
     """
 
+    inputs = "real inputs"
     compared = ("spectral", "function", "whitened")
     num_table_ranks = TABLE_RANKS
 
@@ -31,7 +32,7 @@ class RealStudy(Study):
         self.curve_ranks = self.table_ranks
         self.real = RealProblem(problem, entry)
         kind = "held-out" if len(entry.held_out) else "fitting"
-        self.inputs = f"real inputs: {len(entry.judged):,} {kind} vectors of {source}"
+        self.inputs_in_full = f"real inputs: {len(entry.judged):,} {kind} vectors of {source}"
         self._whitenings: dict[str, Whitening] = {}
 
     def factors(self, initializer: str, rank: int, stopped: Callable[[], bool] | None = None) -> Factors:

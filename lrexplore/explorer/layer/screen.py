@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import torch
 
@@ -17,6 +16,7 @@ from lrexplore.explorer.layer.frame import (
 )
 from lrexplore.explorer.layer.layer_table import layer_table
 from lrexplore.explorer.layer.real_study import RealStudy
+from lrexplore.explorer.layer.state import State
 from lrexplore.explorer.layer.times import LayerTime, LayerTimes
 from lrexplore.explorer.panel.panel import PlotPanel
 from lrexplore.explorer.real_inputs import YOURS
@@ -32,11 +32,11 @@ class Screen:
     `drawn` is the frame's key.
     """
 
-    def __init__(self, subject: Subject, lock: AbstractContextManager):
-        self.subject = subject
-        self.panel = PlotPanel(table=layer_table(subject))
-        self.panel.share(lock)
-        self.lock = lock
+    def __init__(self, subject: Subject, state: State):
+        self.subject, self._state = subject, state
+        self.panel = PlotPanel(table=self._table())
+        self.panel.share(state.lock)
+        self.lock = state.lock
         self._times = LayerTimes(subject.model)
         self.drawn = ""
         self._shown: dict[str, int] = {}  # how much of each curve, and of the floor, the browser has
@@ -130,10 +130,17 @@ class Screen:
         self.panel.send_row(rank, {"neurons": rows}, key=key_of(choice, initializer))
 
     def complete_table(self, stopped: Callable[[], bool]) -> None:
-        """Find the stable ranks that the layer table lacks, and send it again once it has all of them."""
-        if self.subject.add_stable_ranks(stopped):
-            with self.lock:
-                self.panel.table = layer_table(self.subject)
+        """Find the stable ranks that the layer table lacks, and send it again where it is not what it was.
+
+        The browser itself follows the rank of the layer on screen.
+        """
+        self.subject.add_stable_ranks(stopped)
+        with self.lock:
+            if not stopped():
+                self.panel.table = self._table()
+
+    def _table(self) -> dict:
+        return layer_table(self.subject, self._state.scheme, self._state.rank_of)
 
     def close(self) -> None:
         """Close the panel and forget the studies."""

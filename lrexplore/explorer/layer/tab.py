@@ -41,7 +41,7 @@ class LayerTab:
         self.state.initializer = initializer
         self.on_complete: Callable[[], None] = lambda: None
         self._lock = self.state.lock
-        self._screen = Screen(subject, self._lock)
+        self._screen = Screen(subject, self.state)
         self.panel = self._screen.panel
         self._completion = Completion(self._screen, self.state, lambda: self.on_complete())
         self._worker = Worker(self._on_failure)

@@ -74,7 +74,7 @@ class NetworkControls:
             "search": button("find the smallest", "Halve the budget while the samples agree often enough"),
             "measure": button("measure latency", "Time both networks on this device, in turns"),
             "save": button("save", "Write the factorized network and its plan"),
-            "resume": button("resume", "Go on with what was cancelled"),
+            "resume": button("go on", "Go on with what was cancelled", "play"),
         }
         for name, pressed in self.buttons.items():
             pressed.on_click(lambda _, press=buttons[name]: press())

@@ -182,7 +182,7 @@ def front_plot(unit: str, inputs: str, *, weighed: bool = False) -> dict:
         "label": f"Predicted error against {unit}",
         "caption": f"The sum of the layers' function errors ({inputs}){times} at each budget, for our allocation and "
         "for rules that others use, with the pins on screen. Lower is better; the star is the plan on screen. Click a "
-        "point to take its budget and method.",
+        f"point to take its budget and method. Less than {LEAST_ERROR:g} is drawn as {LEAST_ERROR:g}.",
         "clicks": True,
         "data": data,
         "layout": {
@@ -196,16 +196,16 @@ def front_plot(unit: str, inputs: str, *, weighed: bool = False) -> dict:
 def front_update(method: str, ratios: np.ndarray, errors: np.ndarray) -> dict:
     """One method's line, by trace index."""
     place = list(METHOD_STYLES).index(method)
-    return {str(place): {"x": ratios.astype(np.float32), "y": errors.astype(np.float32)}}
+    return {str(place): {"x": ratios.astype(np.float32), "y": np.maximum(errors, LEAST_ERROR).astype(np.float32)}}
 
 
 def point_update(ratio: float, error: float) -> dict:
     """The plan on screen, by trace index."""
-    at = {"x": np.array([ratio], dtype=np.float32), "y": np.array([max(error, 1e-9)], dtype=np.float32)}
+    at = {"x": np.array([ratio], dtype=np.float32), "y": np.array([max(error, LEAST_ERROR)], dtype=np.float32)}
     return {str(len(METHOD_STYLES)): at}
 
 
-def samples_plot(pictures: np.ndarray, source: str, *, random: bool = False) -> dict:
+def samples_plot(pictures: np.ndarray, *, random: bool = False) -> dict:
     """The judged inputs as pictures; `samples_update` writes what the networks say below them."""
     untrained = " The network has random weights: what it says means nothing yet." if random else ""
     return {
@@ -213,10 +213,9 @@ def samples_plot(pictures: np.ndarray, source: str, *, random: bool = False) -> 
         "kind": "images",
         "smooth": True,
         "label": "What the network says",
-        "title": f"What the network says: {source}",
-        "caption": f"The first of the inputs that the network is judged by ({source}; none of them was used for "
-        "calibration), with the most likely class before and after, and its probability. Agreement and KL divergence "
-        f"are over as many inputs as they say.{untrained}",
+        "caption": "The first of the inputs that the network is judged by (none of them was used for calibration), "
+        "with the most likely class before and after, and its probability. Agreement and KL divergence are over as "
+        f"many inputs as they say.{untrained}",
         "images": [{"label": "", "values": picture, "notes": []} for picture in pictures[:NUM_PICTURES]],
     }
 

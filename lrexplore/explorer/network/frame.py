@@ -121,11 +121,10 @@ class Board:
         plots = [
             ranks_plot(names, self._full_ranks(wish.scheme)),
             heat_plot(names, SHARES, self._errors(wish), self._inputs(wish), wish.initializer),
-            front_plot(unit, WORDS[wish.inputs], weighed=wish.weights != PLAIN),
+            front_plot(unit, self._named(wish.inputs), weighed=wish.weights != PLAIN),
         ]
         if self._pictures() is not None:
-            source = self._allocation.samples.source
-            plots.append(samples_plot(self._pictures(), source, random=self._allocation.origin.is_random))
+            plots.append(samples_plot(self._pictures(), random=self._allocation.origin.is_random))
         return {
             "key": self._key(wish),
             "board": True,
@@ -145,8 +144,13 @@ class Board:
         return f"{self._inputs(wish)}, {wish.initializer}, {wish.scheme}{weights}"
 
     def _inputs(self, wish: Wish) -> str:
-        words = WORDS[wish.inputs]
-        return words if wish.inputs == GAUSSIAN else f"{words} ({self._allocation.samples.source})"
+        words, origin = self._named(wish.inputs), self._allocation.origin
+        return words if origin.loader is None else {GAUSSIAN: words, YOURS: f"{words} ({origin.source})"}[wish.inputs]
+
+    def _named(self, inputs: str) -> str:
+        """Inputs in two words: those for which nobody gave a loader are nobody's."""
+        origin = self._allocation.origin
+        return origin.source if inputs == YOURS and origin.loader is None else WORDS[inputs]
 
     def _errors(self, wish: Wish) -> np.ndarray:
         """Errors (shares, layers) of the curves that are there, else NaN."""
@@ -197,7 +201,8 @@ class Board:
     def _costs(self, plan: RankPlan) -> dict[str, dict]:
         num_layers, weighed = len(self._subject.names), plan.weights != PLAIN
         num_probes = self._allocation.num_probes if weighed else 0
-        return cost_readouts(plan, num_layers, num_probes, self._allocation.latency_ratio(plan), self._device)
+        inputs = self._named(YOURS if plan.inputs == YOUR_INPUTS else GAUSSIAN)
+        return cost_readouts(plan, inputs, num_layers, num_probes, self._allocation.latency_ratio(plan), self._device)
 
     def _agreement(self, verdict: Verdict | None) -> dict[str, dict]:
         if self._no_samples:

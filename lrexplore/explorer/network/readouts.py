@@ -7,7 +7,7 @@ from lrexplore.ranks import RankPlan
 def blank_readouts() -> list[dict]:
     """All readouts, none of them known yet."""
     return [
-        {"id": "error", "label": "predicted error", "format": "3g", "value": None},
+        {"id": "error", "label": "predicted error", "format": "error", "value": None},
         {"id": "parameters", "label": "parameters", "format": "3g", "value": None},
         {"id": "flops", "label": "multiply-adds", "format": "3g", "value": None, "missing": "unknown"},
         {"id": "latency", "label": "latency", "format": "3g", "value": None, "missing": "–"},
@@ -17,17 +17,18 @@ def blank_readouts() -> list[dict]:
 
 
 def cost_readouts(
-    plan: RankPlan, num_layers: int, num_probes: int, timed: float | None, device: str
+    plan: RankPlan, inputs: str, num_layers: int, num_probes: int, timed: float | None, device: str
 ) -> dict[str, dict]:
-    """What a plan is predicted to lose and what it costs; `num_probes` inputs measured its sensitivities, if any did.
+    """What a plan is predicted to lose on `inputs`, and what it costs.
 
-    `timed` is the measured latency after / before, on `device`.
+    `num_probes` inputs measured its sensitivities, if any did; `timed` is the measured latency after / before, on
+    `device`.
     """
     gap = "" if plan.gap is None else " · proven the least" if plan.gap == 0 else f" · at most {plan.gap:.1%} above"
     weights = f", each × its sensitivity on {num_probes} inputs" if num_probes else ""
     flops = plan.flops
     return {
-        "error": {"value": plan.error, "note": f"sum over {num_layers} layers{weights} · {plan.inputs}{gap}"},
+        "error": {"value": plan.error, "note": f"sum over {num_layers} layers{weights} · {inputs}{gap}"},
         "parameters": {"value": plan.parameter_ratio, "note": f"× {plan.parameters[0] / 1e6:.3g} M"},
         "flops": {"value": plan.flop_ratio, "note": f"× {flops[0] / 1e9:.3g} G an input" if flops else ""},
         "latency": {

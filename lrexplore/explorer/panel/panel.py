@@ -9,8 +9,9 @@ A frame is a dict of plain values and numpy arrays:
 - `key` tells it from other frames, `title` is its heading ("name · more"), `board` True makes it a board. `about` is
   said in a plot that is saved as a picture, with the title and the rank.
 - `max_rank`, `ranks` (those of the tables), `marks` ({"rank", "label"}): the rank control; not on a board.
-- `readouts`: {"id", "label", "note", "unit", "format" ("3g" | "int" | "pct" | "si")} with `values`, one a rank, or
-  `texts`; on a board with one `value` (None while unknown: `missing` is shown) or `text`.
+- `readouts`: {"id", "label", "note", "unit", "format" ("3g" | "int" | "pct" | "si" | "error")} with `values`, one a
+  rank, and maybe `near`, 1 where the value is only about right, or `texts`; on a board with one `value` (None while
+  unknown: `missing` is shown) or `text`.
 - `waiting` True, on a board only: all is dimmed and nothing can be moved, for it is not what is chosen.
 - `shared_legend` True: one legend above all plots, which hides and shows curves in all of them.
 - `slider`, on a board only: {"label", "unit", "min", "max", "step", "marks": [{"value", "label"}]}; it sets `value`.
@@ -22,8 +23,8 @@ A frame is a dict of plain values and numpy arrays:
   text below, and `mark` ("same" | "changed").
 
 A patch has the frame's `key` and any of: `plots` {id: {"data": {trace: attributes} or all traces anew as a list,
-"layout", "title", "caption", "images": {number: changes}}}, `by_rank` {id: {entry: values}}, `readouts` {id: values or,
-on a board, changes}, `title`, `waiting`, `slider`, and `value`, the slider's value that it answers: the slider goes
+"layout", "title", "caption", "images": {number: changes}}}, `by_rank` {id: {entry: values}}, `readouts` {id: values or
+changes}, `title`, `waiting`, `slider`, and `value`, the slider's value that it answers: the slider goes
 there unless the person has moved on.
 """
 
@@ -75,7 +76,8 @@ class PlotPanel(LockedWidget, anywidget.AnyWidget):
     `layer`, `rank`, `value` (of a board's slider) and `checked` are set by the person or by Python, `error` is emptied
     when the person closes it; all other traits are Python's. A table with `checks` True has a check box a row, whose
     names are `checked`; given anew with the same columns and label it is changed in place, and a board shows it.
-    A column with `order` "given" is sorted as its rows came, not by the alphabet.
+    A column with `order` "given" is sorted as its rows came, not by the alphabet; one with `follows` "rank" shows that
+    of the selected row, and a value other than the row's `usual` one as set by hand.
     Use `show` for a frame with its layer and rank in one message, `amend` for what long work adds to it, `send_row`
     for an exact rank, `on_cancel` and `on_point` to learn what was pressed.
     """

@@ -65,14 +65,14 @@ def test_an_initializer_has_a_solid_function_error_and_a_dashed_frobenius_error(
 
 def test_a_curve_that_is_not_known_yet_has_its_place_and_no_points(curves):
     plot = errors(curves)
-    assert len(plot["data"]) == 2 * len(NAMES) + 1  # the last is the floor
+    assert len(plot["data"]) == 2 * len(NAMES) + 3  # the last are the floor and what the dashes mean
     assert [len(trace["x"]) for trace in traces(plot, "function")] == [0, 0]
     assert [len(trace["x"]) for trace in traces(gains(curves), "function")] == [0]
 
 
 def test_only_curves_that_are_there_or_will_come_have_a_place_in_the_legend(curves):
     for plot in (errors, gains):
-        shown = {trace["name"] for trace in plot(curves)["data"] if trace["visible"]}
+        shown = {trace["name"] for trace in plot(curves)["data"] if trace.get("meta") != "key" and trace["visible"]}
         assert shown <= set(DRAWN)
         assert "function" in shown
 
@@ -84,9 +84,36 @@ def test_gains_are_differences_from_spectral_in_percent_where_both_are_known(cur
     np.testing.assert_allclose(trace["y"], [-10, -10], rtol=1e-5)
 
 
-def test_the_gain_axis_follows_its_curves_and_holds_zero(curves):
-    axis = gains(curves)["layout"]["yaxis"]
-    assert (axis["autorange"], axis["rangemode"]) == (True, "tozero")
+def test_the_gain_axis_holds_its_curves_and_zero(curves):
+    curves["function"] = curve(0.5)
+    plot = gains(curves)
+    low, high = plot["layout"]["yaxis"]["range"]
+    values = np.concatenate([trace["y"] for trace in plot["data"]])
+    assert low < values.min() <= values.max() < high
+    assert low < 0 < high
+
+
+def test_one_curve_that_loses_much_does_not_flatten_those_that_gain(curves):
+    curves["sampled"] = curve(40.0)
+    low, high = gains(curves)["layout"]["yaxis"]["range"]
+    assert -7 < low < -5 and 0 < high < 20, "rescaled gains 5 % of the output energy, sampled loses 3,940 %"
+
+
+def test_rounding_is_not_drawn_as_a_gain(curves):
+    curves["rescaled"] = Curve(RANKS, curves["spectral"].function_error + 1e-7 * (-1) ** RANKS, RANKS / 16)
+    plot = gains(curves)
+    assert not np.concatenate([trace["y"] for trace in plot["data"]]).any()
+    low, high = plot["layout"]["yaxis"]["range"]
+    assert low <= -0.01 and high >= 0.01
+
+
+def test_the_legend_says_what_solid_and_dashed_mean(curves):
+    key = [trace for trace in errors(curves)["data"] if trace.get("meta") == "key"]
+    assert [(trace["name"], trace["line"]["dash"]) for trace in key] == [
+        ("function error", "solid"),
+        ("Frobenius error", "dash"),
+    ]
+    assert all(np.isnan(trace["y"]).all() for trace in key)
 
 
 @pytest.mark.parametrize(("plot", "updates"), [(errors, error_updates), (gains, gain_updates)], ids=["errors", "gains"])

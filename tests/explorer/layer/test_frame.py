@@ -123,6 +123,42 @@ def test_a_readout_between_the_ranks_of_a_table_says_that_it_is_about(network):
     assert "≈" not in readout(build_frame(network, study, choice, "function"), "function_error")["note"]
 
 
+def test_only_ranks_that_were_computed_have_a_number_that_is_not_about_right():
+    layer = nn.Linear(80, 70)
+    subject = Subject(layer, "one")
+    choice = Choice("", "channel", "identity", False)
+    study = Study(subject.problem(choice), (70, 80))
+    between = next(rank for rank in range(1, 71) if rank not in study.table_ranks)
+    fill(study)
+    about = [
+        set(np.flatnonzero(item["near"]) + 1) for item in errors_of(build_frame(subject, study, choice, "function"))
+    ]
+    unknown = set(range(1, 71)) - set(study.table_ranks.tolist())
+    assert about == [unknown] * 4
+    study.add("function", between)
+    study.add("spectral", between)
+    about = [
+        set(np.flatnonzero(item["near"]) + 1) for item in errors_of(build_frame(subject, study, choice, "function"))
+    ]
+    assert about == [unknown - {between}] * 4
+
+
+def errors_of(frame):
+    return [readout(frame, name) for name in ("function_error", "frobenius_error", "saved", "above_floor")]
+
+
+def test_against_spectral_is_one_quantity_in_one_unit_in_readout_and_plot(network):
+    choice, study = choose(network, WIDE)
+    fill(study)
+    frame = build_frame(network, study, choice, "function")
+    plot = next(plot for plot in frame["plots"] if plot["id"] == "gain")
+    (curve,) = [trace for trace in plot["data"] if trace["name"] == "function"]
+    readout_percent = 100 * readout(frame, "saved")["values"][curve["x"].astype(int) - 1]
+    np.testing.assert_allclose(readout_percent, curve["y"], atol=1.1e-3)
+    assert "output energy" in readout(frame, "saved")["note"]
+    assert "output energy" in plot["layout"]["yaxis"]["title"]["text"]
+
+
 def test_a_first_convolution_shows_its_filters(network):
     ids = {}
     for name in (STEM, WIDE):
@@ -143,7 +179,11 @@ def test_a_patched_frame_is_the_frame_built_afresh(network, drawn):
     assert panel.frame["key"] == wanted["key"]
     for ours, theirs in zip(panel.frame["readouts"], wanted["readouts"], strict=True):
         np.testing.assert_array_equal(unpack(ours["values"]), unpack(theirs["values"]))
+        assert ("near" in ours) == ("near" in theirs)
+        if "near" in ours:
+            np.testing.assert_array_equal(unpack(ours["near"]), unpack(theirs["near"]))
     for ours, theirs in zip(panel.frame["plots"], wanted["plots"], strict=True):
+        assert ours["layout"] == theirs["layout"]
         for old, new in zip(ours["data"], theirs["data"], strict=True):
             np.testing.assert_allclose(unpack(old["x"]), unpack(new["x"]))
             if ours["id"] != "neurons":

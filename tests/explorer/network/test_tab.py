@@ -9,6 +9,7 @@ from traitlets import TraitError
 
 import lrexplore as lr
 from lrexplore.explorer.panel.arrays import unpack
+from lrexplore.explorer.samples import PHOTOGRAPHS
 
 
 @pytest.fixture
@@ -243,3 +244,26 @@ def test_four_threads_may_set_the_state_at_once(page):
         thread.join(60)
     assert errors == []
     assert set(page.state.pinned) == {"stem", "wide", "point", "head"}
+
+
+def test_a_plan_that_loses_nothing_does_not_stretch_the_axis_of_the_front(page):
+    page.state.ratio = 1.0
+    assert page.wait(60)
+    *fronts, star = plot(page, "front")["data"]
+    assert readout(page, "error")["value"] == 0
+    assert unpack(star["y"]) == pytest.approx(1e-3)
+    assert min(unpack(front["y"]).min() for front in fronts if len(unpack(front["y"]))) >= 1e-3 * (1 - 1e-6)
+    assert "Less than 0.001 is drawn as 0.001" in plot(page, "front")["caption"]
+
+
+def test_without_a_loader_inputs_are_named_for_what_they_are_and_described_once(open_explorer):
+    pytest.importorskip("sklearn", reason="the photographs are scikit-learn's")
+    page = open_explorer().page("Network")
+    page.controls.inputs.value = "yours"
+    assert page.wait(300)
+    frame = page.panel.frame
+    said = [frame["title"], *(part.get("title", "") for part in frame["plots"])]
+    said += [part["caption"] for part in frame["plots"]] + [part.get("note", "") for part in frame["readouts"]]
+    assert sum(PHOTOGRAPHS in text for text in said) == 1
+    assert not any("your" in text for text in said)
+    assert "sample photographs, whitened" in frame["title"]

@@ -4,8 +4,7 @@ import { element } from "./element.js";
 import { Images } from "./images.js";
 import { Legend } from "./legend.js";
 import { Plot } from "./plot.js";
-
-const PLOT_HEIGHT_PX = 300;
+import { plotHeight } from "./room.js";
 
 export class Gallery {
   constructor(store, choose, send) {
@@ -122,7 +121,7 @@ export class Gallery {
     this.measured = true;
     const plots = [...this.items.values()].filter(({ view }) => view instanceof Plot);
     for (const item of plots) {
-      item.size = { width: item.view.root.clientWidth, height: item.spec.layout?.height ?? PLOT_HEIGHT_PX };
+      item.size = { width: item.view.root.clientWidth, height: item.spec.layout?.height ?? plotHeight() };
     }
     for (const item of plots) if (item.fresh) item.view.resize(item.size);
   }

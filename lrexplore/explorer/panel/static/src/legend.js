@@ -6,6 +6,7 @@ import { COLORS } from "./figure.js";
 import { entryOf, Shown } from "./shown.js";
 
 const DASHES = { dash: "6 4", dot: "2 3", dashdot: "6 3 2 3", longdash: "9 4", longdashdot: "9 3 2 3" };
+const KEY = "key"; // a trace without points, which says what a dash means
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Legend {
@@ -30,6 +31,7 @@ export class Legend {
     if (said === this.said) return;
     this.said = said;
     const buttons = [...entries.values()].map(({ trace, index }) => {
+      if (trace.meta === KEY) return element("span", { class: "lrx-key" }, swatch(trace), trace.name);
       const toggle = () => {
         this.shown.flip(trace);
         button.setAttribute("aria-pressed", String(this.shown.has(trace)));

@@ -3,6 +3,8 @@
 const UP = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const SI = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
+const NOISE = 1e-5;
+
 export const NOTHING = "–";
 
 export function three(value) {
@@ -20,7 +22,13 @@ export function whole(value) {
 }
 
 export function percent(value) {
+  if (value !== 0 && Math.abs(value) < NOISE) return "< 0.001\u2009%";
   return Number.isFinite(value) ? `${three(100 * value)}\u2009%` : three(value);
+}
+
+// A relative error: what is left below is rounding.
+export function share(value) {
+  return value !== 0 && Math.abs(value) < NOISE ? "< 0.00001" : three(value);
 }
 
 export function prefixed(value) {
@@ -31,15 +39,16 @@ export function prefixed(value) {
   return Number.isInteger(value) ? whole(value) : three(value);
 }
 
-const FORMATS = { "3g": three, int: whole, pct: percent, si: prefixed };
+const FORMATS = { "3g": three, int: whole, pct: percent, si: prefixed, error: share };
 
-// Text of a readout at a rank.
+// Text of a readout at a rank; "≈" where it is read off between two ranks that are known.
 export function readoutText(readout, rank) {
   if (readout.texts) return readout.texts[rank - 1] ?? readout.missing ?? NOTHING;
   if (readout.text !== undefined) return readout.text;
   const value = readout.value === undefined ? readout.values?.[rank - 1] : readout.value;
   if (value === undefined || value === null || Number.isNaN(value)) return readout.missing ?? NOTHING;
-  return (FORMATS[readout.format] ?? three)(value);
+  const text = (FORMATS[readout.format] ?? three)(value);
+  return readout.near?.[rank - 1] ? `≈\u2009${text}` : text;
 }
 
 function scientific(value) {

@@ -66,7 +66,7 @@ export class Panel {
       { class: "lrx tex2jax_ignore mathjax_ignore" },
       this.status.alert,
       element("div", { class: "lrx-top" }, this.table.root, this.controls),
-      this.status.root,
+      element("div", { class: "lrx-under" }, this.status.root, this.readouts.fold),
       this.stopped,
       this.waiting,
       this.gallery.root,
@@ -100,14 +100,17 @@ export class Panel {
     follow("change:checked", () => this.table.checks.show(this.model.get("checked")));
     for (const name of FOLLOWED) follow(`change:${name}`, () => this.readStatus());
     this.closers.push(watchTheme(() => this.restyle()));
-    const resized = new ResizeObserver(() => {
+    const resize = () => {
       this.gallery.measured = false;
       this.visible = this.root.clientWidth > 0;
       if (this.visible) this.keepKeys();
+      this.readouts.fit();
       this.readouts.arrange(this.controls.clientWidth);
       this.schedule();
-    });
+    };
+    const resized = new ResizeObserver(resize);
     resized.observe(this.root);
+    on(window, "resize", resize);
     this.closers.push(() => resized.disconnect());
   }
 
@@ -173,6 +176,7 @@ export class Panel {
     this.waiting.textContent = "";
     this.root.classList.remove("lrx-is-waiting");
     const { frame } = this.store;
+    this.layer = this.model.get("layer"); // the one that the frame is of
     this.controls.hidden = this.gallery.root.hidden = frame === null;
     if (!frame) return;
     this.root.classList.toggle("lrx-is-board", frame.board);
@@ -227,7 +231,10 @@ export class Panel {
     if (!this.store.frame) return;
     const rank = this.store.frame.board ? null : this.rank();
     if (rank === null) this.slider.show(this.model.get("value"));
-    else this.rankControl.show(rank);
+    else {
+      this.rankControl.show(rank);
+      if (this.model.get("layer") === this.layer) this.table.follow(this.layer, "rank", rank);
+    }
     this.readouts.show(rank);
     if (this.visible) {
       this.theme ??= readTheme(this.root);

@@ -6,6 +6,11 @@ export function cellText(row, key) {
   return String(row[key] ?? "");
 }
 
+// A value that is not the usual one of its row was chosen by hand.
+export function isChosen(row, key) {
+  return row.usual?.[key] !== undefined && row.usual[key] !== cellText(row, key);
+}
+
 // Whether a row has every word of a search, in any of its columns.
 export function isFound(row, columns, search) {
   const text = [...columns.map(({ key }) => cellText(row, key)), row.disabled ?? ""].join(" ").toLowerCase();

@@ -1,6 +1,7 @@
 // What is going on: progress of long work with a button that cancels it, and what went wrong.
 
 import { element } from "./element.js";
+import { said } from "./progress.js";
 
 export class Status {
   constructor(cancel, dismiss) {
@@ -22,13 +23,10 @@ export class Status {
   show({ busy, progress, status, error }) {
     this.text.textContent = status;
     this.bar.hidden = this.button.hidden = this.percent.hidden = !busy;
-    if (busy && progress > 0) {
-      this.bar.value = progress;
-      this.percent.textContent = `${Math.round(100 * progress)}\u2009%`;
-    } else {
-      this.bar.removeAttribute("value");
-      this.percent.textContent = "";
-    }
+    const { value, text } = said(busy ? progress : 0);
+    if (value === null) this.bar.removeAttribute("value");
+    else this.bar.value = value;
+    this.percent.textContent = text;
     this.root.classList.toggle("lrx-quiet", !busy && !status);
     this.message.textContent = error;
     this.alert.hidden = !error;

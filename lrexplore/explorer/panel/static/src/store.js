@@ -62,7 +62,7 @@ export class Store extends EventTarget {
     for (const [id, packed] of Object.entries(patch.readouts ?? {})) {
       const index = frame.readouts.findIndex((readout) => readout.id === id);
       if (index < 0) continue;
-      Object.assign(frame.readouts[index], isPacked(packed) ? { values: decode(packed).values } : packed);
+      Object.assign(frame.readouts[index], isPacked(packed) ? { values: decode(packed).values } : decodeWithin(packed));
       Object.assign(raw.readouts[index], isPacked(packed) ? { values: packed } : packed);
     }
     for (const name of ["title", "waiting"]) if (patch[name] !== undefined) frame[name] = raw[name] = patch[name];
@@ -130,6 +130,7 @@ function readFrame(raw) {
     readouts: (raw.readouts ?? []).map((readout) => ({
       ...readout,
       values: readout.values ? decode(readout.values).values : null,
+      near: readout.near ? decode(readout.near).values : null,
     })),
     plots: (raw.plots ?? []).map(readPlot),
   };

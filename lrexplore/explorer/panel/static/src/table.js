@@ -3,7 +3,7 @@
 
 import { Checks } from "./checks.js";
 import { element } from "./element.js";
-import { arranged, cellText, countText, isFound, nextSorting, onlyHit } from "./rows.js";
+import { arranged, cellText, countText, isChosen, isFound, nextSorting, onlyHit } from "./rows.js";
 
 const MOST_NAME_LETTERS = 30;
 
@@ -75,9 +75,7 @@ export class LayerTable {
         return { ...row, node: this.row(row) };
       }
       this.columns.forEach(({ key }, place) => {
-        const cell = node.children[place + first];
-        const text = cellText(row, key);
-        if (!row.disabled && cell.textContent !== text) cell.textContent = cell.title = text;
+        if (!row.disabled) write(node.children[place + first], row, key);
       });
       if (row.state) node.dataset.state = row.state;
       before.delete(row.name);
@@ -105,9 +103,10 @@ export class LayerTable {
   row(row) {
     const shown = row.disabled ? this.columns.filter(({ key }) => key === "name") : this.columns;
     const cells = shown.map((column) => {
-      const text = cellText(row, column.key);
       const named = { name: "lrx-name", state: "lrx-state" }[column.key];
-      return element("td", { role: "gridcell", class: named ?? alignment(column), title: text }, text);
+      const cell = element("td", { role: "gridcell", class: named ?? alignment(column) });
+      write(cell, row, column.key);
+      return cell;
     });
     if (row.disabled) {
       const colspan = this.columns.length - 1;
@@ -117,6 +116,16 @@ export class LayerTable {
     const attributes = { "data-name": row.name, "data-state": row.state, tabindex: "-1", "aria-selected": "false" };
     if (row.disabled) Object.assign(attributes, { "aria-disabled": "true", title: `${row.name}: ${row.disabled}` });
     return element("tr", attributes, ...cells);
+  }
+
+  // What the person chooses for a row elsewhere in the panel, in its column.
+  follow(name, trait, value) {
+    const place = this.columns?.findIndex(({ follows }) => follows === trait) ?? -1;
+    const row = place < 0 ? null : this.rows.find((one) => one.name === name);
+    if (!row || row.disabled) return;
+    const { key } = this.columns[place];
+    row[key] = String(value);
+    write(row.node.children[place + (this.checkable ? 1 : 0)], row, key);
   }
 
   select(name) {
@@ -217,6 +226,16 @@ export class LayerTable {
   pick(node) {
     if (node.ariaDisabled !== "true") this.choose(node.dataset.name);
   }
+}
+
+function write(cell, row, key) {
+  const text = cellText(row, key);
+  const chosen = isChosen(row, key);
+  const shown = chosen ? `${text}\u2009*` : text;
+  if (cell.textContent === shown) return;
+  cell.textContent = shown;
+  cell.title = chosen ? `${text}, set by hand (else ${row.usual[key]})` : text;
+  cell.classList.toggle("lrx-by-hand", chosen);
 }
 
 function alignment(column) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { arranged, cellText, compare, countText, isFound, nextSorting, onlyHit, quantity } from "../src/rows.js";
+import { arranged, cellText, compare, countText, isChosen, isFound, nextSorting, onlyHit, quantity } from "../src/rows.js";
 
 const COLUMNS = [{ key: "name", order: "given" }, { key: "params" }, { key: "follows" }];
 const ROWS = [
@@ -85,4 +85,10 @@ test("a heading pressed sorts, pressed again turns the order round, a third time
   assert.deepEqual(nextSorting(twice, "params"), none);
   assert.deepEqual(nextSorting(twice, "name"), { key: "name", descending: false });
   assert.deepEqual(nextSorting(twice, null), none);
+});
+
+test("a value is told from the usual one of its row, where there is one", () => {
+  const usual = { rank: "16" };
+  assert.deepEqual([isChosen({ rank: "17", usual }, "rank"), isChosen({ rank: "16", usual }, "rank")], [true, false]);
+  assert.deepEqual([isChosen({ rank: "17" }, "rank"), isChosen({ name: "a", usual }, "name")], [false, false]);
 });
