@@ -76,7 +76,7 @@ def test_a_number_read_off_between_two_known_ones_says_so_and_an_unknown_one_is_
     assert value.inner_text() == "0.612"
     page.locator(".lrx-slider").press("ArrowRight")
     page.wait_for_function(PAINTED, arg=16)
-    assert value.inner_text() == "≈\u20090.603"
+    assert value.inner_text() == "≈0.603"
     for rank in (17, 18):
         page.locator(".lrx-slider").press("ArrowRight")
         page.wait_for_function(PAINTED, arg=rank)
@@ -224,3 +224,20 @@ def test_a_screen_reader_hears_layer_rank_and_value(open_panel):
     label = page.locator("[data-plot-id=error] + [role=img]").get_attribute("aria-label")
     assert label.startswith(f"Error against rank: {FIRST} · ")
     assert "rank 16, function error 0.603" in label
+
+
+@pytest.mark.parametrize("width", [1500, 1100, 900, 700, 420])
+def test_no_number_leaves_its_card(open_panel, width):
+    frame = demo_frame(FIRST)
+    about = pack(np.ones(64, dtype=np.uint8))
+    for readout in frame["readouts"][:3]:
+        readout |= {"values": pack(np.full(64, -0.00149)), "near": about, "format": "pct"}
+    frame["readouts"] = [readout | {"id": f"{readout['id']}{copy}"} for copy in (1, 2) for readout in frame["readouts"]]
+    page = open_panel(frame)
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.wait_for_function("width => document.querySelector('.lrx').clientWidth < width", arg=width)
+    outside = """() => [...document.querySelectorAll('.lrx-card')].filter((card) => {
+        const {right} = card.querySelector('.lrx-value').getBoundingClientRect();
+        return right > card.getBoundingClientRect().right + 0.5;
+    }).map((card) => card.innerText)"""
+    assert page.evaluate(outside) == []
