@@ -250,6 +250,17 @@ def test_long_work_says_how_far_it_is_and_can_be_cancelled(shown):
     cancel.wait_for(state="hidden")
     shown.wait_for_value("explorer.state.progress", 1.0)
     assert "cancelled" in page.locator(".lrx-status-text").inner_text()
+    go_on = page.get_by_role("button", name="go on")
+    assert go_on.is_visible()
+    known = shown.kernel_value("len(explorer.layer_tab.study().curve('function').ranks)")
+    curve = "() => document.querySelector('[data-plot-id=error]').data.find(({name}) => name === 'function').y"
+    assert any(math.isnan(y or math.nan) for y in page.evaluate(f"() => [...({curve})()]")), (
+        "no line over unknown ranks"
+    )
+    go_on.click()
+    go_on.wait_for(state="hidden")
+    shown.wait_for_value(f"len(explorer.layer_tab.study().curve('function').ranks) > {known}", True)
+    cancel.click()
 
 
 def test_on_a_laptop_rank_readouts_and_two_plots_are_seen_together(shown):

@@ -69,6 +69,10 @@ def notebook(watched):
     page.wait_for_function("() => document.querySelector('.lrx-title strong') !== null")
     tab(page, "Network").click()
     page.wait_for_function("() => document.querySelector('[data-plot-id=samples] canvas, .lrx-photographs canvas')")
+    save = page.get_by_role("button", name="save", exact=True)
+    assert not save.is_visible(), "one row of controls until a person wants more"
+    page.get_by_role("button", name="pin, judge, save").click()
+    save.wait_for()
     return opened
 
 

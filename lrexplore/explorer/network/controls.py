@@ -25,7 +25,8 @@ MEANINGS = {
 
 
 class NetworkControls:
-    """Rows of controls in `box`. What a choice raises goes to `on_error`, and the control goes back.
+    """A row of controls in `box`, and a drawer below it that `more` opens. What a choice raises goes to `on_error`, and
+    the control goes back.
 
     `buttons` maps "pin", "keep", "unpin", "unpin_all", "see", "search", "measure", "save" and "resume" to functions.
     """
@@ -39,13 +40,18 @@ class NetworkControls:
         on_error: Callable[[BaseException], None],
     ):
         self._state = state
-        self.budget = picker("budget of", [(unit, name) for name, unit in BUDGETS.items()], "What is limited", 200)
+        self.budget = picker("budget of", [(unit, name) for name, unit in BUDGETS.items()], "What is limited", 200, 178)
         self.method = picker(
             "method", [(name.replace("_", " "), name) for name in METHODS],
-            "optimal: least predicted error within the budget; the others are rules to compare with", 220,
+            "optimal: least predicted error within the budget; the others are rules to compare with", 220, 138,
         )  # fmt: skip
-        self.inputs = inputs_picker("What the errors are for; yours are calibrated on first", source)
-        self.initializer = picker("initializer", initializers_for(state.inputs), "How the factors are made", 220)
+        self.inputs = inputs_picker("What the errors are for; yours are calibrated on first", source, 130)
+        self.initializer = picker("initializer", initializers_for(state.inputs), "How the factors are made", 220, 150)
+        self.more = w.ToggleButton(
+            description="pin, judge, save", icon="sliders", layout={"width": "auto"},
+            tooltip="Scheme and weights of layers, ranks by hand, agreement, latency, files",
+        )  # fmt: skip
+        self.more.observe(self._unfold, names="value")
         self.scheme = picker("scheme", (*SCHEMES, "best"), "How kernels are made matrices; best: chosen by layer", 165)
         self.weights = picker("layer weights", WEIGHTS, "What a layer's error counts in the total", 200)
         self.meaning = w.HTML(_small(MEANINGS[state.weights]))
@@ -83,15 +89,22 @@ class NetworkControls:
         press = self.buttons
         pins = [self.layer, self.rank, *(press[name] for name in ("pin", "keep", "unpin", "unpin_all", "see"))]
         saving = [self.path, self.overwrite, press["save"]]
-        goals = [self.num_judged, self.agreement, press["search"], press["measure"], *saving, press["resume"]]
-        choices = [self.budget, self.method, self.inputs, self.initializer, self.scheme, self.weights]
-        self.rows = [w.HBox(row, layout=ROW) for row in (choices, [self.meaning], pins, goals)]
-        self.box = w.VBox(self.rows)
+        goals = [self.num_judged, self.agreement, press["search"], press["measure"], *saving]
+        choices = [self.budget, self.method, self.inputs, self.initializer, self.more, press["resume"]]
+        weighing = [self.scheme, self.weights, self.meaning]
+        self.rows = [w.HBox(row, layout=ROW) for row in (choices, weighing, pins, goals)]
+        self.drawer = w.VBox(self.rows[1:], layout={"display": "none"})
+        self.box = w.VBox([self.rows[0], self.drawer])
+
+    def open(self) -> None:
+        """Open the drawer."""
+        self.more.value = True
 
     def allow(self, *, plan: bool, resume: bool) -> None:
         """Enable what needs a plan where there is one, and "resume" where something was cancelled."""
         for name, control in {**self.buttons, "rank": self.rank}.items():
             control.disabled = not (resume if name == "resume" else plan)
+        self.buttons["resume"].layout.display = None if resume else "none"
 
     def close(self) -> None:
         """Unbind and close the widgets."""
@@ -100,7 +113,11 @@ class NetworkControls:
             for child in (*row.children, row):
                 child.close()
         self.rows = []
+        self.drawer.close()
         self.box.close()
+
+    def _unfold(self, change) -> None:
+        self.drawer.layout.display = None if change["new"] else "none"
 
     def _fit(self, change) -> None:
         self.meaning.value = _small(MEANINGS[self._state.weights])

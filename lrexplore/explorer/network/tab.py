@@ -129,6 +129,7 @@ class NetworkTab:
                 self.state.ratio = min(1.0, round(float(point.x) + 5e-5, 4))
             return
         self.state.layer = str(point.x)
+        self.controls.open()
         if point.plot == "heat":
             full = self._full_rank(self.state.layer)
             self.state.pin(self.state.layer, int(full_ranks(full)[point.index[0]]))

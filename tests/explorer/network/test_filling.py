@@ -104,12 +104,13 @@ def test_a_cancelled_map_stays_partial_until_it_is_resumed(opened, held):
     assert opened.wait(60)
     assert "cancelled" in opened.panel.status
     assert known_columns(opened.panel.frame).tolist() == [True, True, False, False, False]
-    assert not opened.controls.buttons["resume"].disabled
+    resume = opened.controls.buttons["resume"]
+    assert (resume.disabled, resume.layout.display, resume.description) == (False, None, "go on")
     assert opened.controls.buttons["pin"].disabled
     opened.controls.buttons["resume"].click()
     assert opened.wait(120)
     assert known_columns(opened.panel.frame).all()
-    assert opened.controls.buttons["resume"].disabled
+    assert (resume.disabled, resume.layout.display) == (True, "none")
     assert "slider" in opened.panel.frame
 
 

@@ -75,6 +75,17 @@ def test_a_click_on_a_bar_chooses_its_layer_and_shows_its_rank(explorer, page):
     assert page.state.pinned == {}
 
 
+def test_controls_are_one_row_until_they_are_asked_for_or_a_bar_is_chosen(page):
+    drawer = page.controls.drawer
+    assert drawer.layout.display == "none"
+    page.controls.more.value = True
+    assert drawer.layout.display is None
+    page.controls.more.value = False
+    assert drawer.layout.display == "none"
+    receive(page, plot="ranks", index=1, x="wide", y=0.5)
+    assert page.controls.more.value and drawer.layout.display is None
+
+
 def test_a_click_on_the_map_pins_the_layer_there(page):
     receive(page, plot="heat", index=[19, 1], x="wide", y=0.5)
     assert page.state.pinned == {"wide": 8}
