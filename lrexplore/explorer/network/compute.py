@@ -16,7 +16,7 @@ from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.samples import Origin, Samples
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
-from lrexplore.ranks import PLAIN, LayerCurve, RankPlan, factorize
+from lrexplore.ranks import PLAIN, LayerCurve, LayerPlan, RankPlan, factorize
 from lrexplore.ranks.allocate import NUM_PROBES, Allocator
 
 QUICK_STATES, THOROUGH_STATES, MAX_PLANS, MAX_NETWORKS = 40, 2000, 400, 3
@@ -45,6 +45,7 @@ class Allocation:
         self._allocators: dict[tuple, Allocator] = {}
         self._weighed: dict[tuple, Allocator] = {}
         self._columns: dict[tuple, dict[str, np.ndarray]] = {}
+        self._near: dict[tuple, dict[str, np.ndarray]] = {}
         self._plans: OrderedDict[tuple, RankPlan] = OrderedDict()
         self._networks: OrderedDict[RankPlan, nn.Module] = OrderedDict()
         self._latencies: dict[RankPlan, float] = {}
@@ -72,11 +73,11 @@ class Allocation:
         inputs, initializer, scheme = wish.curves
         if wish.curves not in self._allocators:
             calibration = self._calibrated(progress) if inputs == YOURS else None
-            columns = self._columns.setdefault(wish.curves, {})
+            columns, near = self._columns.setdefault(wish.curves, {}), self._near.setdefault(wish.curves, {})
             allocator = Allocator.of(
                 self.model, initializer=initializer, scheme=scheme, calibration=calibration, weights="plain",
                 progress=lambda done, total, what: progress(done, total, f"curves of {what or 'all layers'}"),
-                on_curve=lambda curve: self._keep_column(columns, curve),
+                on_curve=lambda curve: self._keep_column(columns, near, curve),
             )  # fmt: skip
             with self._lock:
                 earlier = next(iter(self._allocators.values()), allocator)
@@ -121,6 +122,16 @@ class Allocation:
         with self._lock:
             return dict(self._columns.get(wish.curves, {}))
 
+    def near(self, wish: Wish) -> dict[str, np.ndarray]:
+        """Layer -> whether its errors at `SHARES` are read off between two ranks that were computed."""
+        with self._lock:
+            return dict(self._near.get(wish.curves, {}))
+
+    def is_near(self, wish: Wish, layer: LayerPlan) -> bool:
+        """Whether the error of a layer in a plan is read off between two ranks that were computed."""
+        curve = self._allocator(wish).curves.get((layer.name, layer.scheme))
+        return layer.rank is not None and curve is not None and layer.rank not in curve.measured
+
     def front(self, wish: Wish, method: str, progress: Progress) -> Front:
         """The front of one method with the wish's pins."""
         points = []
@@ -162,9 +173,11 @@ class Allocation:
         before, after = paired_latency_ms([lambda: self.runnable(batch), lambda: made(batch)], device)
         self._latencies[self.plan(wish)] = after / before
 
-    def _keep_column(self, columns: dict[str, np.ndarray], curve: LayerCurve) -> None:
+    def _keep_column(self, columns: dict[str, np.ndarray], near: dict[str, np.ndarray], curve: LayerCurve) -> None:
         with self._lock:
-            columns.setdefault(curve.layer, at_shares(curve))
+            if curve.layer not in columns:
+                near[curve.layer] = ~np.isin(full_ranks(len(curve.errors)), curve.measured)
+                columns[curve.layer] = at_shares(curve)
 
     @property
     def num_probes(self) -> int:

@@ -63,13 +63,18 @@ def ranks_update(shares: np.ndarray, states: list[str], words: list[str]) -> dic
     }
 
 
-def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: str, initializer: str) -> dict:
-    """Error of each layer (columns) at shares of its full rank (rows), and where the plan stands."""
+def heat_plot(
+    names: list[str], shares: np.ndarray, errors: np.ndarray, near: np.ndarray, inputs: str, initializer: str
+) -> dict:
+    """Error of each layer (columns) at shares of its full rank (rows), and where the plan stands.
+
+    `near` is true where an error is read off between two ranks that were computed.
+    """
     heat = {
         "type": "heatmap",
         "x": names,
         "y": shares.astype(np.float32),
-        **_shades(errors),
+        **_shades(errors, near),
         "zmin": float(np.log10(LEAST_ERROR)),
         "zmax": 0.0,
         "colorscale": [[0, "#F3F8FC"], [0.35, "#B9D6EA"], [0.65, "#5C9CCB"], [0.85, "#1F5FA0"], [1, "#08264D"]],
@@ -82,7 +87,7 @@ def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: 
             "x": 1.005,
             "xpad": 4,
         },
-        "hovertemplate": "%{x}<br>%{y:.0%} of the full rank<br>function error %{customdata:.3g}<extra></extra>",
+        "hovertemplate": "%{x}<br>%{y:.0%} of the full rank<br>function error %{text}%{customdata:.3g}<extra></extra>",
     }
     chosen = {
         "type": "scatter",
@@ -97,7 +102,8 @@ def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: 
         "id": "heat",
         "label": "Error of each layer at each rank",
         "caption": f"Function error ({inputs}, {initializer}) of a layer (column) at a share of its full rank (row): "
-        "dark loses much. Squares are the ranks on screen. A column that stays dark far up is expensive to shrink. "
+        "dark loses much, ≈ read off between computed ranks. Squares are the ranks on screen. A column that stays dark "
+        "far up is expensive to shrink. "
         "Click a cell to pin its layer there.",
         "wide": True,
         "clicks": True,
@@ -116,14 +122,15 @@ def heat_plot(names: list[str], shares: np.ndarray, errors: np.ndarray, inputs: 
     }
 
 
-def _shades(errors: np.ndarray) -> dict:
-    return {"z": np.log10(np.clip(errors, LEAST_ERROR, 1)).astype(np.float32), "customdata": errors.astype(np.float32)}
+def _shades(errors: np.ndarray, near: np.ndarray) -> dict:
+    shades = np.log10(np.clip(errors, LEAST_ERROR, 1)).astype(np.float32)
+    return {"z": shades, "customdata": errors.astype(np.float32), "text": np.where(near, "≈\u2009", "").tolist()}
 
 
 def filling_heat_plot(names: list[str], shares: np.ndarray, inputs: str, initializer: str) -> dict:
     """The heat map while curves are computed, without what needs all of them; `filling_heat_update` fills it."""
     nothing = np.full((len(shares), len(names)), np.nan)
-    plot = heat_plot(names, shares, nothing, inputs, initializer)
+    plot = heat_plot(names, shares, nothing, np.isnan(nothing), inputs, initializer)
     heat = plot["data"][0] | {"hoverongaps": False}
     caption = (
         f"Partial: a column appears when the curve of its layer is computed. Function error ({inputs}, {initializer}) "
@@ -133,11 +140,11 @@ def filling_heat_plot(names: list[str], shares: np.ndarray, inputs: str, initial
     return plot | {"clicks": False, "caption": caption, "data": [heat]}
 
 
-def filling_heat_update(errors: np.ndarray) -> dict:
-    """A filling heat map's errors (shares, layers), NaN where the curve is not there yet."""
+def filling_heat_update(errors: np.ndarray, near: np.ndarray) -> dict:
+    """A filling heat map's errors (shares, layers), NaN where the curve is not there yet; `near` as of `heat_plot`."""
     num_curves = int(np.isfinite(errors).all(0).sum())
     title = f"Error of each layer at each rank: {num_curves} of {errors.shape[1]} layers so far"
-    return {"title": title, "data": {"0": _shades(errors)}}
+    return {"title": title, "data": {"0": _shades(errors, near)}}
 
 
 def heat_update(shares: np.ndarray) -> dict:

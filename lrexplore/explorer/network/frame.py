@@ -78,7 +78,7 @@ class Board:
             self._drawn = drawn
             plot = filling_heat_plot(self._subject.names, SHARES, inputs, wish.initializer)
             self.panel.show({"key": drawn, "board": True, "title": title, "readouts": [], "plots": [plot]})
-        self._amend({"title": title, "plots": {"heat": filling_heat_update(errors)}})
+        self._amend({"title": title, "plots": {"heat": filling_heat_update(errors, self._near(wish))}})
 
     def show_front(self, fronts: dict[str, Front]) -> None:
         """Draw the fronts of some methods."""
@@ -120,7 +120,7 @@ class Board:
         smallest = self._allocation.smallest(wish)
         plots = [
             ranks_plot(names, self._full_ranks(wish.scheme)),
-            heat_plot(names, SHARES, self._errors(wish), self._inputs(wish), wish.initializer),
+            heat_plot(names, SHARES, self._errors(wish), self._near(wish), self._inputs(wish), wish.initializer),
             front_plot(unit, self._named(wish.inputs), weighed=wish.weights != PLAIN),
         ]
         if self._pictures() is not None:
@@ -157,6 +157,10 @@ class Board:
         errors, nothing = self._allocation.errors(wish), np.full(len(SHARES), np.nan)
         return np.stack([errors.get(name, nothing) for name in self._subject.names], axis=1)
 
+    def _near(self, wish: Wish) -> np.ndarray:
+        near, nothing = self._allocation.near(wish), np.zeros(len(SHARES), dtype=bool)
+        return np.stack([near.get(name, nothing) for name in self._subject.names], axis=1)
+
     def _patch(self, wish: Wish) -> dict:
         """Everything that a plan moves."""
         plan, smallest = self._allocation.plan(wish), self._allocation.smallest(wish)
@@ -172,7 +176,7 @@ class Board:
             "value": wish.ratio,
             "waiting": False,
             "slider": {"min": smallest, "marks": _marks(smallest)},
-            "readouts": self._costs(plan) | self._agreement(self._judge.known(plan)),
+            "readouts": self._costs(wish, plan) | self._agreement(self._judge.known(plan)),
             "plots": {
                 "ranks": {"data": ranks_update(shares, states, words)},
                 "heat": {"data": heat_update(off_the_map)},
@@ -192,17 +196,20 @@ class Board:
             kept = layer.parameters_after / layer.parameters_before
             rank = "left as it is" if layer.rank is None else f"rank {layer.rank} of {full} ({layer.scheme})"
             pinned = ", pinned" if name in pins else ""
+            about = "≈\u2009" if self._allocation.is_near(wish, layer) else ""
             words.append(
-                f"{name}<br>{rank}{pinned}<br>{kept:.3g} × its parameters<br>function error {layer.error:.3g}"
+                f"{name}<br>{rank}{pinned}<br>{kept:.3g} × its parameters<br>function error {about}{layer.error:.3g}"
                 + ("" if wish.weights == PLAIN else f" × sensitivity {layer.weight:.3g}")
             )
         return np.array(shares), states, words
 
-    def _costs(self, plan: RankPlan) -> dict[str, dict]:
+    def _costs(self, wish: Wish, plan: RankPlan) -> dict[str, dict]:
         num_layers, weighed = len(self._subject.names), plan.weights != PLAIN
         num_probes = self._allocation.num_probes if weighed else 0
         inputs = self._named(YOURS if plan.inputs == YOUR_INPUTS else GAUSSIAN)
-        return cost_readouts(plan, inputs, num_layers, num_probes, self._allocation.latency_ratio(plan), self._device)
+        costs = cost_readouts(plan, inputs, num_layers, num_probes, self._allocation.latency_ratio(plan), self._device)
+        costs["error"]["near"] = any(self._allocation.is_near(wish, layer) for layer in plan.layers)
+        return costs
 
     def _agreement(self, verdict: Verdict | None) -> dict[str, dict]:
         if self._no_samples:

@@ -11,7 +11,7 @@ A frame is a dict of plain values and numpy arrays:
 - `max_rank`, `ranks` (those of the tables), `marks` ({"rank", "label"}): the rank control; not on a board.
 - `readouts`: {"id", "label", "note", "unit", "format" ("3g" | "int" | "pct" | "si" | "error")} with `values`, one a
   rank, and maybe `near`, 1 where the value is only about right, or `texts`; on a board with one `value` (None while
-  unknown: `missing` is shown) or `text`.
+  unknown: `missing` is shown), `near` for all of it, or `text`.
 - `waiting` True, on a board only: all is dimmed and nothing can be moved, for it is not what is chosen.
 - `shared_legend` True: one legend above all plots, which hides and shows curves in all of them.
 - `slider`, on a board only: {"label", "unit", "min", "max", "step", "marks": [{"value", "label"}]}; it sets `value`.

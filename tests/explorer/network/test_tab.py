@@ -8,6 +8,7 @@ from explorer.whole_network import plot, readout, receive, shares_on_screen, tak
 from traitlets import TraitError
 
 import lrexplore as lr
+from lrexplore.explorer.network.compute import full_ranks
 from lrexplore.explorer.panel.arrays import unpack
 from lrexplore.explorer.samples import PHOTOGRAPHS
 
@@ -278,3 +279,24 @@ def test_without_a_loader_inputs_are_named_for_what_they_are_and_described_once(
     assert sum(PHOTOGRAPHS in text for text in said) == 1
     assert not any("your" in text for text in said)
     assert "sample photographs, whitened" in frame["title"]
+
+
+def test_an_error_between_two_ranks_that_were_computed_is_said_to_be_about_right(explorer, page):
+    curves = lr.ranks.layer_curves(
+        explorer.subject.model, explorer.subject.layers.values(), initializer="function", use_cache=True
+    )
+    heat = plot(page, "heat")["data"][0]
+    for column, name in enumerate(explorer.subject.names):
+        curve = curves[name, "channel"]
+        known = {int(rank) for rank in curve.measured}
+        ranks = full_ranks(len(curve.errors))
+        assert [row[column] != "" for row in heat["text"]] == [int(rank) not in known for rank in ranks]
+    plan = explorer.network_plan()
+    about = {
+        layer.name: layer.rank not in curves[layer.name, "channel"].measured for layer in plan.layers if layer.rank
+    }
+    words = dict(zip(explorer.subject.names, plot(page, "ranks")["data"][0]["hovertext"], strict=True))
+    assert {name: "function error ≈" in words[name] for name in about} == about
+    assert readout(page, "error")["near"] == any(about.values())
+    page.state.ratio = 1.0
+    assert not readout(page, "error")["near"], "all layers are as they were"

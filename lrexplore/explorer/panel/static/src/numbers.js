@@ -48,7 +48,8 @@ export function readoutText(readout, rank) {
   const value = readout.value === undefined ? readout.values?.[rank - 1] : readout.value;
   if (value === undefined || value === null || Number.isNaN(value)) return readout.missing ?? NOTHING;
   const text = (FORMATS[readout.format] ?? three)(value);
-  return readout.near?.[rank - 1] ? `≈${text}` : text;
+  const near = rank === null ? readout.near : readout.near?.[rank - 1];
+  return near ? `≈${text}` : text;
 }
 
 function scientific(value) {

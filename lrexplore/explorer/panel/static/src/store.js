@@ -130,7 +130,7 @@ function readFrame(raw) {
     readouts: (raw.readouts ?? []).map((readout) => ({
       ...readout,
       values: readout.values ? decode(readout.values).values : null,
-      near: readout.near ? decode(readout.near).values : null,
+      near: isPacked(readout.near ?? null) ? decode(readout.near).values : readout.near,
     })),
     plots: (raw.plots ?? []).map(readPlot),
   };

@@ -82,4 +82,5 @@ test("rounding is not shown as a number", () => {
 test("a value read off between two known ones is said to be about right, and an unknown one is not said at all", () => {
   const readout = { format: "error", values: [0.5, 0.45, NaN, 0.25], near: Uint8Array.of(0, 1, 1, 0) };
   assert.deepEqual([1, 2, 3, 4].map((rank) => readoutText(readout, rank)), ["0.500", "≈0.450", NOTHING, "0.250"]);
+  assert.equal(readoutText({ format: "error", value: 3.34, near: true }, null), "≈3.34");
 });
