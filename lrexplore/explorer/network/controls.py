@@ -43,10 +43,10 @@ class NetworkControls:
         self.budget = picker("budget of", [(unit, name) for name, unit in BUDGETS.items()], "What is limited", 200, 178)
         self.method = picker(
             "method", [(name.replace("_", " "), name) for name in METHODS],
-            "optimal: least predicted error within the budget; the others are rules to compare with", 220, 138,
+            "optimal: least predicted error within the budget; the others are rules to compare with", 220, 134,
         )  # fmt: skip
-        self.inputs = inputs_picker("What the errors are for; yours are calibrated on first", source, 130)
-        self.initializer = picker("initializer", initializers_for(state.inputs), "How the factors are made", 220, 150)
+        self.inputs = inputs_picker("What the errors are for; yours are calibrated on first", source, 138)
+        self.initializer = picker("initializer", initializers_for(state.inputs), "How the factors are made", 220, 146)
         self.more = w.ToggleButton(
             description="pin, judge, save", icon="sliders", layout={"width": "auto"},
             tooltip="Scheme and weights of layers, ranks by hand, agreement, latency, files",
