@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import ipywidgets as w
 from traitlets import TraitError
 
-from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS
+from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, YOURS
 from lrexplore.explorer.samples import SAMPLE_PHOTOGRAPHS
 from lrexplore.explorer.work.locked_state import LockedState, LockedWidget
 
@@ -51,10 +51,11 @@ def _layout(width: int | str, narrowest: int | None = None) -> dict[str, str]:
     return {"width": "auto", "flex": f"1 1 {narrowest}px", "min_width": "0", "max_width": size}
 
 
-def inputs_picker(tooltip: str, source: str, narrowest: int | None = None) -> Picker:
+def inputs_picker(tooltip: str, source: str, narrowest: int | None = None, *, implied: bool = False) -> Picker:
     """The dropdown of the inputs; `source` says what "yours" are: without a loader they are nobody's."""
     label = source if source == SAMPLE_PHOTOGRAPHS else f"{YOURS}: {source}"
-    return picker("inputs", [(GAUSSIAN, GAUSSIAN), (label, YOURS)], tooltip, 320, narrowest)
+    between = [("implied by batch norm", IMPLIED)] if implied else []
+    return picker("inputs", [(GAUSSIAN, GAUSSIAN), *between, (label, YOURS)], tooltip, 320, narrowest)
 
 
 def box(label: str, tooltip: str, width: int | str, narrowest: int | None = None) -> Box:

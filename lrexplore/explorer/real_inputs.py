@@ -6,8 +6,16 @@ from torch import nn
 
 from lrexplore.calibration import Calibration
 from lrexplore.explorer.samples import Origin
+from lrexplore.init import REAL_INPUTS
 
 GAUSSIAN, YOURS = INPUTS = ("gaussian", "yours")
+IMPLIED = "implied"
+"""What the network's batch norms say of every layer's inputs; a choice for the whole network."""
+
+
+def real_initializers() -> tuple[str, ...]:
+    """The names of the initializers that are fitted to real inputs."""
+    return tuple(name for name, record in REAL_INPUTS.items() if not record.is_implied)
 
 
 class RealInputs:

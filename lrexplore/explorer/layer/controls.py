@@ -8,10 +8,10 @@ from lrexplore.dual import ACTIVATIONS
 from lrexplore.explorer.layer.state import State
 from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.pickers import ROW, Bound, box, button, escape, inputs_picker, picker
-from lrexplore.explorer.real_inputs import YOURS
+from lrexplore.explorer.real_inputs import YOURS, real_initializers
 from lrexplore.explorer.samples import SAMPLE_PHOTOGRAPHS
 from lrexplore.explorer.subject import Subject
-from lrexplore.init import INITIALIZERS, REAL_INPUTS
+from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import SCHEMES
 
 BOUND = ("initializer", "scheme", "activation", "batch_norm", "inputs")
@@ -79,6 +79,6 @@ class Controls:
         self.scheme.disabled = self._subject.layers[choice.layer].kernel_size == (1, 1)
         self.batch_norm.disabled = real
         self._bound.offer("activation", self._activations())
-        names = (*INITIALIZERS, *REAL_INPUTS) if real else tuple(INITIALIZERS)
+        names = (*INITIALIZERS, *real_initializers()) if real else tuple(INITIALIZERS)
         if self._state.initializer in names:
             self._bound.offer("initializer", names)

@@ -5,10 +5,10 @@ from typing import Any
 import traitlets as t
 
 from lrexplore.dual import find_activation
-from lrexplore.explorer.real_inputs import GAUSSIAN, INPUTS, YOURS
+from lrexplore.explorer.real_inputs import GAUSSIAN, INPUTS, YOURS, real_initializers
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.locked_state import LockedState
-from lrexplore.init import INITIALIZERS, REAL_INPUTS
+from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import SCHEMES
 
 LAYER = "Layer"
@@ -96,10 +96,10 @@ class State(LockedState):
 
     @t.validate("initializer")
     def _check_initializer(self, proposal):
-        name, allowed = proposal["value"], (*INITIALIZERS, *REAL_INPUTS)
+        name, allowed = proposal["value"], (*INITIALIZERS, *real_initializers())
         if name not in allowed:
             raise t.TraitError(f"`initializer` must be one of {', '.join(allowed)}, got {name!r}. Choose one of them.")
-        if name in REAL_INPUTS and self.choice.inputs != YOURS:
+        if name in real_initializers() and self.choice.inputs != YOURS:
             raise t.TraitError(
                 f"`initializer` must be one for Gaussian inputs ({', '.join(INITIALIZERS)}) while these are on screen, "
                 f"got {name!r}. Set `explorer.state.inputs = 'yours'` first and let `explorer.wait()` return."
@@ -130,14 +130,14 @@ class State(LockedState):
     def _follow_inputs(self, change):
         if self.choice.inputs == YOURS:
             self.batch_norm = self._has_batch_norm
-        elif self.initializer in REAL_INPUTS:
+        elif self.initializer in real_initializers():
             self.initializer = "function"
 
     @t.observe("layer")
     def _follow_layer(self, change):
         if self._is_assigning:
             return
-        if self.initializer in REAL_INPUTS and self._subject.inputs(change["new"], self.inputs) != YOURS:
+        if self.initializer in real_initializers() and self._subject.inputs(change["new"], self.inputs) != YOURS:
             self.initializer = "function"
         detected = self._subject.layers[change["new"]].follows
         with self.hold_trait_notifications():
@@ -166,7 +166,7 @@ class State(LockedState):
                 detected = self._subject.layers[layer].follows
                 follow |= {"activation": detected.activation, "batch_norm": detected.batch_norm is not None}
                 if (
-                    self.initializer in REAL_INPUTS
+                    self.initializer in real_initializers()
                     and self._subject.inputs(layer, values.get("inputs", self.inputs)) != YOURS
                 ):
                     follow["initializer"] = "function"

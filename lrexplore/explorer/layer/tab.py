@@ -18,11 +18,11 @@ from lrexplore.explorer.layer.state import LAYER, State
 from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.panel import export
 from lrexplore.explorer.pictures.layer_picture import draw_png
+from lrexplore.explorer.real_inputs import real_initializers
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.shown import error_text, shown
 from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.explorer.work.worker import Worker
-from lrexplore.init import REAL_INPUTS
 from lrexplore.linalg import Factors
 from lrexplore.network import replace_layers
 
@@ -132,7 +132,7 @@ class LayerTab:
         """A copy of the model with the ranks of `ranks()`, in the scheme and initializer on screen."""
         with self._lock:
             ranks, initializer, scheme = self.ranks(), self.state.initializer, self.state.scheme
-            calibration = self.subject.real.calibration if initializer in REAL_INPUTS else None
+            calibration = self.subject.real.calibration if initializer in real_initializers() else None
         return replace_layers(
             self.subject.model, ranks=ranks, initializer=initializer, scheme=scheme, calibration=calibration
         )

@@ -3,16 +3,16 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from threading import RLock
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrexplore.calibration import Calibration, first_inputs
+from lrexplore.calibration import Calibration, first_inputs, implied_inputs
 from lrexplore.explorer.network.state import Wish
-from lrexplore.explorer.real_inputs import YOURS
+from lrexplore.explorer.real_inputs import IMPLIED, YOURS
 from lrexplore.explorer.samples import Origin, Samples
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
@@ -50,6 +50,7 @@ class Allocation:
         self._networks: OrderedDict[RankPlan, nn.Module] = OrderedDict()
         self._latencies: dict[RankPlan, float] = {}
         self._timed: set[str] = set()
+        self._implied: Calibration | None = None
         self._lock = RLock()
 
     @property
@@ -72,7 +73,7 @@ class Allocation:
         """Compute what plans need: calibration, curves, weights and times on this device of all layers."""
         inputs, initializer, scheme = wish.curves
         if wish.curves not in self._allocators:
-            calibration = self._calibrated(progress) if inputs == YOURS else None
+            calibration = self._inputs_for(inputs, progress)
             columns, near = self._columns.setdefault(wish.curves, {}), self._near.setdefault(wish.curves, {})
             allocator = Allocator.of(
                 self.model, initializer=initializer, scheme=scheme, calibration=calibration, weights="plain",
@@ -149,10 +150,9 @@ class Allocation:
         """The factorized network of a wish; its batch norms corrected where it was made for real inputs."""
         plan = self.plan(wish)
         if plan not in self._networks:
-            real = wish.inputs == YOURS
             made = factorize(
-                self.model, plan=plan, calibration=self._calibrated(progress) if real else None,
-                loader=self.samples.fit if real else None,
+                self.model, plan=plan, calibration=self._inputs_for(wish.inputs, progress),
+                loader=self.samples.fit if wish.inputs == YOURS else None,
                 progress=lambda done, total, what: progress(done, total, f"factorizing {what}"),
             )  # fmt: skip
             self._networks[plan] = made
@@ -191,8 +191,14 @@ class Allocation:
         allocators = self._allocators if wish.weights == PLAIN else self._weighed
         return allocators[wish.curves].with_pins(dict(wish.pins))
 
-    def _calibrated(self, progress: Progress) -> Calibration:
-        return self.origin.calibrated(self.model, progress)
+    def _inputs_for(self, inputs: str, progress: Progress) -> Calibration | None:
+        """What the layers are given; None for Gaussian inputs."""
+        if inputs == YOURS:
+            return self.origin.calibrated(self.model, progress)
+        if inputs == IMPLIED and self._implied is None:
+            say = partial(_say_implied, progress)
+            self._implied = implied_inputs(self.model, progress=say)
+        return self._implied if inputs == IMPLIED else None
 
     def _time_layers(self, allocator: Allocator, progress: Progress) -> None:
         layers = [layer for layer in allocator.layers if layer.kind in ("linear", "conv")]
@@ -202,6 +208,10 @@ class Allocation:
                 progress(done, len(layers), f"timing {layer.name}")
                 for scheme in schemes if layer.skip_reason is None else ("channel",):
                     allocator.latency(layer, 0, scheme)
+
+
+def _say_implied(progress: Progress, done: int, total: int, what: str) -> None:
+    progress(done, total, f"what batch norms imply of {what}" if what else "curves")
 
 
 def at_shares(curve: LayerCurve) -> np.ndarray:

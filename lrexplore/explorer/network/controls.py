@@ -45,7 +45,8 @@ class NetworkControls:
             "method", [(name.replace("_", " "), name) for name in METHODS],
             "optimal: least predicted error within the budget; the others are rules to compare with", 220, 134,
         )  # fmt: skip
-        self.inputs = inputs_picker("What the errors are for; yours are calibrated on first", source, 138)
+        about = "What the errors are for; yours are calibrated on first"
+        self.inputs = inputs_picker(about, source, 138, implied=state.implies_inputs)
         self.initializer = picker("initializer", initializers_for(state.inputs), "How the factors are made", 220, 146)
         self.more = w.ToggleButton(
             description="pin, judge, save", icon="sliders", layout={"width": "auto"},

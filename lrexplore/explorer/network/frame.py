@@ -21,14 +21,14 @@ from lrexplore.explorer.network.judge import Judge, Verdict
 from lrexplore.explorer.network.readouts import agreement_readouts, blank_readouts, cost_readouts, missing_agreement
 from lrexplore.explorer.network.state import BUDGETS, Wish
 from lrexplore.explorer.panel.panel import PlotPanel
-from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS
+from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, YOURS
 from lrexplore.explorer.subject import Subject
+from lrexplore.ranks import FROM_NORMS, PLAIN, RankPlan
 from lrexplore.ranks import GAUSSIAN as GAUSSIAN_INPUTS
-from lrexplore.ranks import PLAIN, RankPlan
 from lrexplore.ranks import YOURS as YOUR_INPUTS
 
 STEP = 0.005
-WORDS = {GAUSSIAN: GAUSSIAN_INPUTS, YOURS: YOUR_INPUTS}
+WORDS = {GAUSSIAN: GAUSSIAN_INPUTS, IMPLIED: FROM_NORMS, YOURS: YOUR_INPUTS}
 
 
 class Board:
@@ -145,7 +145,7 @@ class Board:
 
     def _inputs(self, wish: Wish) -> str:
         words, origin = self._named(wish.inputs), self._allocation.origin
-        return words if origin.loader is None else {GAUSSIAN: words, YOURS: f"{words} ({origin.source})"}[wish.inputs]
+        return f"{words} ({origin.source})" if wish.inputs == YOURS and origin.loader is not None else words
 
     def _named(self, inputs: str) -> str:
         """Inputs in two words: those for which nobody gave a loader are nobody's."""
@@ -206,7 +206,7 @@ class Board:
     def _costs(self, wish: Wish, plan: RankPlan) -> dict[str, dict]:
         num_layers, weighed = len(self._subject.names), plan.weights != PLAIN
         num_probes = self._allocation.num_probes if weighed else 0
-        inputs = self._named(YOURS if plan.inputs == YOUR_INPUTS else GAUSSIAN)
+        inputs = self._named(YOURS) if plan.inputs == YOUR_INPUTS else plan.inputs
         costs = cost_readouts(plan, inputs, num_layers, num_probes, self._allocation.latency_ratio(plan), self._device)
         costs["error"]["near"] = any(self._allocation.is_near(wish, layer) for layer in plan.layers)
         return costs

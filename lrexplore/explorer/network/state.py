@@ -6,11 +6,12 @@ from operator import index
 
 import traitlets as t
 
-from lrexplore.explorer.real_inputs import GAUSSIAN, INPUTS, YOURS
+from lrexplore.calibration import implies_inputs
+from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, YOURS, real_initializers
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.explorer.subject import Subject
 from lrexplore.explorer.work.locked_state import LockedState
-from lrexplore.init import INITIALIZERS, REAL_INPUTS
+from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import METHODS, PLAIN, WEIGHTS
 
@@ -21,7 +22,7 @@ def initializers_for(inputs: str) -> tuple[str, ...]:
     """The initializers that a whole network can be factorized by on these inputs, the default first."""
     own = [name for name, record in INITIALIZERS.items() if not (record.is_ours or record.slow)]
     names = ("function", "rescaled", "spectral", *own)
-    return (*REAL_INPUTS, *names) if inputs == YOURS else names
+    return {YOURS: (*real_initializers(), *names), IMPLIED: ("implied", *names)}.get(inputs, names)
 
 
 CHOICES = ("budget", "ratio", "method", "inputs", "initializer", "scheme", "weights")
@@ -67,7 +68,7 @@ class NetworkState(LockedState):
     budget = t.Enum(tuple(BUDGETS), "parameter_ratio")
     ratio = t.Float(0.5)
     method = t.Enum(METHODS, "optimal")
-    inputs = t.Enum(INPUTS, GAUSSIAN)
+    inputs = t.Enum((GAUSSIAN, IMPLIED, YOURS), GAUSSIAN)
     initializer = t.Unicode("function")
     scheme = t.Enum((*SCHEMES, "best"), "channel")
     weights = t.Enum(WEIGHTS, PLAIN)
@@ -78,6 +79,7 @@ class NetworkState(LockedState):
     def __init__(self, subject: Subject, check: Callable[[Wish], None]):
         super().__init__()
         self._subject, self._check = subject, check
+        self.implies_inputs = implies_inputs(subject.model)
         self.layer, self.pinned = subject.names[0], {}
 
     @property
@@ -115,6 +117,15 @@ class NetworkState(LockedState):
             raise t.TraitError(
                 f"`layer` must name a layer that can be factorized, got {proposal['value']!r}. "
                 f"Choose from {', '.join(self._subject.names[:3])}, …"
+            )
+        return proposal["value"]
+
+    @t.validate("inputs")
+    def _check_inputs(self, proposal):
+        if proposal["value"] == IMPLIED and not self.implies_inputs:
+            raise t.TraitError(
+                f"`inputs` must be {GAUSSIAN} or {YOURS} for this network, got {IMPLIED!r}: it has no batch norms with "
+                "statistics of training, or a layer too wide for it. Choose one of them."
             )
         return proposal["value"]
 
