@@ -185,7 +185,9 @@ def _others_of_torchvision() -> list[Member]:
     for name, published, frames, size in (("r3d_18", 40.697, 16, 112), ("s3d", 17.979, 128, 224)):
         make = partial(models.get_model, name, weights=None)
         example = partial(clip, 16, 64 if name == "r3d_18" else 224)
-        known = {"published": published, "published_for": partial(clip, frames, size)} if name == "r3d_18" else {}
+        known: dict[str, Any] = (
+            {"published": published, "published_for": partial(clip, frames, size)} if name == "r3d_18" else {}
+        )
         found.append(Member(name=f"torchvision/{name}", make=make, example=example, digits=5e-4, **known))
     return found
 

@@ -213,12 +213,9 @@ def _exported(row: Row, small: nn.Module, member: Member, example: Any) -> str:
             row.told = row.told or why(error)
             return "" if str(error).startswith("`model` must be one that") else f"its export raised {why(error)}"
         program = torch.export.load(path).module()
-    inputs = example_inputs(example, small)
+    inputs: Any = example_inputs(example, small)
     with torch.no_grad():
-        given = {"args": (), "kwargs": inputs} if isinstance(inputs, dict) else {"args": (inputs,), "kwargs": {}}
-        if isinstance(inputs, tuple):
-            given = {"args": tuple(inputs), "kwargs": {}}
-        said = tensors_of(program(*copy.deepcopy(given["args"]), **given["kwargs"]))
+        said = tensors_of(call(program, copy.deepcopy(inputs)))
         own = tensors_of(call(small, inputs))
     pairs = [(a, b) for a, b in zip(own, said, strict=False) if a.is_floating_point()]
     distance = max(float((a - b).abs().max() / a.abs().max().clamp_min(1e-30)) for a, b in pairs)

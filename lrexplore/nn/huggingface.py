@@ -79,16 +79,16 @@ def register_transformers() -> None:
     @register_quantization_config(METHOD)
     class FactorizedConfig(QuantizationConfigMixin):
         def __init__(self, layers: dict[str, dict], **others):
-            self.quant_method, self.layers = METHOD, layers
+            vars(self).update(quant_method=METHOD, layers=layers)
 
     @register_quantizer(METHOD)
     class FactorizingLoader(HfQuantizer):
         def _process_model_before_weight_loading(self, model, **options):
-            _replace_layers(model, self.quantization_config.layers)
+            _replace_layers(model, vars(self.quantization_config)["layers"])
 
         def _process_model_after_weight_loading(self, model, **options):
             # It is no quantized network: it trains and moves between devices as any other.
-            note = {"quant_method": METHOD, "layers": self.quantization_config.layers}
+            note = {"quant_method": METHOD, "layers": vars(self.quantization_config)["layers"]}
             self.remove_quantization_config(model)
             for module in model.modules():
                 if hasattr(module, "config") and hasattr(module.config, "_is_quantized"):
