@@ -79,7 +79,7 @@ def check_batch_norm(batch_norm: BatchNorm | None, num_neurons: int) -> BatchNor
         return None
     if not isinstance(batch_norm, tuple) or len(batch_norm) != 2 or not all(map(_is_plain, batch_norm)):
         raise TypeError(
-            f"`batch_norm` must be (gamma, beta), two tensors, got {_described(batch_norm)}. Pass "
+            f"`batch_norm` must be (gamma, beta), got {_described(batch_norm)}. Pass two tensors, "
             "`lr.BatchNorm(gamma, beta)`; of a module these are its `weight` and `bias`."
         )
     gamma, beta = batch_norm
