@@ -163,8 +163,8 @@ def to_device(batch, device: torch.device | str):
             return batch.to(device)
         except NotImplementedError:  # nested, or in another library's layout
             raise ValueError(
-                f"`inputs` must be dense tensors, got one of {batch.layout} that cannot be moved to {device}. Convert it "
-                "with `.to_dense()`."
+                f"`inputs` must be dense tensors, got one of {batch.layout} that cannot be moved to {device}. Convert "
+                "it with `.to_dense()`."
             ) from None
     if _acts_like_a_dict(batch):
         return {name: to_device(batch[name], device) for name in batch.keys()}  # noqa: SIM118
