@@ -9,12 +9,14 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from lrexplore.dual import hermite, piecewise_linear, smoothed
-from lrexplore.dual.activations import Activation
+from lrexplore.dual.activations import FARTHEST, Activation
 from lrexplore.dual.panels import width_of
 from lrexplore.linalg.finite import check_finite
 
 # What a series may miss of sqrt(E s^2 E s'^2) before the pair is taken by the rule for nearly equal z and z'.
 _MISSED = 1e-9
+# Up to here, in units of a pre-activation, the work stays within seconds; it grows with the spread's logarithm.
+MOST = 10 * FARTHEST
 # Deviations of a pre-activation that count.
 _DEVIATIONS = 8.5
 

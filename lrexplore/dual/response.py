@@ -13,9 +13,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from lrexplore.dual.activations import FARTHEST, find_activation, homogeneous_correlation, homogeneous_correlation_slope
+from lrexplore.dual.activations import find_activation, homogeneous_correlation, homogeneous_correlation_slope
 from lrexplore.dual.angle_table import wide
-from lrexplore.dual.correlation import check_reach
+from lrexplore.dual.correlation import MOST, check_reach
 from lrexplore.dual.normalized_response import NormalizedResponse
 from lrexplore.dual.scaled_response import ScaledResponse
 
@@ -64,11 +64,11 @@ def respond(
     if batch_norm is None:
         if found.leak is not None:
             return HomogeneousResponse(norms, found.leak)
-        check_reach(found, "weight", float(norms.max()), most=FARTHEST)
+        check_reach(found, "weight", float(norms.max()), most=MOST)
         return ScaledResponse(norms, found)
     check_batch_norm(batch_norm, len(norms))
     gamma, beta = (x.detach().to(norms) for x in batch_norm)
-    most = inf if found.leak is not None else FARTHEST
+    most = inf if found.leak is not None else MOST
     check_reach(found, "batch_norm", float(gamma.abs().max()), float(beta.abs().max()), most=most)
     return NormalizedResponse(norms, found, gamma.abs(), beta)
 

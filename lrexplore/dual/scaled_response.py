@@ -8,9 +8,9 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from lrexplore.dual import one_sided, piecewise_linear
-from lrexplore.dual.activations import FARTHEST, Activation
+from lrexplore.dual.activations import Activation
 from lrexplore.dual.angle_table import AngleTable, node_rho, wide
-from lrexplore.dual.correlation import Expansion, check_reach, correlate_series, finest_angle
+from lrexplore.dual.correlation import MOST, Expansion, check_reach, correlate_series, finest_angle
 from lrexplore.dual.panels import is_monotone, width_of
 
 _NUM_SCALES = 64
@@ -126,7 +126,7 @@ class ScaledResponse:
     def loss(self, rho: Tensor, product: Tensor) -> Tensor:
         pairs, largest = self._pairs, float(product.max())
         if largest > self._largest:
-            check_reach(self._activation, "factors", largest, most=FARTHEST)
+            check_reach(self._activation, "factors", largest, most=MOST)
         if largest > self._largest and self._activation.degree is None:
             pairs = self._make_pairs(largest)
         at, other = rho.reshape(len(rho), -1), product.expand_as(rho).reshape(len(rho), -1)

@@ -122,7 +122,7 @@ def check_loader(loader) -> None:
             f"`loader` must be an iterable of batches, got one {type(loader).__name__} with "
             f"{', '.join(map(str, loader.keys())) or 'nothing'}. Pass a list with it, `[batch]`."
         )
-    iterable = hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")
+    iterable = (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")) and getattr(loader, "ndim", 1) != 0
     if not iterable or isinstance(loader, (str, bytes, nn.Module)):
         raise TypeError(
             f"`loader` must be an iterable of tensors or (tensor, label) pairs, got {type(loader).__name__}. "
@@ -310,7 +310,8 @@ def _is_list_of_images(batch) -> bool:
 
 
 def _shapes(batch) -> str:
-    return " and ".join(str(tuple(tensor.shape)) for tensor in tensors_of(batch))
+    tensors = tensors_of(batch)
+    return " and ".join("nested" if tensor.is_nested else str(tuple(tensor.shape)) for tensor in tensors)
 
 
 def _no_batch(item) -> ValueError:
