@@ -1,4 +1,4 @@
-"""Checks the shapes in annotations wherever the tests call the rooms of tensors; parts the tests among processes."""
+"""Checks the shapes in annotations wherever the tests call the rooms of tensors."""
 
 import os
 import sys
@@ -14,14 +14,6 @@ install_import_hook(ROOMS, "shapes.check")
 if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many as cores: one thread each, and for what they start
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def pytest_collection_modifyitems(items):
-    """One process runs a whole file, for its fixtures, and one of them all that needs a browser or a kernel."""
-    for item in items:
-        part = item.path.relative_to(item.config.rootpath)
-        alone = part.parts[0] == "notebooks" or part.parts[1] == "browser"
-        item.add_marker(pytest.mark.xdist_group("browser" if alone else str(part)))
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,7 @@ def function(
     """
     for name, count in (("num_starts", num_starts), ("max_steps", max_steps)):
         if count is not None:
-            check_size(count, name)
+            check_size(count, name, 0 if name == "max_steps" else 1)
     if not isinstance(tolerance, Real) or not tolerance >= 0:
         raise ValueError(f"`tolerance` must be a number >= 0, got {tolerance!r}. Use 1e-5.")
     if num_starts is None:

@@ -76,7 +76,7 @@ INITIALIZERS = Registry(
 REAL_INPUTS = Registry(
     [
         _closed("whitened", whitened, "#009E73", "star"),
-        _ours("implied", implied, "#117733", "star-square", inputs="implied", whitening={}),
+        _ours("implied", implied, "#661100", "star-square", inputs="implied", whitening={}),
         _closed("whitened_plain", whitened_plain, "#999933", "hexagon", centred=False, weighted=False),
         _closed("whitened_centred", whitened_centred, "#44AA99", "pentagon", weighted=False),
         _ours("whitened_function", whitened_function, "#7F6BD6", "triangle-down", inputs="real"),

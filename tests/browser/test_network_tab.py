@@ -277,6 +277,8 @@ def test_no_control_of_any_tab_gives_its_keys_to_the_notebook(shown):
         tab(page, title).click()
         shown.wait_for_value("explorer.state.tab", title)
         page.wait_for_function(f"least => {{ const at = {FOCUS}; return at(least) !== null; }}", arg=least)
+        if title != "Training":  # there are plots, with words under them
+            page.locator(".lrx summary:visible").first.wait_for()
         before, kinds = page.evaluate(CELLS), set()
         assert before[1] == "command"
         place = 0

@@ -173,6 +173,12 @@ def test_a_pipe_a_bomb_and_a_name_that_is_not_utf8_are_broken_images(tmp_path, m
     batch = FolderImages(tmp_path / "train", 8)[Request([0, 1, 2, 3])]
     assert len(batch.labels) == 1
     assert [Path(name).name for name in batch.corrupt] == ["1.png", "2.png", "3\\xff.png"]
-    with pytest.raises(ValueError, match="`.*1.png` must be an image, but: .*decompression bomb"):
+    with pytest.warns(UserWarning, match="`.*1.png` is left out: it is no image .*decompression bomb"):
+        assert len(list(image_folder(tmp_path))) == 1
+    (folder / "0.png").unlink()
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(ValueError, match="`.*1.png` must be an image, but: .*decompression bomb"),
+    ):
         list(image_folder(tmp_path))
     assert torch.equal(batch.labels, torch.tensor([0]))

@@ -102,7 +102,7 @@ def test_choosing_changes_nothing_else(flops_for_times):
 
 def test_a_forward_pass_that_fails_leaves_the_model_as_it_was():
     small = lr.factorize(small_network(), ranks={"3": 4}, initializer="independent").train()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="`example_input` must be a batch that the model takes"):
         choose_execution(small, torch.zeros(2, 5, 12, 12))
     assert small.training and not any(module._forward_pre_hooks for module in small.modules())
 

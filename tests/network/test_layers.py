@@ -207,7 +207,7 @@ def test_anything_but_a_module_is_refused():
 
 
 def test_a_lazy_layer_is_named():
-    with pytest.raises(ValueError, match="`0` is lazy and has none yet. Run the model once first"):
+    with pytest.raises(ValueError, match="got `0` that is lazy and has none yet. Run the model once first"):
         find_layers(nn.Sequential(nn.LazyLinear(4)))
 
 
@@ -438,7 +438,9 @@ def test_a_weight_that_cannot_be_computed_with_is_listed_with_the_reason_and_the
     small = lr.factorize(net, rank_scale=0.3)
     assert lr.report(small)["rank"].isna().tolist() == [True, False]
     if kind in ("sparse", "compressed", "meta", "quantized"):
-        with pytest.raises(ValueError, match="`0.weight` of `model` must be a plain tensor to be saved, got one"):
+        with pytest.raises(
+            ValueError, match="`0.weight` (of `model` must be a plain tensor to be saved, got one|without any)"
+        ):
             lr.save(net, tmp_path / "net.safetensors")
 
 

@@ -26,6 +26,7 @@ class Watched(nn.Module):
     def __init__(self):
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3))
+        self.body[1].running_mean += 0.1  # of training, so that inputs are implied
         self.drop, self.head = nn.Dropout(0.5), nn.Linear(8, 6)
         self.lock, self.made, self.library = threading.Lock(), {"by": [threading.RLock(), (x for x in "ab")]}, torch
         self.seen, self.num_calls = [], 0
@@ -77,6 +78,7 @@ RUNS = {
     "layers": lambda model, path: lr.layers(model),
     "layers on an example": lambda model, path: lr.layers(model, BATCHES[0]),
     "calibrate": lambda model, path: calibrate(model, BATCHES),
+    "implied_inputs": lambda model, path: lr.implied_inputs(model, num_samples=8, num_held_out=8),
     "factorize": lambda model, path: lr.factorize(model, rank_scale=0.5),
     "factorize on inputs": lambda model, path: lr.factorize(model, rank_scale=0.5, loader=BATCHES),
     "allocate": lambda model, path: lr.allocate(model, parameter_ratio=0.8, loader=BATCHES, use_cache=False),
