@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+_EMPTY = (UninitializedParameter, UninitializedBuffer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Factors:
 
     def __post_init__(self) -> None:
         for name, factor in (("left", self.left), ("right", self.right)):
-            if not isinstance(factor, Tensor) or factor.is_nested or isinstance(factor, UninitializedTensorMixin):
+            if not isinstance(factor, Tensor) or factor.is_nested or isinstance(factor, _EMPTY):
                 kind = "nested or uninitialized tensor" if isinstance(factor, Tensor) else type(factor).__name__
                 raise TypeError(f"`{name}` must be a torch tensor, got a {kind}. Convert it with `torch.as_tensor`.")
         if self.left.ndim != 2 or self.right.ndim != 2 or self.left.shape[1] != self.right.shape[0]:
