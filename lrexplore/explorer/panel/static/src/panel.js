@@ -164,7 +164,7 @@ export class Panel {
 
   save(name, value) {
     this.model.set(name, value);
-    this.model.save_changes();
+    if (!this.stopped.textContent) this.model.save_changes(); // to a kernel that is gone it would be an error
   }
 
   readStatus() {
@@ -261,7 +261,7 @@ export class Panel {
   saveRank() {
     if (!this.unsaved) return;
     this.unsaved = false;
-    this.model.save_changes();
+    if (!this.stopped.textContent) this.model.save_changes();
   }
 
   speak(rank) {
