@@ -19,7 +19,7 @@ from lrexplore.dual.hermite import joint_moments
 IMAGE_LENGTH, MAP_LENGTH = 20.0, 4.0
 """Pixels over which the values of an image, or of a map inside a network, forget each other."""
 
-_COLORS = 0.9  # correlation of an image's colors
+COLORS = 0.9  # correlation of an image's colors
 _POOLED = 0.25  # share of a channel's variance that its mean over a whole map keeps
 _SMALLEST_SHARE = 1e-3
 MOST_INPUTS = 8192
@@ -41,7 +41,7 @@ class Belief:
         """Standardized images: colors correlate, other channels do not."""
         covariance = torch.eye(num_channels, dtype=torch.float64)
         if num_channels == 3:
-            covariance = (1 - _COLORS) * covariance + _COLORS
+            covariance = (1 - COLORS) * covariance + COLORS
         return cls(torch.zeros(num_channels, dtype=torch.float64), covariance, IMAGE_LENGTH)
 
     @classmethod

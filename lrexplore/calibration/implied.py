@@ -18,10 +18,10 @@ from lrexplore.calibration.calibrate import chosen
 from lrexplore.calibration.calibration import Calibration
 from lrexplore.calibration.least_change import nearest_covariance, nearest_mean
 from lrexplore.dual import find_activation
+from lrexplore.linalg.decomposition import symmetric_root
 from lrexplore.linalg.inputs import IMPLIED, WHITE, LayerInputs
 from lrexplore.network import Layer, find_layers
-from lrexplore.network.follows import is_batch_norm
-from lrexplore.network.layers import graph_of
+from lrexplore.network.follows import is_batch_norm, norm_width
 from lrexplore.network.operations import TRANSPARENT, activation_of, operation
 
 _TRUST = 0.5
@@ -98,8 +98,7 @@ def implied_inputs(
                 "`layers=`, or use `initializer='function'`."
             )
     walk = _Walk(model, {layer.name: layer for layer in found}, progress)
-    graph = graph_of(model, example_input)
-    given = walk.through(graph, len(wanted)) if graph is not None else {}
+    given = walk.through(found.graph, len(wanted)) if found.graph is not None else {}
     generator = torch.Generator().manual_seed(0)
     entries = {}
     for name, layer in wanted.items():
@@ -207,7 +206,7 @@ def _trusted(covariance: Tensor) -> Tensor:
 
 def _normalized(norm: Any, belief: Any) -> Belief:
     """After a batch norm: its shift, the square of its scale."""
-    width = getattr(norm, "num_features", None) or len(norm.weight)
+    width = norm_width(norm)
     ones = torch.ones(width, dtype=torch.float64)
     gamma, beta, stored = (
         default if value is None else value.detach().double().cpu()
@@ -273,14 +272,14 @@ def _entries(
         "active": torch.special.ndtr(pre_activation[0] / pre_activation[1].clamp_min(1e-30)),
     }
     groups, size = layer.groups, len(belief) // layer.groups
-    place_root = _root(mixing.places)
+    place_root = symmetric_root(*torch.linalg.eigh(mixing.places))
     draw = partial(torch.randn, generator=generator)
     made = []
     for group in range(groups):
         part = slice(group * size, (group + 1) * size)
         mean = belief.mean[part].repeat_interleave(len(mixing.places))
         covariance = belief.covariance[part, part]
-        root = _root(covariance).float()
+        root = symmetric_root(*torch.linalg.eigh(covariance)).float()
         drawn = draw(sum(sizes), len(mixing.places), size) @ root
         vectors = drawn.mT @ place_root.float()
         samples, held_out = (vectors.flatten(1) + mean.float()).to(weight.dtype).split(list(sizes))
@@ -293,8 +292,3 @@ def _entries(
             ).to(device=weight.device)
         )  # fmt: skip
     return tuple(made)
-
-
-def _root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT

@@ -108,3 +108,8 @@ def _gram_floor(values: Tensor) -> Tensor:
 def _alive(matrix: Tensor) -> Tensor:
     """False for rows of zeros, (m, 1): rounding in singular vectors must not give such a neuron a direction."""
     return (matrix != 0).any(1, keepdim=True)
+
+
+def symmetric_root(values: Float[Tensor, " n"], vectors: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+    """The root of a positive semidefinite matrix by its eigenpairs; values below 0, which are rounding, count as 0."""
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT

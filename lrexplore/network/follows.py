@@ -150,7 +150,7 @@ def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_rea
         if isinstance(target, MIXING):
             return answer()
         if isinstance(target, nn.Module) and is_batch_norm(target):
-            if batch_norm or _norm_width(target) != layer_width(layer):
+            if batch_norm or norm_width(target) != layer_width(layer):
                 return answer(text="batch norm")
             batch_norm = f"{prefix}.{node.target}".lstrip(".")
             fused = getattr(target, "act", None)
@@ -166,7 +166,7 @@ def _read(node: fx.Node, layer: nn.Module, modules: dict, prefix: str, outer_rea
             return answer(*composed) if composed else answer(text=STOPS.get(name, name))
 
 
-def _norm_width(module: nn.Module) -> int:
+def norm_width(module: nn.Module) -> int:
     """The number of channels of a batch norm, which may have neither a scale nor statistics."""
     return module.num_features if hasattr(module, "num_features") else len(module.weight)
 

@@ -86,12 +86,13 @@ class Layers(list[Layer]):
     """A model's layers, with what the rest of it computes.
 
     `other_flops`: multiply-adds of one sample in all but the calls of these linear layers and convolutions, such as
-    products of activations, recurrent layers, and matrices that are read and not called; None when unknown.
+    products of activations, recurrent layers, and matrices that are read and not called; None when unknown. `graph`:
+    the operations of one forward pass, layers, batch norms and activations being one each; None where none ran.
     """
 
-    def __init__(self, layers=(), *, other_flops: int | None = None):
+    def __init__(self, layers=(), *, other_flops: int | None = None, graph: fx.Graph | None = None):
         super().__init__(layers)
-        self.other_flops = other_flops
+        self.other_flops, self.graph = other_flops, graph
 
     @property
     def flops(self) -> int | None:
@@ -136,7 +137,7 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
             copy.get_submodule(name).weight = module.weight  # it is which activation it is
     follows = find_follows(copy, names, recording and recording.graph)
     read = recording.read if recording else ()
-    layers = Layers(other_flops=other_flops)
+    layers = Layers(other_flops=other_flops, graph=recording and recording.graph)
     for name, module in modules.items():
         seen = calls.get(name) if calls is not None else None
         follow = Follows(text="not called") if seen == () else follows.get(name, Follows())
@@ -156,18 +157,6 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
             )
         )
     return layers
-
-
-def graph_of(model: nn.Module, example_input=None) -> fx.Graph | None:
-    """The operations of one forward pass, layers, batch norms and activations being one each; None where none runs.
-
-    `example_input` is that of `find_layers`; without one it is guessed as there.
-    """
-    if example_input is not None:
-        example_input = as_example(example_inputs(example_input, model))
-    names = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    recording = measure(model, skeleton(model), names, example_input).recording
-    return recording and recording.graph
 
 
 def _kind(module: nn.Module) -> str:

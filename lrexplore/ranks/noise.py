@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from lrexplore.calibration.beliefs import COLORS
 from lrexplore.network.layers import Layer
 
-_COLORS = 0.9  # correlation of an image's colors
 _SEED = 0
 
 
@@ -30,5 +30,5 @@ def noise_for(model: nn.Module, layers: Iterable[Layer], count: int) -> Tensor |
     frequency = (rows[:, None].square() + columns.square()).sqrt().clamp_min(1 / max(size))
     white = torch.fft.fft2(torch.randn(count, channels, *size, generator=generator))
     noise = torch.fft.ifft2(white / frequency).real
-    noise = (1 - _COLORS) ** 0.5 * noise + _COLORS**0.5 * channels**0.5 * noise.mean(1, keepdim=True)
+    noise = (1 - COLORS) ** 0.5 * noise + COLORS**0.5 * channels**0.5 * noise.mean(1, keepdim=True)
     return ((noise - noise.mean()) / noise.std()).to(like)

@@ -20,6 +20,7 @@ from lrexplore.init.problem import Problem
 from lrexplore.init.real.corrected import CorrectedFactors
 from lrexplore.init.real.problem import RealProblem
 from lrexplore.init.spectral import spectral
+from lrexplore.linalg.decomposition import symmetric_root
 from lrexplore.linalg.inputs import LayerInputs
 
 
@@ -37,7 +38,7 @@ class Whitening:
         self.row_moment = blocks.diagonal(dim1=0, dim2=2).mean(-1) if rows > 1 else moment.matrix
         if rows > 1:
             correlation = torch.einsum("anbm,nm->ab", blocks, self.row_moment) / self.row_moment.square().sum()
-            self.row_root = _root(correlation)
+            self.row_root = symmetric_root(*_eigh(correlation))
         else:
             self.row_root = torch.ones(1, 1, dtype=torch.float64, device=blocks.device)
         neurons = weight[:, None, None] * real.neurons.view(-1, rows, n)
@@ -104,11 +105,6 @@ def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
             "inputs, or leave the layer out."
         ) from None
     return values, vectors
-
-
-def _root(matrix: Tensor) -> Tensor:
-    values, vectors = _eigh(matrix)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
 
 
 def no_worse(real: RealProblem, factors: CorrectedFactors, rank: int) -> CorrectedFactors:
