@@ -13,8 +13,8 @@ from lrexplore.network.layer_choices import check_choices, check_finite, choose_
 from lrexplore.network.layers import Layer, batch_norms_of, factorized_parameters, find_layers, weights_of
 from lrexplore.network.private import copy_hooks, copy_with, why
 from lrexplore.nn.conv import FactorizedConv2d
+from lrexplore.nn.factorized import Factorized
 from lrexplore.nn.huggingface import note_in_config
-from lrexplore.nn.kinds import FACTORIZED
 from lrexplore.nn.linear import FactorizedLinear
 
 
@@ -117,7 +117,7 @@ def nothing_to_factorize(model: nn.Module, layers: list[Layer], name: str | None
     """The error for a model none of whose layers can be factorized, with its `name` and the first three reasons."""
     reasons = "; ".join(f"`{layer.name}`: {layer.skip_reason}" for layer in layers[:3])
     way_out = "Pass a model that has one."
-    if any(isinstance(module, FACTORIZED) for module in model.modules()):
+    if any(isinstance(module, Factorized) for module in model.modules()):
         way_out = "Its layers are factorized already: pass `lr.collapse(model)`."
     return ValueError(
         f"`model` must have a layer that can be factorized, got {name or f'a {type(model).__name__}'} with none"
@@ -133,10 +133,10 @@ def collapse(model: nn.Module) -> nn.Module:
     >>> lr.collapse(lr.factorize(model, rank_scale=0.25))[0]
     Linear(in_features=8, out_features=32, bias=True)
     """
-    memo = {id(module): module.collapse() for module in model.modules() if isinstance(module, FACTORIZED)}
+    memo = {id(module): module.collapse() for module in model.modules() if isinstance(module, Factorized)}
     collapsed = copy_with(model, memo)
     for name, module in model.named_modules():
-        if isinstance(module, FACTORIZED):
+        if isinstance(module, Factorized):
             copy_hooks(module, collapsed.get_submodule(name), memo)
     collapsed.__dict__.pop("factorization", None)
     note_in_config(collapsed)

@@ -11,12 +11,13 @@ from lrexplore.linalg.factors import Factors
 from lrexplore.linalg.matricization import dematricize, matrix_shape
 from lrexplore.linalg.rank import check_rank, check_size
 from lrexplore.nn.conv_same import Conv2dSame, is_conv_same, same_padding
+from lrexplore.nn.factorized import FactorPair
 from lrexplore.nn.linear import adopt_parameters, adopt_weight, draw_factors
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class FactorizedConv2d(nn.Module):
+class FactorizedConv2d(FactorPair):
     """Two convolutions that stand for one `nn.Conv2d`; the bias is added once, after the second.
 
     `scheme="channel"`: k_h x k_w to `rank` channels a group (stride, padding and dilation here), then 1 x 1.

@@ -1,4 +1,4 @@
-"""The kinds of factorized layers there are, and those of a model."""
+"""The factorized layers that stand for one matrix a group, and those of a model."""
 
 from torch import nn
 

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from lrexplore.linalg.factors import Factors
 from lrexplore.linalg.rank import check_rank, check_size
+from lrexplore.nn.factorized import FactorPair
 
 
-class FactorizedLinear(nn.Module):
+class FactorizedLinear(FactorPair):
     """x -> left (right x) + bias: two matrix products that stand for one `nn.Linear`.
 
     Parameters: `left` (out_features, rank), `right` (rank, in_features), `bias` (out_features,) or None.

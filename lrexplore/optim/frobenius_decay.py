@@ -1,67 +1,47 @@
 """Frobenius decay: the squared norm of the product as a penalty, in the place of weight decay on its factors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lrexplore.linalg import upcast
-from lrexplore.nn import FACTORIZED
+from lrexplore.nn import Factorized, FactorPair
 from lrexplore.nn.kinds import check_module
 
 
-def factor_parameters(module: nn.Module) -> tuple[nn.Parameter, nn.Parameter]:
-    """`left` and `right` of a factorized layer."""
-    left, right = module.left, module.right
-    assert isinstance(left, nn.Parameter) and isinstance(right, nn.Parameter)
-    return left, right
-
-
-def factor_stacks(module: nn.Module) -> tuple[Float[Tensor, "groups m r"], Float[Tensor, "groups r n"]]:
-    """The factors of a factorized layer, group by group; views of its parameters."""
-    groups = getattr(module, "groups", 1)
-    left, right = factor_parameters(module)
-    return left.unflatten(0, (groups, -1)), right.unflatten(0, (groups, -1))
-
-
-def frobenius_penalty(module: nn.Module) -> Tensor:
-    """|left right|_F^2 of one factorized layer (all groups together), differentiable, from r x r Grams."""
-    left, right = map(upcast, factor_stacks(module))
-    return ((left.mT @ left) * (right @ right.mT)).sum()
+def frobenius_penalty(module: Factorized) -> Tensor:
+    """|W|_F^2 of what one factorized module multiplies its factors to, differentiable; W is never formed."""
+    return module.frobenius_penalty()
 
 
 @torch.no_grad()
-def penalty_gradients(module: nn.Module) -> tuple[Tensor, Tensor]:
-    """Gradients of |left right|_F^2 / 2: left (right right^T) and (left^T left) right, shaped like the parameters.
-
-    Cost O(r^2 (m + n)); the product is never formed (Khodak et al. 2021, arXiv:2105.01029).
-    """
-    left, right = map(upcast, factor_stacks(module))
-    left_gradient, right_gradient = left @ (right @ right.mT), (left.mT @ left) @ right
-    return left_gradient.flatten(0, 1), right_gradient.flatten(0, 1)
-
-
-@torch.no_grad()
-def add_frobenius_decay(modules: Iterable[nn.Module], strength: float) -> None:
-    """Adds the gradients of (strength/2) |left right|_F^2 to the `.grad` of every factor in `modules`.
+def add_frobenius_decay(modules: Iterable[Factorized], strength: float) -> None:
+    """Adds the gradients of (strength/2) |W|_F^2 to the `.grad` of every factor in `modules`.
 
     Call it between backward and step, after gradients were averaged over processes, unscaled and clipped: it
     then enters once, whatever the number of processes, micro-batches or the loss scale, exactly as torch's own
     weight decay does. Factors that are frozen or have no gradient are left alone, as weight decay leaves them.
     """
     for module in modules:
-        parameters = factor_parameters(module)
-        if not any(factor.requires_grad and factor.grad is not None for factor in parameters):
+        moving = [factor.requires_grad and factor.grad is not None for factor in module.factor_parameters()]
+        if not any(moving):
             continue
-        left, right = map(upcast, factor_stacks(module))
-        left_gram, right_gram = left.mT @ left, right @ right.mT
-        for factor, first, second in zip(parameters, (left, left_gram), (right_gram, right), strict=True):
+        if not isinstance(module, FactorPair):
+            for factor, gradient in zip(module.factor_parameters(), module.penalty_gradients(), strict=True):
+                if factor.requires_grad and factor.grad is not None:
+                    factor.grad.add_(gradient, alpha=strength)
+            continue
+        # A pair's gradients are products: they are added as they are formed.
+        left, right = map(upcast, module.factor_stacks())
+        grams = left.mT @ left, right @ right.mT
+        pairs = (left, grams[1]), (grams[0], right)
+        for factor, (first, second) in zip(module.factor_parameters(), pairs, strict=True):
             if factor.requires_grad and factor.grad is not None:
-                stack = factor.grad.unflatten(0, (len(left_gram), -1))
+                stack = factor.grad.unflatten(0, (len(left), -1))
                 if stack.dtype == first.dtype:
                     stack.baddbmm_(first, second, alpha=strength)
                 else:
@@ -69,13 +49,13 @@ def add_frobenius_decay(modules: Iterable[nn.Module], strength: float) -> None:
 
 
 @torch.no_grad()
-def shrink_by_frobenius_decay(module: nn.Module, amounts: tuple[float, float]) -> None:
-    """Moves `left` and `right` against the gradients of |left right|_F^2 / 2, each times its amount.
+def shrink_by_frobenius_decay(module: Factorized, amounts: Sequence[float]) -> None:
+    """Moves the factors against the gradients of |W|_F^2 / 2, each times its amount.
 
     A factor without a gradient stays where it is.
     """
-    gradients = penalty_gradients(module)
-    for factor, gradient, amount in zip(factor_parameters(module), gradients, amounts, strict=True):
+    gradients = module.penalty_gradients()
+    for factor, gradient, amount in zip(module.factor_parameters(), gradients, amounts, strict=True):
         if factor.requires_grad and factor.grad is not None:
             factor.sub_(gradient, alpha=amount)
 
@@ -84,7 +64,7 @@ class FrobeniusDecay:
     """Frobenius decay as part of an optimizer's `step`, for the factorized layers of a model.
 
     With SGD (and any optimizer whose weight decay is an L2 term) it adds to the gradients. With AdamW, whose
-    weight decay is decoupled, it moves the factors by lr * strength * gradient of |left right|_F^2 / 2 instead:
+    weight decay is decoupled, it moves the factors by lr * strength * gradient of |W|_F^2 / 2 instead:
     the coefficient then means what it means for the other weights.
 
     It runs inside `optimizer.step()`: after all-reduce, after `scaler.unscale_`, after clipping. With a
@@ -105,7 +85,7 @@ class FrobeniusDecay:
             raise ValueError(
                 f"`strength` must be a number >= 0, got {strength!r}. Use 0 for none; 1e-4 is a common weight decay."
             )
-        self.modules: list[nn.Module] = [module for module in model.modules() if isinstance(module, FACTORIZED)]
+        self.modules: list[Factorized] = [module for module in model.modules() if isinstance(module, Factorized)]
         self.strength: float = float(strength)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
@@ -126,9 +106,9 @@ class FrobeniusDecay:
         rates = {id(p): float(group["lr"]) for group in optimizer.param_groups for p in group["params"]}
         for module in self.modules:
             # A factor that the optimizer does not hold (a frozen one) has no rate and does not move.
-            left, right = (self.strength * rates.get(id(factor), 0.0) for factor in factor_parameters(module))
-            if left or right:
-                shrink_by_frobenius_decay(module, (left, right))
+            amounts = [self.strength * rates.get(id(factor), 0.0) for factor in module.factor_parameters()]
+            if any(amounts):
+                shrink_by_frobenius_decay(module, amounts)
 
 
 def _is_decoupled(optimizer: torch.optim.Optimizer) -> bool:

@@ -5,7 +5,7 @@ from numbers import Real
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from lrexplore.nn import FACTORIZED
+from lrexplore.nn import Factorized
 from lrexplore.nn.kinds import check_module
 
 DECAYS = ("frobenius", "weight", "none")
@@ -38,10 +38,11 @@ def parameter_groups(
         raise ValueError(f"`decay` must be one of {', '.join(DECAYS)}, got {decay!r}. Choose one of them.")
     factors, small, weights = [], [], []
     for module in model.modules():
+        own_factors = set(map(id, module.factor_parameters())) if isinstance(module, Factorized) else ()
         for attribute, parameter in module._parameters.items():
             if parameter is None or not parameter.requires_grad:
                 continue
-            if isinstance(module, FACTORIZED) and attribute in ("left", "right"):
+            if id(parameter) in own_factors:
                 factors.append(parameter)
             elif (
                 isinstance(module, _NORMS)

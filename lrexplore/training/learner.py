@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lrexplore.datasets import Batch, Data, normalize
 from lrexplore.datasets.split import mix
-from lrexplore.nn import FACTORIZED
+from lrexplore.nn import Factorized
 from lrexplore.optim import FrobeniusDecay, parameter_groups
 from lrexplore.recipes.config import Config
 from lrexplore.training.layer_norms import product_norms
@@ -31,7 +31,7 @@ class Learner:
         self.config, self.data, self.processes = config, data, processes
         self._layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.model = model.to(processes.device, memory_format=self._layout)
-        self.factorized = [module for module in model.modules() if isinstance(module, FACTORIZED)]
+        self.factorized = [module for module in model.modules() if isinstance(module, Factorized)]
         decay = "none" if config.decay == "normalized" else config.decay
         strength = config.decay_strength
         groups = parameter_groups(model, decay=decay, decay_strength=strength, decay_norms=config.decay_norms)

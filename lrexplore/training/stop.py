@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 STOPPED = 130
 _GRACE_S = 4.0  # of the 5 s in which a run ends
@@ -47,6 +48,7 @@ class StopSignal(Stop):
 
     def listen(self) -> "StopSignal":
         """Takes over both signals."""
+        self._process = os.getpid()
         self._heard, heard = socket.socketpair()
         heard.setblocking(False)
         self._written = heard
@@ -54,6 +56,7 @@ class StopSignal(Stop):
             signal.signal(number, self._receive)
         # Python runs a handler between two of its own steps: a thread hears of the signal during a long call, too.
         signal.set_wakeup_fd(heard.fileno(), warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))  # what a child hears is not said to us
         threading.Thread(target=self._watch, daemon=True).start()
         return self
 
@@ -78,6 +81,10 @@ class StopSignal(Stop):
             self._waiting = False
 
     def _receive(self, number, frame) -> None:
+        if os.getpid() != self._process:  # a reading process, just forked: it ends as it is told, what began it decides
+            if number == signal.SIGTERM:
+                os._exit(-number & 0xFF)
+            return
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = True

@@ -6,7 +6,8 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch import nn
 
-from lrexplore.nn import FACTORIZED, FactorizedConv2d, FactorizedLinear
+import lrexplore as lr
+from lrexplore.nn import FACTORIZED, Factorized, FactorizedConv2d, FactorizedLinear
 from lrexplore.optim import FrobeniusDecay, add_frobenius_decay, frobenius_penalty, parameter_groups
 
 LAYERS = {
@@ -226,3 +227,56 @@ def test_two_processes_give_the_weights_of_one_after_twenty_steps(tmp_path):
             found = torch.load(tmp_path / f"{kind}-{index}.pt")
             for name, value in model.state_dict().items():
                 assert (found[name] - value).abs().max() <= 1e-6, (kind, index, name)
+
+
+class Three(Factorized):
+    """A kind of its own: U M V, as somebody else might write one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.middle, self.last = (nn.Parameter(torch.randn(3, 3)) for _ in range(3))
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return x @ self.product().T + self.bias
+
+    def product(self):
+        return self.first @ self.middle @ self.last
+
+    def factor_parameters(self):
+        return self.first, self.middle, self.last
+
+    def frobenius_penalty(self):
+        return self.product().square().sum()
+
+    def penalty_gradients(self):
+        with torch.enable_grad():
+            return torch.autograd.grad(self.frobenius_penalty() / 2, self.factor_parameters())
+
+    def collapse(self):
+        layer = nn.Linear(3, 3)
+        layer.weight.data, layer.bias.data = self.product().detach(), self.bias.detach().clone()
+        return layer
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_a_new_kind_of_factors_is_decayed_grouped_and_collapsed_like_ours(optimizer):
+    torch.manual_seed(0)
+    model = nn.Sequential(Three(), nn.Linear(3, 2))
+    groups = parameter_groups(model, decay="frobenius", decay_strength=0.1, decay_norms=False)
+    assert [len(group["params"]) for group in groups if group["name"] == "factors"] == [3]
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(lr.collapse(model)(x), model(x))
+    plain = copy.deepcopy(model)
+    steps = []
+    for network in (model, plain):
+        again = optimizer(parameter_groups(network, decay="none", decay_strength=0.1, decay_norms=False), lr=0.01)
+        if network is model:
+            FrobeniusDecay(network, 0.1).attach(again)
+        (network(x).sum() * 0).backward()
+        expected = torch.autograd.grad(network[0].frobenius_penalty() / 2, network[0].factor_parameters())
+        before = [factor.detach().clone() for factor in network[0].factor_parameters()]
+        again.step()
+        steps.append([new - old for new, old in zip(network[0].factor_parameters(), before, strict=True)])
+    for decayed, free, gradient in zip(*steps, expected, strict=True):
+        torch.testing.assert_close(decayed - free, -0.01 * 0.1 * gradient, rtol=1e-4, atol=5e-7)

@@ -104,3 +104,36 @@ def test_two_quick_interrupts_are_a_stop_and_one_line(tmp_path):
     assert process.wait(60) == 130
     assert Run(tmp_path / "a").status["state"] == "stopped"
     assert len(process.stderr.read().splitlines()) == 1
+
+
+FORKED = """
+import os, signal, sys, time
+from lrexplore.training.stop import StopSignal
+
+stop = StopSignal().listen()
+begun, begins = os.pipe()
+with stop.waiting():
+    child = os.fork()
+    if not child:
+        os.write(begins, b"x")
+        time.sleep(60)  # as a reading process that has not yet set its own ways
+        os._exit(0)
+    os.read(begun, 1)
+    os.kill(child, signal.{name})
+    time.sleep(1)
+    ended, status = os.waitpid(child, os.WNOHANG)
+    print("ended" if ended else "runs on", flush=True)
+    os.kill(child, signal.SIGKILL) if not ended else None
+import select
+assert not select.select([stop._heard], [], [], 0)[0] and not stop.received
+stop.close()
+"""
+
+
+@pytest.mark.parametrize(("name", "becomes"), [("SIGTERM", "ended"), ("SIGINT", "runs on")])
+def test_a_signal_to_a_reading_process_just_begun_says_nothing(name, becomes):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED.replace("{name}", name)],
+        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, becomes, "")
