@@ -1,6 +1,6 @@
 """One pass over a loader that records what every factorizable layer is given."""
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
 from functools import partial
 from typing import Any, cast
 
@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from lrexplore.calibration.affine import evaluation_affine
 from lrexplore.calibration.calibration import Calibration
+from lrexplore.calibration.leaning import leaning
 from lrexplore.calibration.moments import Moments, OutputMoments
 from lrexplore.calibration.patches import input_vectors, output_vectors
 from lrexplore.calibration.reservoir import Reservoir
+from lrexplore.calibration.spread import Spread
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.network import Layer, find_layers
 from lrexplore.network.batches import (
@@ -21,11 +23,13 @@ from lrexplore.network.batches import (
     device_of,
     evaluation,
     first_inputs,
+    read_items,
     run_model,
 )
+from lrexplore.network.grouping import Groups, is_held_out, numbered
+from lrexplore.network.layer_choices import named_layers
 from lrexplore.network.private import private_copy
 
-HELD_OUT_EVERY = 4
 CHUNK_VALUES = 16 * 2**20
 
 
@@ -33,24 +37,31 @@ def calibrate(
     model: nn.Module,
     loader: Iterable,
     *,
+    groups: Groups = None,
     layers: Iterable[str] | None = None,
     positions: int | None = 256,
     num_samples: int = 2048,
     num_held_out: int = 1024,
+    lean: bool = True,
     generator: torch.Generator | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Calibration:
     """The `Calibration` of every factorizable layer of `model` from one pass over `loader`.
 
-    `loader` is any iterable of inputs or (input, label) pairs (`lrexplore.network.batches`); every fourth input is
-    held out for judging. Of an image at most `positions` output pixels (tokens) are looked at, drawn anew for each
+    `loader` is any iterable of inputs or (input, label) pairs (`lrexplore.network.batches`). `groups` says which of
+    them belong together, such as crops of one photograph: one id an input, in the loader's order, or a function of
+    what the loader gives. Without it each is a group. Every fourth group is held out for judging, and how sure the
+    moments are is told by the spread between groups: `entry.num_groups` are independent, however many inputs there
+    are. Where they are few and the model's batch norms say what its inputs are (`lr.implied_inputs`), a share of that
+    is mixed in, `entry.implied_share`, so that the covariance has the least expected error; not with `lean=False`.
+    Of an image at most `positions` output pixels (tokens) are looked at, drawn anew for each
     batch; None takes all.
     `layers` limits it to these names. A private copy of the model runs, in evaluation mode.
     `progress(done, total, "inputs")` is called after each batch; `total` is 0 where the loader does not tell. Moments
     are summed in float64.
 
     Raises ValueError for an empty loader, a batch that the model refuses, inputs of a layer that are NaN or
-    infinite, layers that the model never calls, and a model that cannot be copied.
+    infinite, layers that the model never calls, a model that cannot be copied, and `groups` that are not one an input.
 
     >>> import lrexplore as lr, torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
@@ -59,26 +70,29 @@ def calibrate(
     """
     generator = generator or torch.Generator().manual_seed(0)
     total = _num_inputs(loader)
-    [first, *_], batches = first_inputs(loader, 1, model)
+    [first, *_], items = first_inputs(loader, 1, model, groups)
     twin = private_copy(model)
     if device_of(twin).type == "meta":
         raise ValueError("`model` must hold values to be run, got tensors on the meta device. Load the weights first.")
     factorizable = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
-    wanted = factorizable if layers is None else chosen(factorizable, layers)
+    wanted = factorizable if layers is None else named_layers(factorizable, layers)
     recorders = {
         name: _Recorder(model, layer, positions, num_samples, num_held_out, generator) for name, layer in wanted.items()
     }
     hooks, done = [], 0
+    seen: dict[Hashable, int] = {}
     try:
         for name, recorder in recorders.items():
             module = twin.get_submodule(name)
             hooks.append(module.register_forward_hook(partial(_record, recorder), with_kwargs=True))
         with evaluation(twin):
-            for batch in batches:
-                size = batch_size(batch)
+            for item in read_items(items):
+                size = batch_size(item.inputs)
+                ids = range(done, done + size) if item.groups is None else item.groups
+                numbers = torch.tensor(numbered(seen, ids))
                 for recorder in recorders.values():
-                    recorder.start(done, size)
-                run_model(twin, batch)
+                    recorder.start(numbers)
+                run_model(twin, item.inputs)
                 done += size
                 if progress:
                     progress(done, total, "inputs")
@@ -86,7 +100,8 @@ def calibrate(
         for hook in hooks:
             hook.remove()
     # Each recorder goes as its entry comes: there is memory for one of them, not for both.
-    return Calibration({name: recorders.pop(name).entries() for name in wanted}, done)
+    found = Calibration({name: recorders.pop(name).entries() for name in wanted}, done)
+    return leaning(model, found, example_input=as_example(first)) if lean else found
 
 
 def _num_inputs(loader) -> int:
@@ -95,20 +110,6 @@ def _num_inputs(loader) -> int:
         return sum(batch_size(loader[place]) for place in range(len(loader)))
     data = getattr(loader, "dataset", None)
     return len(data) if isinstance(data, Sized) else 0
-
-
-def chosen(factorizable: dict[str, Layer], layers: Iterable[str]) -> dict[str, Layer]:
-    """Those of the layers that can be factorized which are named. Raises TypeError or ValueError for other names."""
-    if isinstance(layers, str) or not isinstance(layers, Iterable):
-        raise TypeError(f"`layers` must be names of layers, got {layers!r}. Pass a list of them: `[name]`.")
-    found = {}
-    for name in layers:
-        if not isinstance(name, str) or name not in factorizable:
-            raise ValueError(
-                f"`layers` must name layers that can be factorized, got {name!r}. See `lr.layers(model)` for them."
-            )
-        found[name] = factorizable[name]
-    return found
 
 
 def _record(
@@ -138,13 +139,14 @@ class _Recorder:
         self._scale, self._shift = scale, shift
         self._outputs = OutputMoments(scale, shift)
         self._moments = [Moments(size, weight.device) for _ in range(layer.groups)]
+        self._spreads = [Spread(torch.Generator().manual_seed(0)) for _ in range(layer.groups)]
         self._samples = [Reservoir(num_samples, generator) for _ in range(layer.groups)]
         self._held_out = [Reservoir(num_held_out, generator) for _ in range(layer.groups)]
-        self._first, self._batch = 0, 1
+        self._numbers = torch.zeros(1, dtype=torch.long)
 
-    def start(self, first: int, size: int) -> None:
-        """Announces a batch of `size` inputs, the first of them number `first` of the loader."""
-        self._first, self._batch = first, size
+    def start(self, numbers: Tensor) -> None:
+        """Announces a batch whose inputs belong to the groups of these numbers."""
+        self._numbers = numbers
 
     def record(self, x: Tensor, output: Tensor) -> None:
         """Takes up one call of the layer."""
@@ -161,24 +163,26 @@ class _Recorder:
         for start, part in _parts(x, max(1, CHUNK_VALUES // size)):
             vectors = input_vectors(self._module, part, picked)
             self._check(vectors)
-            held = self._held(start, len(vectors), len(x)).to(x.device)
+            numbers = self._groups_of(start, len(vectors), len(x))
             for group in range(self._layer.groups):
-                self._add(group, vectors[:, :, group], held)
+                self._add(group, vectors[:, :, group], numbers)
         self._outputs.add(output_vectors(output.detach(), picked, is_conv=is_conv))
 
-    def _held(self, start: int, count: int, total: int) -> Tensor:
-        """Which of the clusters are held out: those of every fourth input of the loader, the second first."""
-        per_input = total // self._batch if total % self._batch == 0 else 1
-        number = self._first + (start + torch.arange(count)) // max(per_input, 1)
-        return number % HELD_OUT_EVERY == 1
+    def _groups_of(self, start: int, count: int, total: int) -> Tensor:
+        """The number of the group of each of `count` clusters, of `total` that the batch has become."""
+        batch = len(self._numbers)
+        per_input = total // batch if total % batch == 0 else 1  # as windows of an image
+        return self._numbers[((start + torch.arange(count)) // max(per_input, 1)).clamp_max(batch - 1)]
 
-    def _add(self, group: int, vectors: Tensor, held: Tensor) -> None:
-        fit = vectors[~held]
+    def _add(self, group: int, vectors: Tensor, numbers: Tensor) -> None:
+        held = torch.tensor([is_held_out(number) for number in numbers.tolist()])
+        fit = vectors[(~held).to(vectors.device)]
         if len(fit):
             self._moments[group].add(fit)
+            self._spreads[group].add(fit, numbers[~held].tolist())
             self._samples[group].add(fit.flatten(0, 1))
         if held.any():
-            self._held_out[group].add(vectors[held].flatten(0, 1))
+            self._held_out[group].add(vectors[held.to(vectors.device)].flatten(0, 1))
 
     def _check(self, vectors: Tensor) -> None:
         if not torch.isfinite(vectors).all():
@@ -210,12 +214,14 @@ class _Recorder:
 
     def _entry(self, group: int, columns: dict[str, Tensor]) -> LayerInputs:
         num_vectors = self._moments[group].num_vectors
-        mean, second_moment, sampling_variance = self._moments[group].finish()
+        mean, second_moment = self._moments[group].finish()
+        spread = self._spreads[group]
         return LayerInputs(
             mean=mean,
             second_moment=second_moment,
-            sampling_variance=sampling_variance,
+            sampling_variance=spread.of_covariance(mean),
             num_vectors=num_vectors,
+            num_groups=spread.num_groups,
             samples=self._samples[group].sample(len(mean), self._module.weight),
             held_out=self._held_out[group].sample(len(mean), self._module.weight),
             kernel_size=cast(tuple[int, int], self._layer.kernel_size),

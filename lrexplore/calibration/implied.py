@@ -14,15 +14,15 @@ from torch import Tensor, fx, nn
 
 from lrexplore.calibration.affine import evaluation_affine
 from lrexplore.calibration.beliefs import MOST_INPUTS, Belief, Mixing
-from lrexplore.calibration.calibrate import chosen
 from lrexplore.calibration.calibration import Calibration
 from lrexplore.calibration.least_change import nearest_covariance, nearest_mean
 from lrexplore.dual import find_activation
 from lrexplore.linalg.decomposition import symmetric_root
 from lrexplore.linalg.inputs import IMPLIED, WHITE, LayerInputs
 from lrexplore.network import Layer, find_layers
-from lrexplore.network.follows import is_batch_norm, norm_width
-from lrexplore.network.operations import TRANSPARENT, activation_of, operation
+from lrexplore.network.forward.follows import is_batch_norm, norm_width
+from lrexplore.network.forward.operations import TRANSPARENT, activation_of, operation
+from lrexplore.network.layer_choices import named_layers
 
 _TRUST = 0.5
 """What correlations between channels count before a batch norm's variances correct them: mean-field theory finds too
@@ -89,7 +89,7 @@ def implied_inputs(
         )
     wanted = {layer.name: layer for layer in found if layer.skip_reason is None}
     if layers is not None:
-        wanted = chosen(wanted, layers)
+        wanted = named_layers(wanted, layers)
     for name, layer in wanted.items():
         size = torch.Size(layer.group_shape[1:]).numel()
         if size > MOST_INPUTS:

@@ -11,6 +11,8 @@ from torch import Tensor
 REAL, IMPLIED, WHITE = "", "implied by batch norm", "white noise"
 """Where a layer's inputs come from: a loader, the batch norms' statistics, or nowhere."""
 
+_WANTED_ERROR = 0.1
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LayerInputs:
@@ -19,8 +21,10 @@ class LayerInputs:
     A convolution's input vector is its patch (c_in, k_h, k_w), flattened, padding included. What follows the
     layer in evaluation mode is u = scale * (W x) + shift, then the activation: bias and batch norm are in
     `scale` and `shift`. `samples` are for fitting, `held_out` (from other inputs of the loader) for judging.
-    `sampling_variance` is the expected squared Frobenius distance of `second_moment` from what more inputs of
-    the same kind would give. `source` says of inputs that nobody gave where they come from, such as "white noise".
+    `num_groups` of the fitting inputs are independent (0: not known), and `sampling_variance` is the expected squared
+    Frobenius distance of their covariance from what many more of the same kind would give; infinite where one group
+    cannot tell. `implied_share` of all here, moments and samples, is what the network implies of its inputs.
+    `source` says of inputs that nobody gave where they come from, such as "white noise".
     Raises ValueError for shapes that do not fit each other.
     """
 
@@ -37,6 +41,8 @@ class LayerInputs:
     active: Tensor  # (neurons,) probability that u > 0
     kernel_size: tuple[int, int] = (1, 1)
     source: str = REAL
+    num_groups: int = 0
+    implied_share: float = 0.0
 
     def __post_init__(self) -> None:
         n, neurons = len(self.mean), len(self.scale)
@@ -64,6 +70,32 @@ class LayerInputs:
         """The vectors to judge by, (h, n): `held_out`, or `samples` where the loader gave one input only."""
         return self.held_out if len(self.held_out) else self.samples
 
+    @property
+    def enough_groups(self) -> float:
+        """How many independent inputs would give a covariance with 10 % of expected error; infinite if unknown."""
+        energy = float(self.covariance().square().sum())
+        if not self.num_groups or not energy > 0:
+            return float("inf")
+        return max(1.0, self.num_groups * self.sampling_variance / (_WANTED_ERROR**2 * energy))
+
+    @property
+    def are_few(self) -> bool:
+        """Whether more independent inputs than these are wanted, or others were mixed in for the lack of them."""
+        return bool(self.num_groups) and (self.num_groups < self.enough_groups or self.implied_share >= 0.005)
+
+    @property
+    def said(self) -> str:
+        """In words, on how many independent inputs this rests, how many would do, and what it leans on; "" of none."""
+        if self.source or not self.num_groups:
+            return self.source
+        enough = self.enough_groups
+        words = f"{self.num_groups} independent input{'s' if self.num_groups > 1 else ''}"
+        if self.num_groups < enough < float("inf"):
+            words += f" (about {_rounded(enough)} would do)"
+        if self.implied_share >= 0.005:
+            words += f", {self.implied_share:.0%} implied by batch norm"
+        return words
+
     def covariance(self) -> Float64[Tensor, "n n"]:
         """The covariance (n, n), float64."""
         return self.second_moment - torch.outer(self.mean, self.mean)
@@ -83,3 +115,8 @@ class LayerInputs:
                 f"`calibration` must be of a layer with weight {tuple(weight_shape)}, got one of {len(self.scale)} "
                 f"neurons and {self.num_inputs} inputs. Pass that layer's own entry, `calibration[name]`."
             )
+
+
+def _rounded(count: float) -> int:
+    """Two figures of a number, so that it does not look known."""
+    return int(float(f"{count:.2g}"))

@@ -1,7 +1,8 @@
 """A model and its layers: found, replaced by factorized ones, collapsed, compared, kept in files."""
 
 from lrexplore.network.faster_execution import choose_execution
-from lrexplore.network.follows import Follows
+from lrexplore.network.forward.follows import Follows
+from lrexplore.network.forward.sizes import Call
 from lrexplore.network.layers import (
     Layer,
     batch_norm_of,
@@ -13,6 +14,5 @@ from lrexplore.network.layers import (
     weights_of,
 )
 from lrexplore.network.replace import Replacement, collapse, replace_layers, report
-from lrexplore.network.sizes import Call
 
 layers = layers_table

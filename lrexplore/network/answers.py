@@ -47,6 +47,19 @@ def divergences(own: Tensor, other: Tensor) -> Tensor:
     return terms.sum(1).clamp_min(0)  # rounding takes it below
 
 
+def movements(old: Tensor, new: Tensor) -> Tensor:
+    """(inputs,): how far each answer moved. KL divergence for logits (inputs, classes), nats, else the relative squared
+    change."""
+    if old.ndim == 2 and old.shape[1] > 1:
+        return divergences(old, new)
+    return relative_changes(old, new)
+
+
+def relative_changes(old: Tensor, new: Tensor) -> Tensor:
+    """(inputs,): squared change of each answer, relative to its square."""
+    return (new - old).flatten(1).square().sum(1) / old.flatten(1).square().sum(1).clamp_min(1e-30)
+
+
 def agreements(own: Tensor, other: Tensor, num_top: int = 1) -> Tensor:
     """Whether the most likely class of each input by `other` is among the `num_top` most likely ones by `own`."""
     top = own.topk(min(num_top, own.shape[1])).indices

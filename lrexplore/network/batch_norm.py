@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.network.batches import run_model
-from lrexplore.network.follows import is_batch_norm
+from lrexplore.network.forward.follows import is_batch_norm
 from lrexplore.network.private import private_copy
 
 
@@ -31,6 +31,18 @@ class _Statistics:
         return mean, (self._squares / self._count - mean.square()).clamp_min(0)
 
 
+def has_statistics(model: nn.Module) -> bool:
+    """Whether the model has a batch norm that stores statistics."""
+    return bool(_with_statistics(model))
+
+
+def _with_statistics(model: nn.Module) -> list[str]:
+    return [
+        name for name, module in model.named_modules()
+        if is_batch_norm(module) and getattr(module, "running_mean", None) is not None
+    ]  # fmt: skip
+
+
 def correct_batch_norms(model: nn.Module, factorized: nn.Module, batches: Iterable) -> int:
     """The number of batch norms in `factorized` whose running statistics were moved by what factorizing changed.
 
@@ -41,10 +53,7 @@ def correct_batch_norms(model: nn.Module, factorized: nn.Module, batches: Iterab
     `factorized` is changed in place; `model` is not. Layers are matched by name. Batches are moved to the models'
     device; a dict gives the forward's arguments by name.
     """
-    names = [
-        name for name, module in factorized.named_modules()
-        if is_batch_norm(module) and getattr(module, "running_mean", None) is not None
-    ]  # fmt: skip
+    names = _with_statistics(factorized)
     if not names:
         return 0
     before, after = ({name: _Statistics() for name in names} for _ in range(2))

@@ -14,15 +14,16 @@ that also takes `targets`, as detectors do.
 """
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lrexplore.network.grouping import GroupReader, Groups
 from lrexplore.network.private import WRAPPERS, skeleton
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.kinds import check_module
@@ -41,10 +42,14 @@ class Arguments(tuple):
 
 @dataclass(frozen=True)
 class Item:
-    """An item as it was understood: `inputs` (a tensor, `Arguments` or a dict by name), and `labels` or None."""
+    """An item as it was understood: `inputs` (a tensor, `Arguments` or a dict by name), and `labels` or None.
+
+    `groups`: the ids of the groups of its inputs; None where nobody says any (`lrexplore.network.grouping`).
+    """
 
     inputs: object
     labels: object = None
+    groups: tuple[Hashable, ...] | None = None
 
 
 def read_item(item, model: nn.Module | None = None) -> Item:
@@ -81,16 +86,16 @@ def read_item(item, model: nn.Module | None = None) -> Item:
     return Item(inputs, labels)
 
 
-def read_items(loader: Iterable, model: nn.Module | None = None) -> Iterator[Item]:
-    """Every item of a loader, understood; the first is looked at for its batch axis.
+def read_items(loader: Iterable, model: nn.Module | None = None, groups: Groups = None) -> Iterator[Item]:
+    """Every item of a loader, understood, with the groups of its inputs; the first is looked at for its batch axis.
 
     Raises TypeError for a loader that cannot be iterated, ValueError for one without an item, for an item without
     tensors, and for inputs that are no batches.
     """
     check_loader(loader)
     first = not isinstance(loader, _Read)
-    empty = True
-    for given in loader:
+    empty, reader = True, GroupReader(loader, groups)
+    for given, said in reader.items():
         item = read_item(given, model)
         if any(tensor.is_meta for tensor in tensors_of(item.inputs)):
             raise ValueError(
@@ -99,11 +104,13 @@ def read_items(loader: Iterable, model: nn.Module | None = None) -> Iterator[Ite
         if first and model is not None:
             _check_batched(model, item.inputs)
         first = empty = False
-        yield item
+        ids = reader.ids(given, said, batch_size(item.inputs))
+        yield item if ids is None else replace(item, groups=ids)
     if empty:
         raise ValueError(
             "`loader` must give at least one batch, got none. Check its folder and that it is not used up."
         )
+    reader.end()
 
 
 def input_batches(loader: Iterable, model: nn.Module | None = None) -> Iterator:
@@ -147,6 +154,20 @@ def batch_size(batch) -> int:
         return len(batch[0])
     tensors = tensors_of(batch)
     return len(tensors[0]) if tensors and tensors[0].ndim else 1
+
+
+def take(batch, places: list[int]):
+    """The inputs at these places of a batch, as a batch."""
+    if isinstance(batch, Tensor):
+        return batch[places]
+    if _acts_like_a_dict(batch):
+        return {name: take(batch[name], places) for name in batch.keys()}  # noqa: SIM118
+    if _is_list_of_images(batch):
+        return Arguments([[batch[0][place] for place in places], *batch[1:]])
+    if isinstance(batch, (tuple, list)):
+        parts = [take(part, places) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -245,27 +266,37 @@ def evaluation(model: nn.Module):
                     module.training = mode
 
 
-def first_inputs(loader: Iterable, num_inputs: int, model: nn.Module | None = None) -> tuple[list, Iterable]:
-    """The first batches with together at least `num_inputs` inputs (fewer if there are no more), and a loader of all.
+def first_inputs(
+    loader: Iterable, num_inputs: int, model: nn.Module | None = None, groups: Groups = None
+) -> tuple[list, Iterable[Item]]:
+    """The first batches with together at least `num_inputs` inputs (fewer if there are no more), and all items.
 
     The second is good once, also where `loader` is a generator. Raises as `read_items`.
     """
-    iterator, taken, count = input_batches(loader, model), [], 0
-    for batch in iterator:
-        taken.append(batch)
-        count += batch_size(batch)
+    taken, items = first_items(loader, num_inputs, model, groups)
+    return [item.inputs for item in taken], items
+
+
+def first_items(
+    loader: Iterable, num_inputs: int, model: nn.Module | None = None, groups: Groups = None
+) -> tuple[list[Item], Iterable[Item]]:
+    """`first_inputs` with the first items instead of their inputs."""
+    iterator, taken, count = read_items(loader, model, groups), [], 0
+    for item in iterator:
+        taken.append(item)
+        count += batch_size(item.inputs)
         if count >= num_inputs:
             break
     return taken, _Read(taken, iterator)
 
 
 class _Read:
-    """A loader of batches that were understood already."""
+    """A loader of items that were understood already."""
 
-    def __init__(self, taken: list, rest: Iterator):
+    def __init__(self, taken: list[Item], rest: Iterator[Item]):
         self._taken, self._rest = taken, rest
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Item]:
         yield from self._taken
         yield from self._rest
 

@@ -1,6 +1,6 @@
 """How much a factorized network still says what the original said, what it costs and how fast it is."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import partial
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from lrexplore.linalg.rank import check_size
 from lrexplore.network.answers import Choice, agreements, class_numbers, divergences, logits_of
 from lrexplore.network.batches import as_example, call, device_of, input_batches, read_items, run_model, to_device
+from lrexplore.network.grouping import Groups
+from lrexplore.network.intervals import interval_of_mean, interval_of_share
 from lrexplore.network.layers import factorized_flops, find_layers
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
@@ -17,7 +19,13 @@ from lrexplore.nn.kinds import FACTORIZED, factorized_layers
 
 
 def compare(
-    model: nn.Module, factorized: nn.Module, loader: Iterable, *, latency_rounds: int = 7, logits: Choice = None
+    model: nn.Module,
+    factorized: nn.Module,
+    loader: Iterable,
+    *,
+    groups: Groups = None,
+    latency_rounds: int = 7,
+    logits: Choice = None,
 ):
     """DataFrame of both models on the same inputs: one row a quantity, columns `original`, `factorized`, `compared`.
 
@@ -29,6 +37,9 @@ def compare(
     `latency_rounds=0` leaves the latency out. `loader` is any iterable of inputs or of (input, label) pairs
     (`lrexplore.network.batches`). `logits` says where they are in an answer of several parts: a name, a place or a
     function of the answer; without it, they are what is called logits, else the first tensor.
+    `low` and `high` are the 95 % interval of `compared` for other inputs like these, by `groups` of inputs that belong
+    together, as for `lr.calibrate`: a group is one independent input (`lrexplore.network.intervals`); NaN for a single
+    one. `attrs["independent_inputs"]` says how many there were.
     Raises ValueError for an empty loader, labels that are none, or models whose logits are not (inputs, classes) of one
     shape.
 
@@ -46,13 +57,13 @@ def compare(
     device = device_of(factorized)
     model, factorized = private_copy(model), private_copy(factorized)
     with torch.no_grad():
-        for item in read_items(loader, model):
+        for item in read_items(loader, model, groups):
             batch = to_device(item.inputs, device)
             first = batch if first is None else first
             own, other = (logits_of(run_model(net, batch), logits) for net in (model, factorized))
             if own.is_meta or other.is_meta:
                 raise ValueError("`model` must hold values, got answers on the meta device. Load the weights first.")
-            agreement.add(own, other, item.labels)
+            agreement.add(own, other, item.labels, item.groups)
         if not agreement.num_inputs:
             raise ValueError("`loader` must give inputs, got batches of none. Pass some inputs.")
         rows = agreement.rows()
@@ -65,7 +76,10 @@ def compare(
     for row in rows.values():
         if len(row) == 2:
             row.append(row[1] / row[0] if row[0] and row[1] is not None else None)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["original", "factorized", "compared"])
+        row += [None] * (5 - len(row))
+    columns = ["original", "factorized", "compared", "low", "high"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    table.attrs["independent_inputs"] = agreement.num_groups
     return table.astype(float).rename_axis("quantity")
 
 
@@ -123,9 +137,19 @@ def _square(x: Tensor) -> Tensor:
 
 class _Agreement:
     def __init__(self):
-        self._sums, self.num_inputs, self._labelled = torch.zeros(6, dtype=torch.float64), 0, 0
+        self._parts: list[Tensor] = []
+        self._labelled: list[Tensor] = []
+        self._groups: list[Hashable] = []
 
-    def add(self, own: Tensor, other: Tensor, labels) -> None:
+    @property
+    def num_inputs(self) -> int:
+        return len(self._groups)
+
+    @property
+    def num_groups(self) -> int:
+        return len(set(self._groups))
+
+    def add(self, own: Tensor, other: Tensor, labels, groups: tuple[Hashable, ...] | None) -> None:
         if own.shape != other.shape:
             raise ValueError(
                 f"`factorized` must answer like `model`, got logits {tuple(other.shape)} beside {tuple(own.shape)}. "
@@ -133,19 +157,20 @@ class _Agreement:
             )
         similar = F.cosine_similarity(own, other)
         parts = [agreements(own, other), agreements(own, other, 5), divergences(own, other), similar]
+        self._parts.append(torch.stack([part.double() for part in parts]).cpu())
         if labels is not None:
             labels = class_numbers(labels, *own.shape).to(own.device)
-            parts += [own.argmax(1) == labels, other.argmax(1) == labels]
-            self._labelled += len(own)
-        self._sums[: len(parts)] += torch.stack([part.double().sum() for part in parts]).cpu()
-        self.num_inputs += len(own)
+            self._labelled.append(torch.stack([own.argmax(1) == labels, other.argmax(1) == labels]).double().cpu())
+        first = self.num_inputs
+        self._groups += range(first, first + len(own)) if groups is None else groups
 
     def rows(self) -> dict[str, list]:
         names = ("top-1 agreement", "top-5 agreement", "KL divergence", "cosine of logits")
-        rows = {
-            name: [None, None, float(value) / self.num_inputs] for name, value in zip(names, self._sums, strict=False)
-        }
+        rows = {}
+        for name, values in zip(names, torch.cat(self._parts, 1).numpy(), strict=True):
+            find = interval_of_share if "agreement" in name else interval_of_mean
+            rows[name] = [None, None, float(values.mean()), *find(values, self._groups)]
         if self._labelled:
-            shares = (self._sums[4:] / self._labelled).tolist()
-            rows["top-1 accuracy"] = [*shares, shares[1] - shares[0]]
+            before, after = torch.cat(self._labelled, 1).mean(1).tolist()
+            rows["top-1 accuracy"] = [before, after, after - before]
         return rows

@@ -1,6 +1,6 @@
 """What the caller of `replace_layers` chose for each layer, checked before anything is computed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 import torch
@@ -16,6 +16,20 @@ from lrexplore.network.layers import Layer, batch_norm_of
 def scheme_for(layer: Layer, scheme: str | dict[str, str]) -> str:
     """The scheme of a layer, from one for all or from layer name -> scheme (default "channel")."""
     return scheme if isinstance(scheme, str) else scheme.get(layer.name, "channel")
+
+
+def named_layers(factorizable: dict[str, Layer], layers: Iterable[str]) -> dict[str, Layer]:
+    """Those of the layers that can be factorized which are named. Raises TypeError or ValueError for other names."""
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
+        raise TypeError(f"`layers` must be names of layers, got {layers!r}. Pass a list of them: `[name]`.")
+    found = {}
+    for name in layers:
+        if not isinstance(name, str) or name not in factorizable:
+            raise ValueError(
+                f"`layers` must name layers that can be factorized, got {name!r}. See `lr.layers(model)` for them."
+            )
+        found[name] = factorizable[name]
+    return found
 
 
 def choose_rank(

@@ -10,10 +10,10 @@ from lrexplore.dual import BatchNorm
 from lrexplore.linalg.matricization import matrix_shape
 from lrexplore.linalg.rank import break_even_rank, check_rank, num_factor_parameters
 from lrexplore.network.batches import as_example, example_inputs
-from lrexplore.network.follows import Follows, find_follows
+from lrexplore.network.forward.follows import Follows, find_follows
+from lrexplore.network.forward.sizes import Call, measure
+from lrexplore.network.forward.skipped import listed_weight, skip_reason
 from lrexplore.network.private import skeleton
-from lrexplore.network.sizes import Call, measure
-from lrexplore.network.skipped import listed_weight, skip_reason
 
 
 @dataclass(frozen=True, kw_only=True)

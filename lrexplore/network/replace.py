@@ -146,6 +146,8 @@ def collapse(model: nn.Module) -> nn.Module:
 def report(model: nn.Module):
     """What `replace_layers` did as a pandas DataFrame, one row a layer; the columns are those of `Replacement`.
 
+    `attrs["batch norms"]` says whether `factorize` corrected them on real inputs, and how that was judged.
+
     >>> import lrexplore as lr, torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
     >>> lr.report(lr.factorize(model, rank_scale=0.25))[["name", "rank", "parameters_before", "parameters_after"]]
@@ -162,6 +164,7 @@ def report(model: nn.Module):
         )
     columns = [field.name for field in fields(Replacement)]
     table = pd.DataFrame([astuple(replacement) for replacement in model.factorization], columns=columns)
+    table.attrs["batch norms"] = getattr(model, "about_norms", "")
     return table.astype({"rank": "Int64"})
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lrexplore.calibration import Calibration, calibrate, first_inputs, implied_inputs
+from lrexplore.calibration import Calibration, calibrate, implied_inputs
 from lrexplore.init import find_initializer
 from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.network import find_layers, weights_of
 from lrexplore.network.answers import Choice
-from lrexplore.network.batches import as_example
+from lrexplore.network.batches import as_example, first_items
+from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layers import Layer, Layers
 from lrexplore.network.replace import nothing_to_factorize
 from lrexplore.ranks.budget_choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
@@ -23,14 +24,13 @@ from lrexplore.ranks.factorize import default_initializer
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
 from lrexplore.ranks.network_curves import LayerCurve, inputs_of, layer_curves
-from lrexplore.ranks.noise import noise_for
 from lrexplore.ranks.options import CostOf, Options, flop_cost, layer_options, layer_plan, parameter_cost
 from lrexplore.ranks.plan import RankPlan
+from lrexplore.ranks.probes import Probes
 from lrexplore.ranks.rules import RULES, picks_by_rule
 from lrexplore.ranks.sensitivity import sensitivities
 
-NUM_PROBES = 16
-TO_NOISE = "sensitivity to noise"
+NUM_LOOKED_AT = 64
 Progress = Callable[[int, int, str], None]
 
 
@@ -43,6 +43,7 @@ def allocate(
     initializer: str | None = None,
     scheme: str = "channel",
     loader: Iterable | None = None,
+    groups: Groups = None,
     calibration: Calibration | None = None,
     pinned: dict[str, int | None] | None = None,
     weights: str | dict[str, float] | None = None,
@@ -58,11 +59,12 @@ def allocate(
     Give one of `parameter_ratio`, `flop_ratio`, `latency_ratio` (measured layer by layer on this device).
     With `loader` (any iterable of inputs or (input, label) pairs) or a `calibration`, errors are those on real inputs
     and `initializer` is "whitened"; without them it is "implied" for a trained network with batch norms, errors being
-    those on the inputs that these imply (`lr.implied_inputs`), else "function" and inputs are Gaussian.
+    those on the inputs that these imply (`lr.implied_inputs`), else "function" and inputs are Gaussian. `groups` says
+    which inputs of `loader` belong together, as for `lr.calibrate`.
     `scheme` "best" chooses one of both for every kernel. `pinned`: layer name -> rank, or None for "as it is".
-    `weights`: what layers count in the total: "plain", "sensitivity" (movement of the output, measured on the first
-    inputs of `loader`; the default with one; for "implied" without one on noise with the spectrum of photographs) or
-    layer name -> weight.
+    `weights`: what layers count in the total: "plain", "sensitivity" (movement of the output; the default where there
+    is something to measure it on) or layer name -> weight. The sensitivity is measured on inputs of `loader` that are
+    held out from fitting, and, where batch norms imply inputs, on noise with the spectrum of photographs.
     `method` "optimal" solves the allocation exactly, up to a gap that the plan states; the others, for
     comparison, are rules with one knob turned to the budget: `METHODS`.
     `rank_multiple`: only ranks that are multiples of it (8: what tensor cores take at once); pins are not rounded.
@@ -87,9 +89,9 @@ def allocate(
     [(budget, ratio)] = given.items()
     check_budget(budget, ratio, method)
     chosen = Allocator.of(
-        model, initializer=initializer, scheme=scheme, loader=loader, calibration=calibration, weights=weights,
-        pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, logits=logits, use_cache=use_cache,
-        progress=progress,
+        model, initializer=initializer, scheme=scheme, loader=loader, groups=groups, calibration=calibration,
+        weights=weights, pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, logits=logits,
+        use_cache=use_cache, progress=progress,
     )  # fmt: skip
     return chosen.plan(budget, ratio, method=method)
 
@@ -139,6 +141,7 @@ class Allocator:
         initializer: str | None = None,
         scheme: str = "channel",
         loader: Iterable | None = None,
+        groups: Groups = None,
         calibration: Calibration | None = None,
         weights: str | Mapping[str, float] | None = None,
         pinned: dict[str, int | None] | None = None,
@@ -157,8 +160,9 @@ class Allocator:
         check_multiple(rank_multiple)
         if initializer is not None:
             find_initializer(initializer)
-        batches, loader = first_inputs(loader, NUM_PROBES, model) if loader is not None else ([], None)
-        layers = find_layers(model, as_example(batches[0]) if batches and example_input is None else example_input)
+        check_groups(groups, has_loader=loader is not None)
+        items, loader = first_items(loader, NUM_LOOKED_AT, model, groups) if loader is not None else ([], None)
+        layers = find_layers(model, as_example(items[0].inputs) if items and example_input is None else example_input)
         usable = [layer.name for layer in layers if layer.skip_reason is None]
         if meta := [name for name in usable if model.get_submodule(name).weight.is_meta]:
             raise ValueError(
@@ -193,14 +197,12 @@ class Allocator:
         allocator = cls(model, layers, curves, initializer, scheme, {}, PLAIN, {}, calibration, latency, rank_multiple)
         if isinstance(weights, Mapping):
             allocator = allocator.with_weights(weights, "given")
-        elif weights != PLAIN and batches:
-            allocator = allocator.weighed(batches, logits=logits, use_cache=use_cache, progress=progress)
-        elif weights is None and record.is_implied and example_input is None:
-            noise = noise_for(model, layers, NUM_PROBES)
-            if noise is not None:
-                allocator = allocator.weighed([noise], logits=logits, use_cache=use_cache, progress=progress)
-                if allocator.weights:
-                    allocator = allocator.with_weights(allocator.weights, TO_NOISE)
+        elif weights != PLAIN:
+            probes = Probes.of(model, layers, items, calibration if example_input is None else None)
+            if probes.batches:
+                allocator = allocator.weighed(probes.batches, logits=logits, use_cache=use_cache, progress=progress)
+            if allocator.weights:
+                allocator = allocator.with_weights(allocator.weights, probes.weighting)
         return allocator.with_pins({} if pinned is None else pinned)
 
     def weighed(

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from lrexplore.calibration import Calibration, calibrate, first_inputs, implied_inputs, implies_inputs
+from lrexplore.calibration import Calibration, calibrate, implied_inputs, implies_inputs
 from lrexplore.init import find_initializer
 from lrexplore.network import find_layers, replace_layers
 from lrexplore.network.batch_norm import correct_batch_norms
-from lrexplore.network.batches import as_example
+from lrexplore.network.batches import as_example, first_items
+from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layer_choices import check_choices
+from lrexplore.ranks.corrected_norms import correct_if_better
 from lrexplore.ranks.plan import RankPlan
 
 NUM_CORRECTING = 64
@@ -33,8 +35,9 @@ def factorize(
     initializer: str | None = None,
     scheme: str | dict[str, str] = "channel",
     loader: Iterable | None = None,
+    groups: Groups = None,
     calibration: Calibration | None = None,
-    correct_norms: bool = True,
+    correct_norms: bool | str = "auto",
     generator: torch.Generator | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> nn.Module:
@@ -43,10 +46,12 @@ def factorize(
     Give one of `rank_scale` (every layer whose rank saves parameters), `ranks` (layer name -> rank) and a `plan` of
     `lr.allocate`. Initializers for real inputs (`lrexplore.init.REAL_INPUTS`) need `loader`, an iterable of inputs or
     (input, label) pairs, or a `calibration` made of one. Default `initializer`: the plan's; else "whitened" with
-    inputs; without, "implied" for a trained network with batch norms (`lr.implied_inputs`), else "function". With a
-    `loader` and `correct_norms` the running statistics of batch norms are then corrected on its first 64 inputs
-    (`lrexplore.network.batch_norm`). The other arguments are those of `lrexplore.network.replace`, whose record the
-    copy carries too; `plan` is kept on it as `rank_plan`.
+    inputs; without, "implied" for a trained network with batch norms (`lr.implied_inputs`), else "function". `groups`
+    says which inputs of the loader belong together, as for `lr.calibrate`. With a `loader` the running statistics of
+    batch norms are then corrected on its first 64 inputs (`lrexplore.network.batch_norm`): with "auto" where that helps
+    by more than its uncertainty on those of them that are held out, by groups; with True always, with False never.
+    The other arguments are those of `lrexplore.network.replace`, whose record the copy carries too. `plan` is kept on
+    it as `rank_plan`, what was decided about batch norms in `lr.report(copy).attrs["batch norms"]`.
 
     Raises ValueError, before anything is computed, for a plan or a calibration of another network.
 
@@ -68,17 +73,18 @@ def factorize(
             )
         plan.check(model)
         ranks, scheme = plan.ranks, plan.schemes
-    if not isinstance(correct_norms, bool):
-        raise TypeError(f"`correct_norms` must be True or False, got {correct_norms!r}. Choose one of them.")
+    if not isinstance(correct_norms, bool) and not (isinstance(correct_norms, str) and correct_norms == "auto"):
+        raise TypeError(f"`correct_norms` must be 'auto', True or False, got {correct_norms!r}. Choose one of them.")
     if calibration is not None:
         Calibration.require(calibration, model)
     has_inputs = calibration is not None or loader is not None
     if initializer is None:
         initializer = plan.initializer if plan is not None else default_initializer(model, has_inputs=has_inputs)
     record = find_initializer(initializer)
-    batches, loader = first_inputs(loader, NUM_CORRECTING, model) if loader is not None else ([], None)
+    check_groups(groups, has_loader=loader is not None)
+    items, loader = first_items(loader, NUM_CORRECTING, model, groups) if loader is not None else ([], None)
     if record.is_implied and (calibration is None or not calibration.is_implied):
-        example_input = as_example(batches[0]) if batches else None
+        example_input = as_example(items[0].inputs) if items else None
         layers = find_layers(model, example_input)
         check_choices(layers, rank_scale, ranks, find_initializer("function"), scheme, None)
         names = [layer.name for layer in layers if layer.skip_reason is None and (ranks is None or layer.name in ranks)]
@@ -94,8 +100,10 @@ def factorize(
         model, rank_scale=rank_scale, rank_multiple=rank_multiple, ranks=ranks, initializer=initializer,
         scheme=scheme, calibration=calibration, generator=generator, progress=progress,
     )  # fmt: skip
-    if correct_norms and batches:
-        correct_batch_norms(model, factorized, batches)
+    if items and correct_norms == "auto":
+        factorized.about_norms = correct_if_better(model, factorized, items)  # type: ignore[assignment]
+    elif items and correct_norms:
+        correct_batch_norms(model, factorized, [item.inputs for item in items])
     if plan is not None:
         factorized.rank_plan = plan  # type: ignore[assignment]  # torch: attributes of modules are tensors
     return factorized

@@ -9,7 +9,7 @@ from lrexplore.calibration import Calibration, run_model
 from lrexplore.init import find_initializer
 from lrexplore.linalg import rank_from_scale
 from lrexplore.network import Layer, replace_layers
-from lrexplore.network.answers import Choice, answer_of, divergences
+from lrexplore.network.answers import Choice, answer_of, divergences, relative_changes
 from lrexplore.network.batches import evaluation, tensors_of
 from lrexplore.network.private import private_copy
 from lrexplore.ranks.cache import digest, keep, recall
@@ -86,7 +86,7 @@ def _entries(calibration: Calibration | None, layer: Layer) -> list:
 
 def _movement(old: Tensor, new: Tensor) -> Tensor:
     """(2, inputs): KL divergence and relative squared change of every output."""
-    change = (new - old).flatten(1).square().sum(1) / old.flatten(1).square().sum(1).clamp_min(1e-30)
+    change = relative_changes(old, new)
     divergence = torch.zeros_like(change)
     if old.ndim == 2 and old.shape[1] > 1:
         divergence = divergences(old, new)

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lrexplore.calibration import Calibration, calibrate
-from lrexplore.calibration.calibrate import HELD_OUT_EVERY
+from lrexplore.network.grouping import HELD_OUT_EVERY
 from lrexplore.nn import Conv2dSame
 from lrexplore.ranks import factorize
 
@@ -104,7 +104,7 @@ def test_pre_activation_statistics_are_those_behind_batch_norm_and_bias():
         tensor.data.normal_(generator=torch.Generator().manual_seed(1))
     model[1].running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(2))
     images = _images(8)
-    entry = calibrate(model, [images], positions=None)["0"]
+    entry = calibrate(model, [images], positions=None, lean=False)["0"]
     z = model[0](images).detach().double()
     u = model[1](model[0](images)).detach().double()
     assert torch.allclose(entry.output_mean, z.mean((0, 2, 3)), atol=1e-5)

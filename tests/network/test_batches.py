@@ -263,7 +263,7 @@ def test_logits_that_are_not_there_are_refused_with_what_is(logits):
 def test_first_inputs_give_every_batch_once_and_are_understood_once(net):
     taken, every = first_inputs(KINDS["a generator"](), 1, net)
     assert len(taken) == 1
-    assert torch.equal(torch.cat(list(every)), IMAGES)
+    assert torch.equal(torch.cat([item.inputs for item in every]), IMAGES)
 
 
 def test_an_array_of_labels_and_a_progress_of_three_words_go_with_a_calibration(net):

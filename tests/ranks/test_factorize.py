@@ -25,7 +25,8 @@ def test_real_inputs_make_the_network_lose_less_than_spectral(model, images, ini
 
 
 def test_the_correction_keeps_the_mean_of_every_output(model, images):
-    small = factorize(model, ranks=RANKS, initializer="whitened_centred", loader=images, correct_norms=False)
+    inputs = calibrate(model, images, lean=False)
+    small = factorize(model, ranks=RANKS, initializer="whitened_centred", calibration=inputs, correct_norms=False)
     fit = torch.cat(images)[torch.arange(24) % 4 != 1]
     seen = {}
     hooks = [model[i].register_forward_hook(lambda m, a, out, i=i: seen.update({i: (a[0], out)})) for i in (0, 3, 7)]
@@ -138,7 +139,7 @@ def test_a_gradient_reaches_every_factor(model, images):
 
 
 def test_a_dict_of_arguments_is_an_input_from_calibration_to_comparison(two_inputs, named_inputs):
-    small = factorize(two_inputs, rank_scale=0.25, loader=named_inputs)
+    small = factorize(two_inputs, rank_scale=0.25, loader=named_inputs, correct_norms=True)
     plain = factorize(two_inputs, rank_scale=0.25, loader=named_inputs, correct_norms=False)
     assert not torch.equal(small.norm.running_var, plain.norm.running_var)
     table = compare(two_inputs, small, named_inputs, latency_rounds=1)

@@ -73,7 +73,7 @@ def test_a_plan_says_what_its_layers_count(model, images):
     plain = allocate(model, parameter_ratio=0.5, initializer="spectral")
     weighed = allocate(model, parameter_ratio=0.5, initializer="spectral", loader=images)
     given = allocate(model, parameter_ratio=0.5, initializer="spectral", weights={"0": 2.0})
-    assert [plan.weights for plan in (plain, weighed, given)] == ["plain", "sensitivity", "given"]
+    assert [plan.weights for plan in (plain, weighed, given)] == ["plain", "sensitivity (inputs and noise)", "given"]
     for plan in (plain, weighed, given):
         assert RankPlan.from_json(plan.to_json()) == plan
         assert f"{plan.weights} weights" in str(plan)

@@ -17,7 +17,8 @@ from lrexplore.explorer.samples import Origin, Samples
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.ranks import PLAIN, LayerCurve, LayerPlan, RankPlan, factorize
-from lrexplore.ranks.allocate import NUM_PROBES, Allocator
+from lrexplore.ranks.allocate import Allocator
+from lrexplore.ranks.probes import NUM_PROBES
 
 QUICK_STATES, THOROUGH_STATES, MAX_PLANS, MAX_NETWORKS = 40, 2000, 400, 3
 SHARES = np.arange(1, 41) / 40

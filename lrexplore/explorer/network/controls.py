@@ -9,7 +9,7 @@ from lrexplore.explorer.pickers import ROW, WIDE, Bound, WholeNumber, box, butto
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import METHODS, PLAIN, SENSITIVITY, WEIGHTS
-from lrexplore.ranks.allocate import NUM_PROBES
+from lrexplore.ranks.probes import NUM_PROBES
 from lrexplore.ranks.sensitivity import PROBE_SCALE
 
 BOUND = ("budget", "method", "inputs", "initializer", "scheme", "weights", "layer", "num_judged")

@@ -70,8 +70,8 @@ class RealProblem:
         """Second moment, or covariance, (rows n, rows n), shrunk and floored.
 
         Shrinkage to a multiple of the identity with the intensity of Ledoit & Wolf 2004, for which the spread between
-        the loader's inputs is used (their patches are not independent); then eigenvalues below 1e-6 of the mean
-        one are raised to it.
+        groups of inputs is used (patches of one are not independent); none where the inputs lean on implied ones.
+        Then eigenvalues below 1e-6 of the mean one are raised to it.
         """
         matrix = self.inputs.covariance() if centred else self.inputs.second_moment
         if self.rows > 1:
@@ -82,15 +82,17 @@ class RealProblem:
             return Moment(torch.eye(n, dtype=torch.float64, device=matrix.device), "constant inputs: no moments")
         distance = float(matrix.square().sum()) - n * level**2
         shrinkage = min(1.0, self.inputs.sampling_variance / distance) if distance > 0 else 1.0
+        if self.inputs.implied_share:  # it leans on something better already
+            shrinkage = 0.0
         spread = self.inputs.covariance().diagonal()
         constant = int((spread <= FLOOR * self.inputs.second_moment.diagonal().mean()).sum())
         lifted = (1 - shrinkage) * matrix
         lifted.diagonal().add_(max(shrinkage, FLOOR) * level)
         notes = [f"shrinkage {shrinkage:.2g}"] if shrinkage > 0.01 else []
         notes += [f"{constant} of {n} inputs (nearly) constant"] if constant else []
-        if self.inputs.source:
-            notes.append(self.inputs.source)
-        elif self.inputs.num_vectors < n:
+        if self.inputs.source or self.inputs.are_few:
+            notes.append(self.inputs.said)
+        if not self.inputs.source and self.inputs.num_vectors < n:
             notes.append(f"{self.inputs.num_vectors} vectors for {n} inputs")
         return Moment(lifted, ", ".join(notes))
 

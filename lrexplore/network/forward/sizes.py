@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lrexplore.network.batches import device_of, to_device
-from lrexplore.network.follows import RecordedOperations
+from lrexplore.network.forward.follows import RecordedOperations
+from lrexplore.network.forward.recording import Recording, record
 from lrexplore.network.private import private_copy, why
-from lrexplore.network.recording import Recording, record
 
 NUM_TOKENS = 16
 IMAGE_SIZES = (224, 32, 28, 64, 96, 128, 256, 299, 384, 512)

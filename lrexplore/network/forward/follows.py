@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import fx, nn
 
-from lrexplore.network.operations import (
+from lrexplore.network.forward.operations import (
     LIKE,
     SHAPE_QUERIES,
     STOPS,
@@ -15,8 +15,8 @@ from lrexplore.network.operations import (
     is_activation,
     operation,
 )
+from lrexplore.network.forward.recording import SymbolicTracer
 from lrexplore.network.private import why
-from lrexplore.network.recording import SymbolicTracer
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.linear import FactorizedLinear
 

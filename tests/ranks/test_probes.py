@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 import lrexplore as lr
+from lrexplore.calibration.parts import Parts
 from lrexplore.network import find_layers
-from lrexplore.ranks.noise import noise_for
+from lrexplore.network.batches import read_items
+from lrexplore.ranks.probes import Probes, noise_for
 
 
 def test_images_have_the_spectrum_of_photographs():
@@ -41,3 +43,24 @@ def test_a_trained_network_without_inputs_is_weighed_by_its_answers():
     assert (plan.initializer, plan.weights) == ("implied", "sensitivity to noise")
     assert len({layer.weight for layer in plan.layers}) == 3
     assert lr.allocate(model, parameter_ratio=0.6, weights="plain").weights == "plain"
+
+
+def test_probes_are_inputs_that_nothing_was_fitted_to_of_as_many_groups_as_there_are():
+    model = nn.Sequential(nn.Linear(5, 20))
+    inputs = torch.arange(40.0)[:, None].expand(40, 5)
+    ids = [place // 5 for place in range(40)]  # 8 groups; 1 and 5 are held out
+    items = list(read_items(inputs.split(7), groups=ids))
+    probes = Probes.of(model, find_layers(model), items, None)
+    assert sorted(float(row[0]) for batch in probes.batches for row in batch) == [*range(5, 10), *range(25, 30)]
+    assert probes.weighting == "sensitivity"
+    parts = Parts(items)
+    few = [float(row[0]) for batch in parts.spread_out(4) for row in batch]
+    assert few == [5, 6, 25, 26]
+    assert len(parts.judged_groups) == 10 and parts.num_fit_groups == 6
+
+
+def test_a_single_group_is_probed_with_and_nothing_is_left_to_judge():
+    model = nn.Sequential(nn.Linear(5, 20))
+    items = list(read_items([torch.ones(6, 5)], groups=[3] * 6))
+    assert [len(batch) for batch in Probes.of(model, find_layers(model), items, None).batches] == [6]
+    assert Parts(items).judged == []

@@ -1,0 +1,51 @@
+"""The inputs of a loader in two parts of which no group is in both: to fit to, and to judge by."""
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from lrexplore.network.batches import Item, batch_size, take
+from lrexplore.network.grouping import is_held_out, numbered
+
+
+class Parts:
+    """`fit` and `judged`, lists of batches, and the number of the group of each judged input, in their order.
+
+    The same groups are held out as `calibrate` holds out of the same loader.
+    """
+
+    def __init__(self, items: Iterable[Item]):
+        self.fit: list[Any] = []
+        self.judged: list[Any] = []
+        self.judged_groups: list[int] = []
+        self.num_fit_groups = 0
+        seen: dict[Hashable, int] = {}
+        done = 0
+        for item in items:
+            size = batch_size(item.inputs)
+            numbers = numbered(seen, range(done, done + size) if item.groups is None else item.groups)
+            done += size
+            held = [place for place, number in enumerate(numbers) if is_held_out(number)]
+            kept = [place for place in range(size) if not is_held_out(numbers[place])]
+            if held:
+                self.judged.append(take(item.inputs, held))
+                self.judged_groups += [numbers[place] for place in held]
+            if kept:
+                self.fit.append(take(item.inputs, kept))
+        self.num_fit_groups = sum(not is_held_out(number) for number in seen.values())
+
+    def spread_out(self, most: int) -> list[Any]:
+        """Batches of judged inputs, `most` at most, so many of each group as all have room for, the first ones."""
+        counts: dict[int, int] = {}
+        rank = []  # the how manieth of its group an input is
+        for number in self.judged_groups:
+            counts[number] = counts.get(number, 0) + 1
+            rank.append(counts[number])
+        chosen = set(sorted(range(len(rank)), key=rank.__getitem__)[:most])
+        batches, place = [], 0
+        for batch in self.judged:
+            size = batch_size(batch)
+            here = [row for row in range(size) if place + row in chosen]
+            place += size
+            if here:
+                batches.append(take(batch, here))
+        return batches
