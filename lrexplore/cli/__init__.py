@@ -16,6 +16,7 @@ _NOTEBOOK = Path("notebooks", "01-explorer.ipynb")
 _TRAIN = "train a network, low-rank or not, and record how it goes"
 _ALLOCATE = "choose the rank of every layer of a network under a budget"
 _FACTORIZE = "factorize a network, compare it with the original, save it"
+_COMPARE = "how far a factorized network still says what the original says, on images"
 _BENCHES = {
     "init": "cost of each initializer on a whole network against full SVDs",
     "decay": "cost of Frobenius decay in a training step",
@@ -108,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         ("sweep", _elsewhere("lrexplore.training.sweep"), "train a grid of runs, and skip what is done"),
         ("allocate", _elsewhere("lrexplore.cli.networks", "allocate"), _ALLOCATE),
         ("factorize", _elsewhere("lrexplore.cli.networks", "factorize"), _FACTORIZE),
+        ("compare", _elsewhere("lrexplore.cli.networks", "compare"), _COMPARE),
     ):
         _pass_on(commands, name, run, about)
     bench = commands.add_parser("bench", help="measure on this machine")

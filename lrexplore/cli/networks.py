@@ -55,6 +55,7 @@ def factorize(arguments: Sequence[str]) -> int:
     from lrexplore.disk.paths import output_path
     from lrexplore.network.compare import compare
     from lrexplore.network.files import export, export_path, save
+    from lrexplore.network.replace import report
     from lrexplore.ranks import RankPlan
     from lrexplore.ranks import factorize as factorize_model
 
@@ -78,9 +79,10 @@ def factorize(arguments: Sequence[str]) -> int:
         model, plan=plan, rank_scale=options.rank_scale, rank_multiple=options.rank_multiple,
         initializer=options.initializer, loader=loader, progress=_progress,
     )  # fmt: skip
+    if about := report(small).attrs["batch norms"]:
+        print(about)
     if loader is not None:
-        judged = _loader(options, part="held_out")
-        print(compare(model, small, judged).to_string(float_format="{:.4g}".format))
+        _print_comparison(compare(model, small, _loader(options, part="held_out")))
     save(small, options.out)
     print(f"Saved as {options.out}")
     if options.export:
@@ -90,19 +92,64 @@ def factorize(arguments: Sequence[str]) -> int:
     return 0
 
 
+def compare(arguments: Sequence[str]) -> int:
+    """Compares a saved network with the original on images; the exit status."""
+    from lrexplore.network.compare import compare as compare_networks
+    from lrexplore.opening import load
+
+    parser = argparse.ArgumentParser(
+        "lrexplore compare", description="How far a factorized network still says what the original says."
+    )
+    parser.add_argument("model", help="the original: a name such as resnet50, or the path of a checkpoint")
+    parser.add_argument("small", type=Path, help="the factorized network, as `lrexplore factorize` saved it")
+    parser.add_argument("--weights", help="of the original: DEFAULT, imagenet or a checkpoint (default: random)")
+    parser.add_argument(
+        "--images", default=PHOTOGRAPHS, metavar="FOLDER",
+        help="a folder of images, or 'photographs', scikit-learn's two, a first look and no evidence "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    _add_groups(parser)
+    parser.add_argument("--part", choices=("held_out", "all"), default="held_out", help="(default: %(default)s)")
+    parser.add_argument("--num-images", type=int, default=64, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which images of the folder (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    model, small = _model(options), load(options.small)
+    part = None if options.part == "all" else options.part
+    _print_comparison(compare_networks(model, small, _loader(options, part=part)))
+    return 0
+
+
+def _print_comparison(table) -> None:
+    print(table.to_string(float_format="{:.4g}".format, na_rep="–"))
+    count = table.attrs["independent_inputs"]
+    sure = "low and high: 95 % interval" if count > 1 else "too few to say how sure that is"
+    print(f"On {count} independent input{'s' if count > 1 else ''}; {sure}.")
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a name such as resnet50, or the path of a checkpoint")
     parser.add_argument("--weights", help="DEFAULT, imagenet or a checkpoint (default: random)")
     parser.add_argument(
-        "--images", default=PHOTOGRAPHS, metavar="FOLDER",
-        help="a folder of images, 'photographs' (scikit-learn's two) or 'none': Gaussian inputs (default: %(default)s)",
+        "--images", default="none", metavar="FOLDER",
+        help="a folder of your images to fit to and judge by, 'photographs' (scikit-learn's two) or 'none': what the "
+        "network's batch norms imply, else Gaussian inputs (default: %(default)s)",
     )  # fmt: skip
+    _add_groups(parser)
     parser.add_argument("--num-images", type=int, default=64, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which images of the folder (default: %(default)s)")
     parser.add_argument(
         "--initializer",
-        help="a name or package.module:function (default: whitened; function without images)",
-    )
+        help="a name or package.module:function (default: whitened with images; without, implied for a trained network "
+        "with batch norms, else function)",
+    )  # fmt: skip
+
+
+def _add_groups(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--groups", choices=("file", "folder"), default="file",
+        help="what is one independent input: an image file, near duplicates together, or all images of a folder, such "
+        "as frames of one film (default: %(default)s)",
+    )  # fmt: skip
 
 
 def _model(options):
@@ -111,8 +158,8 @@ def _model(options):
     return load_model(options.model, options.weights)
 
 
-def _loader(options, part: str = "calibration"):
-    """Batches of the chosen images for the chosen model; None for Gaussian inputs.
+def _loader(options, part: str | None = "calibration"):
+    """Batches of the chosen images for the chosen model; None for no images.
 
     Of a folder they are of all its folders alike, at random by the seed; every fourth image is "held_out".
     """
@@ -122,19 +169,25 @@ def _loader(options, part: str = "calibration"):
     from lrexplore.datasets.photographs import image_folder, photographs
     from lrexplore.models import names, preprocess
 
-    if options.images == "none":
+    chosen = options.images
+    if chosen == "none":
         return None
     if options.num_images < 1:
         raise ValueError(f"`--num-images` must be 1 or more, got {options.num_images}. Leave it out for 64.")
     # A checkpoint is preprocessed like most ImageNet networks.
     name = options.model.lower() if options.model.lower() in names() else "resnet50"
-    if options.images == PHOTOGRAPHS:
-        return ImageLoader(photographs(options.num_images, part=part), partial(preprocess, name))
+    if chosen == PHOTOGRAPHS:
+        return ImageLoader(photographs(options.num_images, part=part or "held_out"), partial(preprocess, name))
 
-    def images() -> "Iterator[Image]":
-        return islice(image_folder(options.images, part=part, seed=options.seed), options.num_images)
+    def of_folder() -> "Iterator[Image]":
+        return islice(image_folder(chosen, part=part, seed=options.seed), options.num_images)
 
-    return ImageLoader(images, partial(preprocess, name))
+    group = _folder_of if options.groups == "folder" else None
+    return ImageLoader(of_folder, partial(preprocess, name), group=group)
+
+
+def _folder_of(image: "Image") -> str:
+    return str(Path(image.info["path"]).parent)
 
 
 def _example(options):

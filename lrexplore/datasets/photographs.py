@@ -24,7 +24,8 @@ def photographs(
 
     Both photographs are divided like a chessboard into squares of 106 pixels; the black ones are for the part
     "calibration", the white ones for "held_out": no pixel is in both. An image is a crop of 70 to 106 pixels at a
-    random place in one square, enlarged; half of them are mirrored. The same `seed` gives the same images.
+    random place in one square, enlarged; half of them are mirrored. The same `seed` gives the same images. Each says in
+    `image.info["photograph"]` of which it is: crops of one photograph are one independent input.
     Two photographs are enough to try things out; for numbers that hold for other images, give a folder of these.
     Raises ModuleNotFoundError without scikit-learn, which has the photographs.
     """
@@ -34,26 +35,29 @@ def photographs(
         raise ValueError(f"`num_images` must be 1 or more, got {num_images}. Ask for at least one.")
     generator = np.random.default_rng([seed, PARTS.index(part)])
     squares = _squares(part)
-    return [_crop(squares, generator).resize((size, size), Image.Resampling.BICUBIC) for _ in range(num_images)]
+    return [_crop(squares, generator, size) for _ in range(num_images)]
 
 
-def _crop(squares: list[Image.Image], generator: np.random.Generator) -> Image.Image:
-    square = squares[int(generator.integers(len(squares)))]
+def _crop(squares: list[tuple[int, Image.Image]], generator: np.random.Generator, size: int) -> Image.Image:
+    number, square = squares[int(generator.integers(len(squares)))]
     side = int(generator.integers(_SMALLEST, _TILE + 1))
     x, y = generator.integers(0, _TILE - side + 1, size=2).tolist()
     crop = square.crop((x, y, x + side, y + side))
-    return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if generator.integers(2) else crop
+    crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if generator.integers(2) else crop
+    image = crop.resize((size, size), Image.Resampling.BICUBIC)
+    image.info["photograph"] = number
+    return image
 
 
-def _squares(part: str) -> list[Image.Image]:
-    """The squares of a part, of both photographs."""
+def _squares(part: str) -> list[tuple[int, Image.Image]]:
+    """The squares of a part, of both photographs, each with the number of its photograph."""
     color, squares = PARTS.index(part), []
-    for photograph in _sample_photographs():
+    for number, photograph in enumerate(_sample_photographs()):
         for row in range(photograph.height // _TILE):
             for column in range(photograph.width // _TILE):
                 if (row + column) % 2 == color:
                     x, y = column * _TILE, row * _TILE
-                    squares.append(photograph.crop((x, y, x + _TILE, y + _TILE)))
+                    squares.append((number, photograph.crop((x, y, x + _TILE, y + _TILE))))
     return squares
 
 
@@ -72,8 +76,9 @@ def _sample_photographs() -> tuple[Image.Image, ...]:
 def image_folder(path: str | Path, *, part: str | None = None, seed: int | None = None) -> Iterator[Image.Image]:
     """The images under a folder, subfolders included, as RGB; a file that cannot be read is left out with a warning.
 
-    In the order of their paths; with a `seed` at random, one of every folder in turns, so that the first of them are
-    of all classes. Of the parts, "held_out" is every fourth image of each folder and "calibration" the others.
+    Each says in `image.info["path"]` where it lies. In the order of their paths; with a `seed` at random, one of every
+    folder in turns, so that the first of them are of all classes. Of the parts, "held_out" is every fourth image of
+    each folder and "calibration" the others.
     Raises ValueError for a folder without images, and for one in which none can be read.
     """
     path = as_path(path)
@@ -95,6 +100,7 @@ def image_folder(path: str | Path, *, part: str | None = None, seed: int | None 
         try:
             with open_image(file) as image:
                 picture = as_rgb(image)
+                picture.info["path"] = file
         except MemoryError:
             raise
         except Exception as error:  # what Pillow raises for a broken file depends on where it is broken

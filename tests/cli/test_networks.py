@@ -23,7 +23,7 @@ def checkpoint(tmp_path):
     return "squeezenet.pth"
 
 
-@pytest.mark.parametrize("command", ["allocate", "factorize"])
+@pytest.mark.parametrize("command", ["allocate", "factorize", "compare"])
 def test_help_names_the_command(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
@@ -43,14 +43,31 @@ def test_a_plan_and_then_the_network_with_it(checkpoint, capsys):
 
 
 def test_images_of_a_folder_are_used_and_compared_with(checkpoint, tmp_path, capsys):
-    (tmp_path / "images").mkdir()
-    generator = torch.Generator().manual_seed(0)
-    for number in range(8):
-        small = torch.randint(0, 256, (6, 6, 3), generator=generator, dtype=torch.uint8).numpy()
-        Image.fromarray(small).resize((80, 80)).save(tmp_path / "images" / f"{number}.png")
+    _draw_images(tmp_path / "images", 8)
     arguments = ["factorize", checkpoint, "--rank-scale", "0.5", "--images", "images", "--initializer", "spectral"]
     assert main(arguments) == 0
     assert "KL divergence" in capsys.readouterr().out
+    assert main(["compare", checkpoint, "factorized.safetensors", "--images", "images", "--part", "all"]) == 0
+    said = capsys.readouterr().out
+    assert "On 8 independent inputs; low and high: 95 % interval." in said and "top-1 agreement" in said
+
+
+def test_images_of_one_folder_may_be_one_independent_input(checkpoint, tmp_path, capsys):
+    for name in ("first film", "second film"):
+        _draw_images(tmp_path / "images" / name, 4, seed=len(name))
+    assert main(["factorize", checkpoint, "--rank-scale", "0.5"]) == 0
+    for groups, said in (("file", "On 8 independent inputs"), ("folder", "On 2 independent inputs")):
+        arguments = ["compare", checkpoint, "factorized.safetensors", "--images", "images", "--part", "all"]
+        assert main([*arguments, "--groups", groups]) == 0
+        assert said in capsys.readouterr().out
+
+
+def _draw_images(folder, count, seed=0):
+    folder.mkdir(parents=True)
+    generator = torch.Generator().manual_seed(seed)
+    for number in range(count):
+        small = torch.randint(0, 256, (6, 6, 3), generator=generator, dtype=torch.uint8).numpy()
+        Image.fromarray(small).resize((80, 80)).save(folder / f"{number}.png")
 
 
 @pytest.mark.parametrize(
