@@ -57,8 +57,8 @@ def calibrate(
     Of an image at most `positions` output pixels (tokens) are looked at, drawn anew for each
     batch; None takes all.
     `layers` limits it to these names. A private copy of the model runs, in evaluation mode.
-    `progress(done, total, "inputs")` is called after each batch; `total` is 0 where the loader does not tell. Moments
-    are summed in float64.
+    `progress(done, total, "inputs")` is called after each batch, `total` is 0 where the loader does not tell; then with
+    the layers of whose inputs batch norms say something. Moments are summed in float64.
 
     Raises ValueError for an empty loader, a batch that the model refuses, inputs of a layer that are NaN or
     infinite, layers that the model never calls, a model that cannot be copied, and `groups` that are not one an input.
@@ -101,7 +101,7 @@ def calibrate(
             hook.remove()
     # Each recorder goes as its entry comes: there is memory for one of them, not for both.
     found = Calibration({name: recorders.pop(name).entries() for name in wanted}, done)
-    return leaning(model, found, example_input=as_example(first)) if lean else found
+    return leaning(model, found, example_input=as_example(first), progress=progress) if lean else found
 
 
 def _num_inputs(loader) -> int:

@@ -10,10 +10,10 @@ from lrexplore.network.grouping import is_held_out, numbered
 class Parts:
     """`fit` and `judged`, lists of batches, and the number of the group of each judged input, in their order.
 
-    The same groups are held out as `calibrate` holds out of the same loader.
+    The same groups are held out as `calibrate` holds out of the same loader; all where nothing `fits` to them.
     """
 
-    def __init__(self, items: Iterable[Item]):
+    def __init__(self, items: Iterable[Item], *, fits: bool = True):
         self.fit: list[Any] = []
         self.judged: list[Any] = []
         self.judged_groups: list[int] = []
@@ -24,14 +24,14 @@ class Parts:
             size = batch_size(item.inputs)
             numbers = numbered(seen, range(done, done + size) if item.groups is None else item.groups)
             done += size
-            held = [place for place, number in enumerate(numbers) if is_held_out(number)]
-            kept = [place for place in range(size) if not is_held_out(numbers[place])]
+            held = [place for place, number in enumerate(numbers) if not fits or is_held_out(number)]
+            kept = [place for place in range(size) if fits and not is_held_out(numbers[place])]
             if held:
                 self.judged.append(take(item.inputs, held))
                 self.judged_groups += [numbers[place] for place in held]
             if kept:
                 self.fit.append(take(item.inputs, kept))
-        self.num_fit_groups = sum(not is_held_out(number) for number in seen.values())
+        self.num_fit_groups = sum(fits and not is_held_out(number) for number in seen.values())
 
     def spread_out(self, most: int) -> list[Any]:
         """Batches of judged inputs, `most` at most, so many of each group as all have room for, the first ones."""

@@ -44,6 +44,7 @@ class Explorer(Displayed):
         rank_scale: float = 0.25,
         device=None,
         loader=None,
+        groups=None,
         calibration=None,
         seed: int = 0,
         initializer: str | Callable = "function",
@@ -55,7 +56,7 @@ class Explorer(Displayed):
         name = str(model) if isinstance(model, str | Path) else type(model).__name__
         with spare_cores():
             loaded = on_device(load_model(model, weights=weights, seed=seed), device)
-            self.origin = Origin(None if isinstance(model, nn.Module) else name, weights, loader)
+            self.origin = Origin(None if isinstance(model, nn.Module) else name, weights, loader, groups)
             self.subject = Subject(loaded, f"{name} · {self.origin.weights_in_words}", rank_scale)
         self.subject.real = RealInputs(loaded, self.origin, calibration)
         self.layer_tab = LayerTab(self.subject, (LAYER, *PAGES), named_initializer(initializer))
@@ -162,6 +163,7 @@ def explore(
     rank_scale: float = 0.25,
     device=None,
     loader=None,
+    groups=None,
     calibration=None,
     seed: int = 0,
     initializer: str | Callable = "function",
@@ -172,7 +174,8 @@ def explore(
     `lr.load_model` takes them.
     Every layer starts at `rank_scale`, in (0, 1]. `device` is where the mathematics runs; None leaves the model where
     it is. `loader`, any iterable of inputs or (input, label) pairs, has the inputs that "yours" stands for, which the
-    Network tab calibrates on and judges by too; without it that is crops of scikit-learn's photographs. A `calibration`
+    Network tab calibrates on and judges by too, with `groups` of those that belong together, as for `lr.calibrate`;
+    without it that is crops of scikit-learn's photographs. A `calibration`
     of `lr.calibrate` saves the Layer tab the pass over them. `initializer` is the one on screen at first: a name, or a
     function as `lr.initializer` takes it, which then is in the menus under its own name.
 
@@ -190,6 +193,7 @@ def explore(
         rank_scale=rank_scale,
         device=device,
         loader=loader,
+        groups=groups,
         calibration=calibration,
         seed=seed,
         initializer=initializer,

@@ -3,7 +3,7 @@
 Some are for calibration, others for judging: no input is both.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrexplore.calibration import Calibration, calibrate, first_inputs, run_model
+from lrexplore.calibration import Calibration, calibrate, run_model
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
 from lrexplore.models import available_weights, categories, names, preprocess
 from lrexplore.models.architectures import known_names
-from lrexplore.network.batches import check_loader
+from lrexplore.network.batches import check_loader, first_items
+from lrexplore.network.grouping import Groups, check_groups, is_held_out, numbered
 from lrexplore.network.private import private_copy
 
 NUM_FIT, NUM_LOADED, BATCH_SIZE = 32, 128, 8
@@ -33,7 +34,8 @@ class Samples:
     """`fit` and `judged`, batches as often as they are asked for; `num_judged` inputs are there to judge by.
 
     `pictures` (n, height, width, 3) uint8 are of the first judged inputs, if these are images. `source` says whose the
-    inputs are. All batches but the last hold `BATCH_SIZE` inputs.
+    inputs are. All batches but the last hold `BATCH_SIZE` inputs. `fit_groups` and `judged_groups` are the ids of the
+    groups of the inputs (`lrexplore.network.grouping`); None where each is one.
     """
 
     fit: list[Tensor]
@@ -41,11 +43,15 @@ class Samples:
     num_judged: int
     pictures: np.ndarray | None
     source: str
+    fit_groups: tuple[Hashable, ...] | None = None
+    judged_groups: tuple[Hashable, ...] | None = None
 
     def said(self, num_inputs: int) -> str:
         """So many of these inputs in words."""
-        whose = f"{num_inputs} {self.source}", f"{self.source} ({num_inputs} inputs)"
-        return whose[0] if self.source == PHOTOGRAPHS else whose[1]
+        if self.source == PHOTOGRAPHS:
+            return f"{num_inputs} {self.source}"
+        grouped = "" if self.fit_groups is None else f" of {len(set(self.fit_groups))} groups"
+        return f"{self.source} ({num_inputs} inputs{grouped})"
 
     @property
     def first_judged(self) -> Tensor:
@@ -55,7 +61,8 @@ class Samples:
 
 @dataclass
 class Origin:
-    """Where a network came from: its name, if it has one, the weights and the loader given with it.
+    """Where a network came from: its name, if it has one, the weights and the loader given with it, with the groups of
+    its inputs (`lrexplore.network.grouping`).
 
     Raises TypeError for a loader that cannot be iterated.
     """
@@ -63,10 +70,12 @@ class Origin:
     name: str | None = None
     weights: object = None
     loader: Iterable | None = None
+    groups: Groups = None
     _samples: Samples | None = field(default=None, repr=False)
     _calibration: Calibration | None = field(default=None, repr=False)
 
     def __post_init__(self):
+        check_groups(self.groups, has_loader=self.loader is not None)
         if self.loader is not None:
             check_loader(self.loader)
 
@@ -104,7 +113,7 @@ class Origin:
         Raises ValueError where there are none that the model takes, ModuleNotFoundError without scikit-learn.
         """
         if self._samples is None:
-            samples = self._photographs() if self.loader is None else _loaded(self.loader, model)
+            samples = self._photographs() if self.loader is None else _loaded(self.loader, self.groups, model)
             self._check(model, samples)
             self._samples = samples
         return self._samples
@@ -119,7 +128,14 @@ class Origin:
             total = sum(len(batch) for batch in samples.fit)
             what = f"calibrating on {samples.said(total)}"
             progress(0, total, what)
-            self._calibration = calibrate(model, samples.fit, progress=lambda done, *_: progress(done, total, what))
+
+            def told(done: int, of: int, said: str) -> None:
+                progress(
+                    *((done, total, what) if said == "inputs" else (done, of, f"what batch norms imply of {said}"))
+                )
+
+            lean = self.loader is not None  # the photographs are asked for by name
+            self._calibration = calibrate(model, samples.fit, groups=samples.fit_groups, lean=lean, progress=told)
         return self._calibration
 
     def class_names(self) -> list[str] | None:
@@ -135,7 +151,8 @@ class Origin:
         shown = [image.resize((PICTURE_PX, PICTURE_PX)) for image in judged[: NUMS_JUDGED[0]]]
         fit = ImageLoader(photographs(NUM_FIT), transform, BATCH_SIZE)
         batches, pictures = ImageLoader(judged, transform, BATCH_SIZE), np.stack([np.asarray(x) for x in shown])
-        return Samples(list(fit), batches, len(judged), pictures, PHOTOGRAPHS)
+        groups = tuple(image.info["photograph"] for image in judged)
+        return Samples(list(fit), batches, len(judged), pictures, PHOTOGRAPHS, judged_groups=groups)
 
     def _check(self, model: nn.Module, samples: Samples) -> None:
         try:
@@ -150,10 +167,14 @@ class Origin:
             ) from None
 
 
-def _loaded(loader: Iterable, model: nn.Module) -> Samples:
-    """One in four of the first inputs is for judging, the others for calibration; all that follow are for judging."""
+def _loaded(loader: Iterable, groups: Groups, model: nn.Module) -> Samples:
+    """One in four groups of the first inputs is for judging, the others for calibration; others that follow judge too.
+
+    Of a single group one in four inputs is for judging.
+    """
     most = NUM_LOADED + NUMS_JUDGED[-1] - NUM_LOADED // 4
-    batches, _ = first_inputs(loader, most, model)
+    items, _ = first_items(loader, most, model, groups)
+    batches = [item.inputs for item in items]
     shapes = {tuple(batch.shape[1:]) if isinstance(batch, Tensor) else type(batch).__name__ for batch in batches}
     if len(shapes) > 1 or not all(isinstance(batch, Tensor) for batch in batches):
         raise ValueError(
@@ -163,11 +184,21 @@ def _loaded(loader: Iterable, model: nn.Module) -> Samples:
     inputs = torch.cat(batches)[:most]
     if len(inputs) < 2:
         raise ValueError(f"`loader` must give two inputs or more, got {len(inputs)}. One is kept for judging.")
-    places = torch.arange(len(inputs))
-    judged = (places % 4 == 1) | (places >= NUM_LOADED)
-    fit, held_out = inputs[~judged].split(BATCH_SIZE), inputs[judged]
-    pictures = _pictures(held_out[: NUMS_JUDGED[0]])
-    return Samples(list(fit), list(held_out.split(BATCH_SIZE)), len(held_out), pictures, YOUR_LOADER)
+    said = items[0].groups is not None
+    ids = [one for item in items for one in item.groups or ()][:most] if said else list(range(len(inputs)))
+    numbers = numbered({}, ids)
+    if max(numbers) == 0:
+        numbers = list(range(len(inputs)))
+    fitted = {number for number in numbers[:NUM_LOADED] if not is_held_out(number)}
+    judged = torch.tensor([number not in fitted for number in numbers])
+    # What follows the first inputs is for judging, unless it belongs to what is fitted to.
+    fits = ~judged & (torch.arange(len(inputs)) < NUM_LOADED)
+    held_out = inputs[judged]
+    kept = [tuple(one for one, there in zip(ids, part.tolist(), strict=True) if there) for part in (fits, judged)]
+    return Samples(
+        list(inputs[fits].split(BATCH_SIZE)), list(held_out.split(BATCH_SIZE)), len(held_out),
+        _pictures(held_out[: NUMS_JUDGED[0]]), YOUR_LOADER, *(kept if said else ()),
+    )  # fmt: skip
 
 
 def _pictures(inputs: Tensor) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Sequence
+from statistics import NormalDist
 
 import numpy as np
 
@@ -36,8 +37,6 @@ def interval_of_share(hits: np.ndarray, groups: Sequence[Hashable]) -> tuple[flo
     to the variance, and never more than inputs or fewer than groups (Kish's effective sample size). Where all inputs
     say the same, that of the groups.
     """
-    from scipy.stats import norm
-
     numbers = np.array(numbered({}, groups))
     count, share = int(numbers.max()) + 1, float(hits.mean())
     if count < 2:
@@ -47,7 +46,7 @@ def interval_of_share(hits: np.ndarray, groups: Sequence[Hashable]) -> tuple[flo
         off = np.bincount(numbers, weights=hits - share)
         variance = float(np.square(off).sum()) * count / (count - 1) / len(hits) ** 2
         trials = min(max(share * (1 - share) / max(variance, 1e-30), count), len(hits))
-    z = float(norm.ppf((1 + LEVEL) / 2))
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     reach = z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     # Wilson's ends at a share of 0 or 1 are these; rounding goes past them.

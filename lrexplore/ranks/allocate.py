@@ -19,7 +19,7 @@ from lrexplore.network.batches import as_example, first_items
 from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layers import Layer, Layers
 from lrexplore.network.replace import nothing_to_factorize
-from lrexplore.ranks.budget_choices import PLAIN, SENSITIVITY, check_budget, check_pins, check_weights, check_words
+from lrexplore.ranks.budget_choices import PLAIN, check_budget, check_pins, check_weights, check_words
 from lrexplore.ranks.factorize import default_initializer
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
@@ -198,24 +198,23 @@ class Allocator:
         if isinstance(weights, Mapping):
             allocator = allocator.with_weights(weights, "given")
         elif weights != PLAIN:
-            probes = Probes.of(model, layers, items, calibration if example_input is None else None)
-            if probes.batches:
-                allocator = allocator.weighed(probes.batches, logits=logits, use_cache=use_cache, progress=progress)
-            if allocator.weights:
-                allocator = allocator.with_weights(allocator.weights, probes.weighting)
+            implied = calibration if example_input is None else None
+            probes = Probes.of(model, layers, items, implied, fits=record.is_real and not record.is_implied)
+            allocator = allocator.weighed(probes, logits=logits, use_cache=use_cache, progress=progress)
         return allocator.with_pins({} if pinned is None else pinned)
 
     def weighed(
-        self, batches: list, *, logits: Choice = None, use_cache: bool = True, progress: Progress | None = None
+        self, probes: Probes, *, logits: Choice = None, use_cache: bool = True, progress: Progress | None = None
     ) -> "Allocator":
-        """The same network with its layers weighed by `sensitivities` on `batches`, or plainly if these are all 0."""
-        weights = sensitivities(
-            self.model, self.layers, self.curves, batches, initializer=self.initializer,
+        """The same network with its layers weighed by `sensitivities` on the probes, or plainly if these are all 0."""
+        measure = partial(
+            sensitivities, self.model, self.layers, self.curves, initializer=self.initializer,
             calibration=self.calibration, use_cache=use_cache, logits=logits, progress=progress,
         )  # fmt: skip
+        weights = probes.weights(measure)
         if not any(weights.values()):  # as with a head that is zero at the start: no layer would count for anything
             return self.with_weights({}, PLAIN)
-        return self.with_weights(weights, SENSITIVITY)
+        return self.with_weights(weights, probes.weighting)
 
     def with_weights(self, weights: Mapping[str, float], weighting: str) -> "Allocator":
         """The same network with other layer weights; `weighting` says in the plans whose they are."""

@@ -1,7 +1,8 @@
 """Inputs to probe a network with: a person's own that nothing was fitted to, and noise like photographs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,40 +10,79 @@ from torch import Tensor, nn
 from lrexplore.calibration import Calibration
 from lrexplore.calibration.beliefs import COLORS
 from lrexplore.calibration.parts import Parts
-from lrexplore.network.batches import Item
+from lrexplore.network.batches import Item, batch_size
 from lrexplore.network.layers import Layer
 from lrexplore.ranks.budget_choices import SENSITIVITY
 
 _SEED = 0
-NUM_PROBES = 16
+NUM_PROBES, NOISE_GROUPS = 16, 8
 TO_NOISE = "sensitivity to noise"
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Batches to measure sensitivities on, and what these are then called."""
+    """What sensitivities are measured on: batches of `own` inputs, `noise` or None, and the `share` that own ones have.
 
-    batches: list
-    weighting: str
+    Layers are weighed by each kind for itself, and the weights mixed: what one photograph moves says little of others,
+    and noise says something of all.
+    """
+
+    own: list[Any]
+    noise: Tensor | None
+    share: float
 
     @classmethod
     def of(
-        cls, model: nn.Module, layers: Iterable[Layer], items: Iterable[Item], calibration: Calibration | None
+        cls,
+        model: nn.Module,
+        layers: Iterable[Layer],
+        items: Iterable[Item],
+        calibration: Calibration | None,
+        *,
+        fits: bool = True,
     ) -> "Probes":
-        """Of `items` those held out from fitting, of as many groups as there are: a layer that was fitted to an input
-        does not move it. Of a single group all. Where `calibration` has inputs that batch norms imply, noise too,
-        which few inputs are not enough without.
+        """Of `items` some of as many groups as there are; where something `fits` to them those that are held out: a
+        layer that was fitted to an input does not move it. Of a single group all. Noise where `calibration` has inputs
+        that batch norms imply; it counts as much as 8 groups.
         """
-        parts = Parts(items)
-        batches = parts.spread_out(NUM_PROBES) or parts.fit
+        parts = Parts(items, fits=fits)
+        own = parts.spread_out(NUM_PROBES) or parts.fit
         implied = calibration is not None and (
             calibration.is_implied or any(entry.implied_share for entry in calibration.values())
         )
-        takes_noise = implied and all(isinstance(batch, Tensor) for batch in batches)
+        takes_noise = implied and all(isinstance(batch, Tensor) for batch in own)
         noise = noise_for(model, layers, NUM_PROBES) if takes_noise else None
-        if noise is None:
-            return cls(batches, SENSITIVITY)
-        return cls([*batches, noise], f"{SENSITIVITY} (inputs and noise)" if batches else TO_NOISE)
+        num_groups = min(len(set(parts.judged_groups)), NUM_PROBES) or bool(own)
+        return cls(own, noise, 1.0 if noise is None else num_groups / (num_groups + NOISE_GROUPS))
+
+    @property
+    def weighting(self) -> str:
+        """What sensitivities measured so are called."""
+        if self.noise is None:
+            return SENSITIVITY
+        return f"{SENSITIVITY} (inputs and noise)" if self.own else TO_NOISE
+
+    @property
+    def said(self) -> str:
+        """What they are, in words."""
+        count = sum(map(batch_size, self.own))
+        parts = [f"{count} inputs"] if count else []
+        return " and ".join(parts + ([f"{NUM_PROBES} of noise like photographs"] if self.noise is not None else []))
+
+    def weights(self, measure: Callable[[list[Any]], dict[str, float]]) -> dict[str, float]:
+        """The weights of layers, of what `measure` finds on batches; {} where there is nothing to measure on.
+
+        Own inputs set the scale, if there are any.
+        """
+        found = [measure(batches) for batches in (self.own, [] if self.noise is None else [self.noise]) if batches]
+        if len(found) < 2:
+            return found[0] if found else {}
+        own, noise = found
+        totals = sum(own.values()), sum(noise.values())
+        if not all(totals):
+            return own if totals[0] else noise
+        scaled = {name: value * totals[0] / totals[1] for name, value in noise.items()}
+        return {name: self.share * own[name] + (1 - self.share) * scaled[name] for name in own}
 
 
 def noise_for(model: nn.Module, layers: Iterable[Layer], count: int) -> Tensor | None:

@@ -51,7 +51,7 @@ def test_probes_are_inputs_that_nothing_was_fitted_to_of_as_many_groups_as_there
     ids = [place // 5 for place in range(40)]  # 8 groups; 1 and 5 are held out
     items = list(read_items(inputs.split(7), groups=ids))
     probes = Probes.of(model, find_layers(model), items, None)
-    assert sorted(float(row[0]) for batch in probes.batches for row in batch) == [*range(5, 10), *range(25, 30)]
+    assert sorted(float(row[0]) for batch in probes.own for row in batch) == [*range(5, 10), *range(25, 30)]
     assert probes.weighting == "sensitivity"
     parts = Parts(items)
     few = [float(row[0]) for batch in parts.spread_out(4) for row in batch]
@@ -62,5 +62,18 @@ def test_probes_are_inputs_that_nothing_was_fitted_to_of_as_many_groups_as_there
 def test_a_single_group_is_probed_with_and_nothing_is_left_to_judge():
     model = nn.Sequential(nn.Linear(5, 20))
     items = list(read_items([torch.ones(6, 5)], groups=[3] * 6))
-    assert [len(batch) for batch in Probes.of(model, find_layers(model), items, None).batches] == [6]
+    assert [len(batch) for batch in Probes.of(model, find_layers(model), items, None).own] == [6]
     assert Parts(items).judged == []
+
+
+def test_one_photograph_sways_the_weights_little_and_many_a_lot():
+    found = {"own": {"a": 3.0, "b": 1.0}, "noise": {"a": 1.0, "b": 3.0}}
+    noise = torch.zeros(2, 3)
+
+    def measure(batches):
+        return found["noise" if batches[0] is noise else "own"]
+
+    few, many = (Probes([torch.ones(1, 3)], noise, share).weights(measure) for share in (1 / 9, 16 / 24))
+    assert few == pytest.approx({"a": 11 / 9, "b": 25 / 9}) and many == pytest.approx({"a": 7 / 3, "b": 5 / 3})
+    assert Probes([], noise, 0.0).weights(measure) == found["noise"]
+    assert Probes([], None, 1.0).weights(measure) == {}

@@ -8,17 +8,18 @@ from threading import RLock
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lrexplore.calibration import Calibration, first_inputs, implied_inputs
+from lrexplore.calibration import Calibration, implied_inputs
 from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.real_inputs import IMPLIED, YOURS
 from lrexplore.explorer.samples import Origin, Samples
+from lrexplore.network.batches import read_items
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.ranks import PLAIN, LayerCurve, LayerPlan, RankPlan, factorize
 from lrexplore.ranks.allocate import Allocator
-from lrexplore.ranks.probes import NUM_PROBES
+from lrexplore.ranks.probes import Probes
 
 QUICK_STATES, THOROUGH_STATES, MAX_PLANS, MAX_NETWORKS = 40, 2000, 400, 3
 SHARES = np.arange(1, 41) / 40
@@ -52,6 +53,7 @@ class Allocation:
         self._latencies: dict[RankPlan, float] = {}
         self._timed: set[str] = set()
         self._implied: Calibration | None = None
+        self._said_probes: dict[tuple, str] = {}
         self._lock = RLock()
 
     @property
@@ -86,7 +88,8 @@ class Allocation:
                 self._allocators[wish.curves] = replace(allocator, latency=earlier.latency)
         if wish.weights != PLAIN and wish.curves not in self._weighed:
             weighed = self._allocators[wish.curves].weighed(
-                self._probes(), progress=lambda done, total, what: progress(done, total, f"sensitivity of {what}")
+                self._probes(wish),
+                progress=lambda done, total, what: progress(done, total, f"sensitivity of {what}"),
             )
             with self._lock:
                 self._weighed[wish.curves] = weighed
@@ -154,6 +157,7 @@ class Allocation:
             made = factorize(
                 self.model, plan=plan, calibration=self._inputs_for(wish.inputs, progress),
                 loader=self.samples.fit if wish.inputs == YOURS else None,
+                groups=self.samples.fit_groups if wish.inputs == YOURS else None,
                 progress=lambda done, total, what: progress(done, total, f"factorizing {what}"),
             )  # fmt: skip
             self._networks[plan] = made
@@ -180,13 +184,20 @@ class Allocation:
                 near[curve.layer] = ~np.isin(full_ranks(len(curve.errors)), curve.measured)
                 columns[curve.layer] = at_shares(curve)
 
-    @property
-    def num_probes(self) -> int:
-        """How many of the samples sensitivities are measured on."""
-        return sum(len(batch) for batch in self._probes())
+    def probed_on(self, wish: Wish) -> str:
+        """What the sensitivities of a wish are measured on, in words."""
+        return self._said_probes.get(wish.curves, "")
 
-    def _probes(self) -> list[Tensor]:
-        return first_inputs(self.samples.fit, NUM_PROBES)[0]
+    def _probes(self, wish: Wish) -> Probes:
+        """Inputs that nothing was fitted to, and noise where batch norms imply inputs; photographs if nothing else."""
+        allocator = self._allocators[wish.curves]
+        is_implied = wish.inputs == IMPLIED
+        items = []
+        if self.origin.loader is not None or not is_implied:
+            items = list(read_items(self.samples.fit, self.model, self.samples.fit_groups))
+        probes = Probes.of(self.model, allocator.layers, items, allocator.calibration, fits=wish.inputs == YOURS)
+        self._said_probes[wish.curves] = probes.said
+        return probes
 
     def _allocator(self, wish: Wish) -> Allocator:
         allocators = self._allocators if wish.weights == PLAIN else self._weighed

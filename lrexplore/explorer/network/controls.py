@@ -18,7 +18,8 @@ MEANINGS = {
     SENSITIVITY: (
         "Layer weights, sensitivity: a layer's error counts by how far the network's output moved (KL divergence of "
         f"its classes, nats) when that layer alone was factorized at {PROBE_SCALE:g} of its full rank, on at most "
-        f"{NUM_PROBES} of the calibration inputs. Assumes that movements add up and grow in step with the error. Costs "
+        f"{NUM_PROBES} inputs that nothing was fitted to, and on as many of noise with the spectrum of photographs "
+        "where batch norms tell what inputs are. Assumes that movements add up and grow in step with the error. Costs "
         "a pass of these inputs through the network for every layer, minutes for a large one; it is kept on disk."
     ),
 }

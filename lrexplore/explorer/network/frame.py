@@ -93,7 +93,7 @@ class Board:
         if original is None:
             return
         verdict = self._judge.known(plan)
-        patch = {"readouts": self._agreement(verdict)}
+        patch = {"readouts": self._agreement(verdict, plan)}
         if self._pictures() is not None:
             patch["plots"] = {"samples": {"images": self._words(original, verdict)}}
             self._worded = None if verdict is None else plan
@@ -176,7 +176,7 @@ class Board:
             "value": wish.ratio,
             "waiting": False,
             "slider": {"min": smallest, "marks": _marks(smallest)},
-            "readouts": self._costs(wish, plan) | self._agreement(self._judge.known(plan)),
+            "readouts": self._costs(wish, plan) | self._agreement(self._judge.known(plan), plan),
             "plots": {
                 "ranks": {"data": ranks_update(shares, states, words)},
                 "heat": {"data": heat_update(off_the_map)},
@@ -204,19 +204,20 @@ class Board:
         return np.array(shares), states, words
 
     def _costs(self, wish: Wish, plan: RankPlan) -> dict[str, dict]:
-        num_layers, weighed = len(self._subject.names), plan.weights != PLAIN
-        num_probes = self._allocation.num_probes if weighed else 0
+        num_layers = len(self._subject.names)
+        probed = self._allocation.probed_on(wish) if plan.weights != PLAIN else ""
         inputs = self._named(YOURS) if plan.inputs == YOUR_INPUTS else plan.inputs
-        costs = cost_readouts(plan, inputs, num_layers, num_probes, self._allocation.latency_ratio(plan), self._device)
+        costs = cost_readouts(plan, inputs, num_layers, probed, self._allocation.latency_ratio(plan), self._device)
         costs["error"]["near"] = any(self._allocation.is_near(wish, layer) for layer in plan.layers)
         return costs
 
-    def _agreement(self, verdict: Verdict | None) -> dict[str, dict]:
+    def _agreement(self, verdict: Verdict | None, plan: RankPlan | None = None) -> dict[str, dict]:
         if self._no_samples:
             return missing_agreement(self._no_samples)
         if self._judge.known(None) is None:
             return agreement_readouts(None, 0, "")
-        return agreement_readouts(verdict, self._judge.num, self._allocation.samples.source)
+        predicted = plan.error if plan is not None and plan.weights not in (PLAIN, "given") else None
+        return agreement_readouts(verdict, self._judge.num, self._allocation.samples.source, predicted)
 
     def _words(self, original: Verdict, verdict: Verdict | None) -> dict:
         lines, marks = [], []

@@ -1,6 +1,7 @@
 """What the network says of the sample inputs, before and after; it knows no widget and no plot."""
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from threading import RLock
@@ -15,10 +16,12 @@ from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.samples import BATCH_SIZE, NUMS_JUDGED
 from lrexplore.network.answers import agreements, divergences, logits_of
 from lrexplore.network.batches import evaluation
+from lrexplore.network.intervals import interval_of_share
 from lrexplore.network.private import private_copy
 from lrexplore.ranks import RankPlan
 
 MAX_PLANS, NUM_HALVINGS = 64, 7
+SURE, LEAST_CONTRAST = 0.2, 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +29,8 @@ class Verdict:
     """Most likely class of every input and its probability, before and after; how far both networks agree.
 
     `agreement` is the share of inputs with the same most likely class, `divergence` the mean KL divergence of the
-    probabilities after from those before, nats. Without `plan`, after is before. `interval` is the 95 % interval of the
-    agreement, as if the inputs were drawn independently of each other.
+    probabilities after from those before, nats, both of the inputs that are `counted`. Without `plan`, after is before.
+    `interval` is the 95 % interval of the agreement for other inputs like these, of which `groups` are independent.
     """
 
     before: np.ndarray
@@ -36,16 +39,32 @@ class Verdict:
     after_share: np.ndarray
     agreement: float
     divergence: float
+    counted: np.ndarray
+    groups: tuple[Hashable, ...]
     interval: tuple[float, float] = field(init=False)
 
     def __post_init__(self):
-        # Here, where a worker is, and not where it is drawn: what finds it takes a second to import.
-        object.__setattr__(self, "interval", wilson(self.agreement, self.num_inputs))
+        hits = (self.before == self.after).astype(float)[self.counted]
+        object.__setattr__(self, "interval", interval_of_share(hits, self._counted_groups))
 
     @property
     def num_inputs(self) -> int:
-        """How many inputs it is about."""
+        """How many inputs were asked about."""
         return len(self.before)
+
+    @property
+    def num_counted(self) -> int:
+        """How many of them judge."""
+        return int(self.counted.sum())
+
+    @property
+    def num_groups(self) -> int:
+        """How many of those that judge are independent."""
+        return len(set(self._counted_groups))
+
+    @property
+    def _counted_groups(self) -> list[Hashable]:
+        return [group for group, counts in zip(self.groups, self.counted.tolist(), strict=True) if counts]
 
 
 class Judge:
@@ -58,6 +77,7 @@ class Judge:
         self._allocation = allocation
         self.num_wanted = NUMS_JUDGED[0]
         self._answers: OrderedDict[RankPlan | None, Tensor] = OrderedDict()
+        self._contrasts: list[float] = []
         self._verdicts: dict[tuple[RankPlan | None, int], Verdict] = {}
         self._lock = RLock()
 
@@ -74,7 +94,10 @@ class Judge:
                 return None
             num = min(self.num, len(own), len(other))
             if (plan, num) not in self._verdicts:
-                self._verdicts[plan, num] = compare_logits(own[:num], other[:num])
+                groups = self._allocation.samples.judged_groups
+                contrast = torch.tensor(self._contrasts[:num])
+                counted = has_content(own[:num], contrast)
+                self._verdicts[plan, num] = compare_logits(own[:num], other[:num], counted, groups and groups[:num])
             return self._verdicts[plan, num]
 
     def original(self, progress: Progress) -> Verdict:
@@ -132,6 +155,8 @@ class Judge:
             progress(done, total, what)
             said = ask(model, batch)
             with self._lock:
+                if plan is None:
+                    self._contrasts += batch.flatten(1).double().std(1).tolist()
                 self._answers[plan] = torch.cat([self._answers[plan], said]) if plan in self._answers else said
                 self._answers.move_to_end(plan)
 
@@ -150,16 +175,26 @@ def ask(model: nn.Module, batch: Tensor) -> Tensor:
     return logits.cpu()
 
 
-def compare_logits(own: Tensor, other: Tensor) -> Verdict:
-    """The verdict on one network's logits beside the original's."""
+def compare_logits(
+    own: Tensor, other: Tensor, counted: Tensor | None = None, groups: tuple[Hashable, ...] | None = None
+) -> Verdict:
+    """The verdict on one network's logits beside the original's; of all inputs, each its own group, unless said."""
     (before_share, before), (after_share, after) = (logits.softmax(1).max(1) for logits in (own, other))
-    agreement, divergence = float(agreements(own, other).double().mean()), float(divergences(own, other).mean())
-    return Verdict(before.numpy(), before_share.numpy(), after.numpy(), after_share.numpy(), agreement, divergence)
+    counted = torch.ones(len(own), dtype=torch.bool) if counted is None else counted
+    agreement = float(agreements(own, other)[counted].double().mean())
+    divergence = float(divergences(own, other)[counted].mean())
+    groups = tuple(range(len(own))) if groups is None else tuple(groups)
+    arrays = (before.numpy(), before_share.numpy(), after.numpy(), after_share.numpy())
+    return Verdict(*arrays, agreement, divergence, counted.numpy(), groups)
 
 
-def wilson(share: float, num: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share seen in `num` independent trials (Wilson 1927)."""
-    from scipy.stats import binomtest
+def has_content(own: Tensor, contrast: Tensor) -> Tensor:
+    """Which inputs judge, (inputs,): those in which there is something to see, as plain sky is not.
 
-    interval = binomtest(round(share * num), num).proportion_ci(level, "wilson")
-    return float(interval.low), float(interval.high)
+    Their contrast is a quarter of the median at least, and the original is sure of its class by a fifth; by half of its
+    median certainty where it seldom is. All, where fewer than half would be left.
+    """
+    sure = own.softmax(1).max(1).values
+    least = min(SURE, 0.5 * float(sure.median()))
+    counted = (contrast >= LEAST_CONTRAST * contrast.median()) & (sure >= least)
+    return counted if int(counted.sum()) * 2 >= len(counted) else torch.ones_like(counted)

@@ -3,6 +3,8 @@
 from lrexplore.explorer.network.judge import Verdict
 from lrexplore.ranks import RankPlan
 
+FEW_GROUPS = 10
+
 
 def blank_readouts() -> list[dict]:
     """All readouts, none of them known yet."""
@@ -17,15 +19,17 @@ def blank_readouts() -> list[dict]:
 
 
 def cost_readouts(
-    plan: RankPlan, inputs: str, num_layers: int, num_probes: int, timed: float | None, device: str
+    plan: RankPlan, inputs: str, num_layers: int, probed: str, timed: float | None, device: str
 ) -> dict[str, dict]:
     """What a plan is predicted to lose on `inputs`, and what it costs.
 
-    `num_probes` inputs measured its sensitivities, if any did; `timed` is the measured latency after / before, on
-    `device`.
+    `probed` says what its sensitivities were measured on, if they were; `timed` is the measured latency after / before,
+    on `device`.
     """
-    gap = "" if plan.gap is None else " · proven the least" if plan.gap == 0 else f" · at most {plan.gap:.1%} above"
-    weights = f", each × its sensitivity on {num_probes} inputs" if num_probes else ""
+    gap = "" if plan.gap is None else f" · at most {plan.gap:.1%} above the least predicted error"
+    if plan.gap == 0:
+        gap = " · the least predicted error, proved; what the network says is measured below"
+    weights = f", each × its sensitivity on {probed}" if probed else ""
     flops = plan.flops
     return {
         "error": {"value": plan.error, "note": f"sum over {num_layers} layers{weights} · {inputs}{gap}"},
@@ -38,8 +42,12 @@ def cost_readouts(
     }
 
 
-def agreement_readouts(verdict: Verdict | None, num: int, source: str) -> dict[str, dict]:
-    """How far both networks agree on `num` samples, or on as many of them as were asked so far."""
+def agreement_readouts(
+    verdict: Verdict | None, num: int, source: str, predicted: float | None = None
+) -> dict[str, dict]:
+    """How far both networks agree on `num` samples, or on as many of them as were asked so far; `predicted` is what the
+    sensitivities promised of the divergence.
+    """
     if verdict is None:
         where = f" on {num} inputs: {source}" if num else ""
         return {
@@ -50,16 +58,32 @@ def agreement_readouts(verdict: Verdict | None, num: int, source: str) -> dict[s
     return {
         "agreement": {
             "value": verdict.agreement,
-            "note": f"same first class on {seen} inputs: {source} · {interval_text(verdict)}",
+            "note": f"same first class on {seen} inputs{left_out_text(verdict)}: {source} · {interval_text(verdict)}",
         },
-        "divergence": {"value": verdict.divergence, "note": f"of its probabilities, mean of {seen} inputs"},
+        "divergence": {
+            "value": verdict.divergence,
+            "note": f"of its probabilities, mean of {seen} inputs{left_out_text(verdict)}"
+            + ("" if predicted is None else f" · {predicted:.3g} was predicted"),
+        },
     }
+
+
+def left_out_text(verdict: Verdict) -> str:
+    """How many inputs do not judge, and why."""
+    num = verdict.num_inputs - verdict.num_counted
+    return f", {num} of them left out (no content: hardly any contrast, or the original is unsure)" if num else ""
 
 
 def interval_text(verdict: Verdict) -> str:
     """What the agreement could be on other inputs like these."""
     low, high = verdict.interval
-    return f"95 % interval {low:.1%} to {high:.1%} (Wilson, as if the inputs were independent)"
+    if verdict.num_groups < 2:
+        return "1 independent input: too few to say how sure that is"
+    between = f"95 % interval {low:.1%} to {high:.1%}"
+    if verdict.num_groups == verdict.num_counted:
+        return f"{between} (Wilson, as if the inputs were independent)"
+    few = ", too few for more than a first look" if verdict.num_groups < FEW_GROUPS else ""
+    return f"{between} ({verdict.num_groups} independent inputs{few})"
 
 
 def missing_agreement(reason: str) -> dict[str, dict]:

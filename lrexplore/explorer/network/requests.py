@@ -10,6 +10,8 @@ from lrexplore.explorer.network.readouts import interval_text
 from lrexplore.explorer.network.saving import places, save_both
 from lrexplore.explorer.network.state import NetworkState, Wish
 
+NOTHING_SAVED = 0.995
+
 
 @dataclass(frozen=True)
 class Request:
@@ -32,10 +34,13 @@ def searching(state: NetworkState, judge: Judge, lock: AbstractContextManager, l
         with lock:
             progress(1, 1, "found")
             state.ratio = ratio
-        return (
-            f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples: on "
-            f"{verdict.agreement:.1%} of {verdict.num_inputs}, {interval_text(verdict)}"
-        )
+        seen = f"on {verdict.agreement:.1%} of {verdict.num_counted}, {interval_text(verdict)}"
+        if ratio >= NOTHING_SAVED:
+            return (
+                f"no smaller network was found that agrees on {least:.0%} of the samples ({seen}). What would help: "
+                "more inputs of your own to fit to, fine-tuning the smaller network, or asking for less agreement"
+            )
+        return f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples: {seen}"
 
     return Request(run, wish)
 

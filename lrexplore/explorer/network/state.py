@@ -13,7 +13,7 @@ from lrexplore.explorer.subject import Subject
 from lrexplore.explorer.work.locked_state import LockedState
 from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import SCHEMES
-from lrexplore.ranks import METHODS, PLAIN, WEIGHTS
+from lrexplore.ranks import METHODS, PLAIN, SENSITIVITY, WEIGHTS
 
 BUDGETS = {"parameter_ratio": "parameters", "flop_ratio": "multiply-adds", "latency_ratio": "latency"}
 
@@ -62,7 +62,7 @@ class NetworkState(LockedState):
 
     `pinned` maps layers to a rank, or to None for "as it is". A choice that no plan meets raises TraitError, which
     says the smallest ratio that can be reached, and changes nothing. `pinned` is never changed but replaced. `layer` is
-    the one the pin controls are about.
+    the one the pin controls are about. `own_inputs`: a trained network comes with inputs of the person's own.
     """
 
     budget = t.Enum(tuple(BUDGETS), "parameter_ratio")
@@ -76,11 +76,15 @@ class NetworkState(LockedState):
     layer = t.Unicode()
     num_judged = t.Enum(NUMS_JUDGED, NUMS_JUDGED[0])
 
-    def __init__(self, subject: Subject, check: Callable[[Wish], None]):
+    def __init__(self, subject: Subject, check: Callable[[Wish], None], *, own_inputs: bool = False):
         super().__init__()
         self._subject, self._check = subject, check
         self.implies_inputs = implies_inputs(subject.model)
         self.layer, self.pinned = subject.names[0], {}
+        # What a trained network says counts: never weights of layers that ignore it, nor inputs that it never had.
+        inputs = YOURS if own_inputs else IMPLIED if self.implies_inputs else GAUSSIAN
+        if inputs != GAUSSIAN:
+            self.assign(inputs=inputs, initializer=initializers_for(inputs)[0], weights=SENSITIVITY)
 
     @property
     def wish(self) -> Wish:

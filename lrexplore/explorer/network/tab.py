@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import ipywidgets
 
+from lrexplore.calibration import implies_inputs
 from lrexplore.explorer.layer.state import LAYER, State
 from lrexplore.explorer.network.budget_slider import BudgetSlider
 from lrexplore.explorer.network.compute import Allocation, full_ranks
@@ -30,7 +31,11 @@ class NetworkTab:
         self._explorer_state, self._subject = explorer_state, subject
         self._allocation = Allocation(subject.model, origin)
         self._judge = Judge(self._allocation)
-        self.state = NetworkState(subject, self._allocation.check)
+        self.state = NetworkState(
+            subject,
+            self._allocation.check,
+            own_inputs=origin.loader is not None and (origin.weights is not None or implies_inputs(subject.model)),
+        )
         self._lock = self.state.lock
         self._board = Board(subject, self._allocation, self._judge)
         self.panel = self._board.panel

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from explorer.networks import small_network
@@ -11,7 +10,8 @@ from torch import nn
 
 import lrexplore as lr
 from lrexplore.explorer.network.compute import Allocation
-from lrexplore.explorer.network.judge import Judge, ask, wilson
+from lrexplore.explorer.network.judge import Judge, ask, compare_logits, has_content
+from lrexplore.explorer.network.readouts import interval_text, left_out_text
 from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.work.worker import Stopped
@@ -118,15 +118,36 @@ def test_a_judgement_that_was_stopped_goes_on_with_the_next_batch(long_judge):
     assert [done for done, _, what in told if what == "asking the factorized"] == [3, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize(
-    ("share", "num", "low", "high"),
-    [(1.0, 16, 0.8064, 1.0), (0.0, 10, 0.0, 0.2775), (0.5, 10, 0.2366, 0.7634), (0.9, 100, 0.8256, 0.9448)],
-)
-def test_wilsons_interval_is_the_published_one(share, num, low, high):
-    assert wilson(share, num) == pytest.approx((low, high), abs=1e-4)
+def _answers(certain, agreeing):
+    """Logits of as many inputs, and other logits of which that many agree."""
+    own = torch.eye(10)[torch.arange(len(certain)) % 10].double() * torch.tensor(certain)[:, None]
+    return own, torch.cat([own[:agreeing], own[agreeing:].roll(1, 1)])
 
 
-def test_wilsons_interval_has_the_shares_that_a_score_test_would_not_reject():
-    low, high = wilson(0.8, 40)
-    for share in (low, high):
-        assert abs(0.8 - share) / np.sqrt(share * (1 - share) / 40) == pytest.approx(1.96, abs=1e-3)
+@pytest.mark.parametrize(("agreeing", "low", "high"), [(16, 0.8064, 1.0), (0, 0.0, 0.1936)])
+def test_the_interval_is_wilsons_where_every_input_is_independent(agreeing, low, high):
+    verdict = compare_logits(*_answers([9.0] * 16, agreeing))
+    assert verdict.interval == pytest.approx((low, high), abs=1e-4)
+    assert (verdict.num_counted, verdict.num_groups) == (16, 16)
+
+
+def test_crops_of_two_photographs_are_two_independent_inputs():
+    verdict = compare_logits(*_answers([9.0] * 16, 16), groups=(0, 1) * 8)
+    low, high = verdict.interval
+    assert verdict.num_groups == 2 and high == 1 and low == pytest.approx(0.3424, abs=1e-4)  # Wilson's of 2 of 2
+    assert "(2 independent inputs, too few for more than a first look)" in interval_text(verdict)
+    one = compare_logits(*_answers([9.0] * 16, 16), groups=(0,) * 16)
+    assert interval_text(one) == "1 independent input: too few to say how sure that is"
+
+
+def test_plain_sky_does_not_judge():
+    own, other = _answers([9.0] * 12 + [0.5] * 4, 12)  # the last four are as good as guesses, and changed
+    contrast = torch.ones(16, dtype=torch.float64)
+    contrast[0] = 0.01
+    counted = has_content(own, contrast)
+    assert counted.tolist() == [False] + [True] * 11 + [False] * 4
+    verdict = compare_logits(own, other, counted)
+    assert (verdict.agreement, verdict.num_counted, verdict.num_inputs) == (1.0, 11, 16)
+    assert left_out_text(verdict).startswith(", 5 of them left out")
+    # A network that is never sure, as a random one, is judged on all there is.
+    assert has_content(_answers([0.01] * 16, 16)[0], torch.ones(16)).all()
