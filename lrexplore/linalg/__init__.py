@@ -25,6 +25,15 @@ from lrexplore.linalg.norms import (
     relative,
     spectral_norm,
 )
+from lrexplore.linalg.products import (
+    balance_product,
+    gram_factors,
+    gram_values,
+    plane_grams,
+    plane_losses,
+    product_svd,
+    product_values,
+)
 from lrexplore.linalg.rank import break_even_rank, check_rank, num_factor_parameters, parameter_ratio, rank_from_scale
 from lrexplore.linalg.spectrum import (
     effective_rank,
