@@ -20,6 +20,8 @@ _HOMES = {
     "certificate": "lrexplore.proof",
     "provable": "lrexplore.proof",
     "layers": "lrexplore.network",
+    "heads": "lrexplore.network.attention",
+    "register_attention": "lrexplore.nn.attention",
     "factorize": "lrexplore.ranks",
     "collapse": "lrexplore.network",
     "choose_execution": "lrexplore.network",

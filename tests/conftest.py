@@ -25,8 +25,11 @@ def _shapes_are_checked_anew():
 def _what_a_test_registers_is_forgotten():
     from lrexplore.dual import ACTIVATIONS
     from lrexplore.init import INITIALIZERS, REAL_INPUTS
+    from lrexplore.nn.attention.attention_classes import ARCHITECTURES
 
     kept = [(known, dict(known._records)) for known in (INITIALIZERS, REAL_INPUTS, ACTIVATIONS)]
+    attentions = list(ARCHITECTURES)
     yield
+    ARCHITECTURES[:] = attentions
     for known, records in kept:
         known._records = records

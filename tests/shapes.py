@@ -11,7 +11,7 @@ from jaxtyping import AbstractArray
 
 # Not linalg.factors and linalg.matricization: layers call these, and torch.compile cannot trace a checked function.
 ROOMS = (
-    *(f"lrexplore.linalg.{noun}" for noun in ("decomposition", "inputs", "norms", "rank", "spectrum")),
+    *(f"lrexplore.linalg.{noun}" for noun in ("decomposition", "inputs", "norms", "products", "rank", "spectrum")),
     *("lrexplore.dual", "lrexplore.init", "lrexplore.proof"),
 )
 CALLS = 1  # of every function in every test: an iteration makes thousands, and all would cost a third of the time

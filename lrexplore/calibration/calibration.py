@@ -77,6 +77,12 @@ class Calibration(Mapping[str, LayerInputs]):
             for entry in entries:
                 entry.check_shape((len(weight) // len(entries), *weight.shape[1:]))
 
+    def of(self, model: nn.Module) -> "Calibration":
+        """The entries of layers that are in `model` too, such as one whose attention heads are smaller."""
+        modules = dict(model.named_modules())
+        here = {name: parts for name, parts in self._entries.items() if "weight" in _parameters(modules.get(name))}
+        return Calibration(here, self.num_inputs)
+
     def save(self, path: str | Path) -> None:
         """Writes everything to one safetensors file."""
         tensors: dict[str, Tensor] = {}
@@ -123,3 +129,7 @@ def _whole(number, least: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise ValueError(f"{number!r} is no whole number from {least} on")
     return number
+
+
+def _parameters(module: nn.Module | None) -> dict:
+    return {} if module is None else module._parameters

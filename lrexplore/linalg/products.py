@@ -1,13 +1,13 @@
 """Products of two thin factors, as an attention head has them: their spectra and best low ranks, never forming them.
 
-Factors are `left` (..., m, d) and `right` (..., d, n) with d far below m and n; any number of heads comes as leading axes.
-All that the singular values depend on are the two d x d Gram matrices left^T left and right right^T, and every balanced
-or truncated pair of factors is `left @ to_left`, `to_right @ right` with d x r and r x d matrices made of these.
+Factors are `left` (..., m, d) and `right` (..., d, n) with d far below m and n; heads come as leading axes. All that
+the singular values depend on are the two d x d Gram matrices left^T left and right right^T, and every balanced or
+truncated pair of factors is `left @ to_left`, `to_right @ right` with d x r and r x d matrices made of these.
 
-Relative precision of singular value s_i (kappa: condition of the worse factor, eps: of the dtype that is computed in):
-`product_values` about eps (s_1 / s_i)^2, kappa^2 at worst: for float32 that is 1e-6 near the largest value, a percent at
-a hundredth of it or less, and all is lost below 3e-4 of it; with `exact=True` (QR of both factors in float64) 1e-16
-kappa, at three times the time.
+Relative precision of singular value s_i, for eps of the dtype that is computed in and kappa, the condition of the worse
+factor: `product_values` about eps (s_1 / s_i)^2, kappa^2 at worst. For float32 that is 1e-6 near the largest value, a
+percent at a hundredth of it or less, and all is lost below 3e-4 of it. With `exact=True` (QR of both factors in
+float64) 1e-16 kappa, at three times the time.
 """
 
 import torch

@@ -14,9 +14,13 @@ from lrexplore.disk.paths import output_path
 from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.linalg import SCHEMES
+from lrexplore.network.attention.find_heads import known_attentions
+from lrexplore.network.attention.smaller_heads import collapse_heads
 from lrexplore.network.batches import as_example, batch_size, device_of, example_inputs, to_device
 from lrexplore.network.private import copy_with, private_copy, to_fill, why, without_wrapper
 from lrexplore.nn import FactorizedLinear, factorized_layers
+from lrexplore.nn.attention import heads_of
+from lrexplore.nn.attention.standing import kept_dimensions, standing_modules, tell_width
 from lrexplore.nn.huggingface import factorized_like
 
 _FORMAT = "lrexplore network 1"
@@ -50,7 +54,9 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
                 f"`model` must hold values, got `{tensor_name}` without any. Load the weights, or run the model once."
             )
     state, extra = _state_of(model)
-    shapes = _unfactorized_state(model, factorized)
+    heads = factorized_heads(model)
+    whole = _without_small_heads(model) if heads else model
+    shapes = _unfactorized_state(whole, factorized_layers(whole))
     match = _match(shapes, architecture)
     plan = getattr(model, "rank_plan", None)
     about = {
@@ -67,6 +73,7 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
             }
             for name, module in factorized.items()
         },
+        "heads": heads,
         "plan": None if plan is None else plan.to_json(),
         "extra": extra,
         "versions": {name: data["version"] for name, data in _metadata(model).items() if "version" in data},
@@ -125,7 +132,12 @@ def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, s
         model = _build(about, path)
     network = to_fill(model)
     replaced = dict(_replacement(network, name, options) for name, options in about["layers"].items())
+    heads = about.get("heads", {})
+    for name, options in heads.items():
+        replaced.update(_attention_replacement(network, name, options))
     network = copy_with(network, replaced)  # by the modules themselves: one may be at several places
+    for name in heads:
+        tell_width(network.get_submodule(name))
     tied = _tied(network)
     state = OrderedDict({**tensors, **about.get("extra", {})})
     # Without the versions, modules take the tensors for those of their oldest class.
@@ -286,6 +298,10 @@ def _check_description(about: dict, tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(f"scheme {options['scheme']!r} or bias of `{name}`")
         if options["bias"] is not ((f"{name}.bias" if name else "bias") in tensors):
             raise ValueError(f"bias of `{name}`")
+    for name, options in about.get("heads", {}).items():
+        kept = [options["qk"], options["ov"]]
+        if not isinstance(options["output_bias"], bool) or not all(_are_places(places) for places in kept):
+            raise ValueError(f"heads of `{name}`")
     if not isinstance(about["class"], str) or not isinstance(about["architecture"], str | None):
         raise ValueError(f"{about['architecture']!r} of class {about['class']!r}")
     if not isinstance(about["plan"], str | None):
@@ -339,3 +355,49 @@ def _replacement(network: nn.Module, name: str, options: dict) -> tuple[int, nn.
         module.bias = nn.Parameter(torch.empty(len(layer.weight), device="meta", dtype=layer.weight.dtype))
         module.bias_added = options["bias_added"]
     return id(layer), module
+
+
+def _are_places(places: object) -> bool:
+    """Whether a description names dimensions, at least one a head, in order and each once."""
+    return isinstance(places, list) and all(
+        isinstance(kept, list)
+        and bool(kept)
+        and all(isinstance(place, int) and not isinstance(place, bool) and 0 <= place for place in kept)
+        and kept == sorted(set(kept))
+        for kept in places
+    )
+
+
+def factorized_heads(model: nn.Module) -> dict[str, dict]:
+    """Name of an attention whose heads are factorized -> the dimensions they keep, in plain values."""
+    described = {}
+    for name, attention in known_attentions(model).items():
+        if attention.is_narrow:
+            qk, ov = kept_dimensions(attention)
+            described[name] = {"qk": qk, "ov": ov, "output_bias": attention.output_bias is not None}
+    return described
+
+
+def _without_small_heads(model: nn.Module) -> nn.Module:
+    """The model without values, with ordinary projections in its attentions."""
+    empty = to_fill(model)
+    return copy_with(empty, dict(collapse_heads(empty)))
+
+
+def _attention_replacement(network: nn.Module, name: str, options: dict) -> dict[int, nn.Module]:
+    """Ids of modules of the named attention and what stands for them, on the meta device."""
+    try:
+        attention = heads_of(network.get_submodule(name))
+    except AttributeError:
+        attention = None
+    if (
+        attention is None
+        or attention.is_narrow
+        or {len(options["qk"]), len(options["ov"])} != {attention.num_groups}
+        or max(kept[-1] for kept in (*options["qk"], *options["ov"])) >= attention.head_dim
+    ):
+        raise ValueError(
+            f"`model` must have an attention `{name}` as the saved network, got a {type(network).__name__} without it, "
+            "or with other heads. Pass the unfactorized module that was saved; register its attention's class first."
+        )
+    return standing_modules(attention, options["qk"], options["ov"], output_bias=options["output_bias"], device="meta")

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from lrexplore.init import find_initializer, initialize
 from lrexplore.init.problem import check_generator
 from lrexplore.linalg.rank import check_multiple
+from lrexplore.network.attention.smaller_heads import collapse_heads
 from lrexplore.network.layer_choices import check_choices, check_finite, choose_rank, scheme_for
 from lrexplore.network.layers import Layer, batch_norms_of, factorized_parameters, find_layers, weights_of
 from lrexplore.network.private import copy_hooks, copy_with, why
+from lrexplore.nn.attention.standing import tell_width
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.factorized import Factorized
 from lrexplore.nn.huggingface import note_in_config
@@ -133,11 +135,15 @@ def collapse(model: nn.Module) -> nn.Module:
     >>> lr.collapse(lr.factorize(model, rank_scale=0.25))[0]
     Linear(in_features=8, out_features=32, bias=True)
     """
-    memo = {id(module): module.collapse() for module in model.modules() if isinstance(module, Factorized)}
+    replaced = {id(module): module.collapse() for module in model.modules() if isinstance(module, Factorized)}
+    replaced |= collapse_heads(model)
+    memo: dict[int, object] = dict(replaced)
     collapsed = copy_with(model, memo)
     for name, module in model.named_modules():
-        if isinstance(module, Factorized):
+        if id(module) in replaced:
             copy_hooks(module, collapsed.get_submodule(name), memo)
+    for module in collapsed.modules():
+        tell_width(module)
     collapsed.__dict__.pop("factorization", None)
     note_in_config(collapsed)
     return collapsed

@@ -1,18 +1,21 @@
 """`factorize` with a plan, with real inputs, and with the batch norms set right afterwards."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType
 
 import torch
 from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate, implied_inputs, implies_inputs
 from lrexplore.init import find_initializer
-from lrexplore.network import find_layers, replace_layers
+from lrexplore.network import Replacement, find_layers, replace_layers
+from lrexplore.network.attention import choose_head_ranks, find_heads, smaller_heads
 from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.network.batches import as_example, first_items
 from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layer_choices import check_choices
 from lrexplore.ranks.corrected_norms import correct_if_better
+from lrexplore.nn.attention.narrow import NarrowHeads
 from lrexplore.ranks.plan import RankPlan
 
 NUM_CORRECTING = 64
@@ -32,6 +35,7 @@ def factorize(
     rank_multiple: int = 1,
     ranks: dict[str, int] | None = None,
     plan: RankPlan | None = None,
+    heads: float | Mapping[str, int] | None = None,
     initializer: str | None = None,
     scheme: str | dict[str, str] = "channel",
     loader: Iterable | None = None,
@@ -77,6 +81,14 @@ def factorize(
         raise TypeError(f"`correct_norms` must be 'auto', True or False, got {correct_norms!r}. Choose one of them.")
     if calibration is not None:
         Calibration.require(calibration, model)
+    original = model
+    if heads is not None:
+        head_ranks = choose_head_ranks(model, heads)
+        model = _with_smaller_heads(model, head_ranks, progress)
+        if rank_scale is None and ranks is None:
+            return model
+        _check_not_of_heads(original, model, ranks)
+        calibration = calibration and calibration.of(model)
     has_inputs = calibration is not None or loader is not None
     if initializer is None:
         initializer = plan.initializer if plan is not None else default_initializer(model, has_inputs=has_inputs)
@@ -101,9 +113,36 @@ def factorize(
         scheme=scheme, calibration=calibration, generator=generator, progress=progress,
     )  # fmt: skip
     if items and correct_norms == "auto":
-        factorized.about_norms = correct_if_better(model, factorized, items)  # type: ignore[assignment]
+        factorized.about_norms = correct_if_better(original, factorized, items)  # type: ignore[assignment]
     elif items and correct_norms:
-        correct_batch_norms(model, factorized, [item.inputs for item in items])
+        correct_batch_norms(original, factorized, [item.inputs for item in items])
     if plan is not None:
         factorized.rank_plan = plan  # type: ignore[assignment]  # torch: attributes of modules are tensors
     return factorized
+
+
+def _check_not_of_heads(original: nn.Module, smaller: nn.Module, ranks: Mapping[str, int] | None) -> None:
+    """Raises ValueError for layers with a rank that are projections of smaller heads."""
+    left = dict(smaller.named_modules())
+    for name in ranks or ():
+        if name in dict(original.named_modules()) and isinstance(left.get(name), (NarrowHeads, NoneType)):
+            raise ValueError(
+                f"`ranks` must leave out the projections of attentions whose `heads` are factorized, got {name!r}. "
+                "Drop it, or name only heads of other attentions."
+            )
+
+
+def _with_smaller_heads(
+    model: nn.Module, ranks: Mapping[str, int], progress: Callable[[int, int, str], None] | None
+) -> nn.Module:
+    """A copy with smaller heads, and what became of each head in its `factorization`."""
+    heads = find_heads(model)
+    smaller = smaller_heads(model, ranks, progress=progress)
+    records = []
+    for head in heads:
+        rank, reason = ranks.get(head.name), head.reason or "not chosen"
+        after = head.parameters if rank is None else head.parameters_at(rank)
+        reason = reason if rank is None else ""
+        records.append(Replacement(head.name, rank, head.kind.lower(), head.parameters, after, reason))
+    smaller.factorization = (*getattr(model, "factorization", ()), *records)  # type: ignore[assignment]
+    return smaller
