@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from lrexplore.linalg import upcast
 from lrexplore.nn import Factorized, FactorPair
 from lrexplore.nn.kinds import check_module
+from lrexplore.optim.head_decay import HeadDecay, head_decays
 
 
 def frobenius_penalty(module: Factorized) -> Tensor:
@@ -61,7 +62,11 @@ def shrink_by_frobenius_decay(module: Factorized, amounts: Sequence[float]) -> N
 
 
 class FrobeniusDecay:
-    """Frobenius decay as part of an optimizer's `step`, for the factorized layers of a model.
+    """Frobenius decay as part of an optimizer's `step`, for the factorized layers and the attention heads of a model.
+
+    `linear`: the factorized layers. `qk`, `ov`: the query-key and the output-value product of every head, |W_q^T
+    W_k|_F^2 and |W_o W_v|_F^2 of weights without biases, also in ordinary attentions with True; None stands for
+    factorized heads only. The three switches know nothing of each other. Say the same ones to `parameter_groups`.
 
     With SGD (and any optimizer whose weight decay is an L2 term) it adds to the gradients. With AdamW, whose
     weight decay is decoupled, it moves the factors by lr * strength * gradient of |W|_F^2 / 2 instead:
@@ -79,13 +84,18 @@ class FrobeniusDecay:
     >>> optimizer.step()  # the factors' gradients now have that of 1e-3 |left right|_F^2 / 2 in them
     """
 
-    def __init__(self, model: nn.Module, strength: float):
+    def __init__(
+        self, model: nn.Module, strength: float, *, linear: bool = True, qk: bool | None = None, ov: bool | None = None
+    ):
         check_module(model)
+        if not isinstance(linear, bool):
+            raise TypeError(f"`linear` must be True or False, got {linear!r}. Choose one of them.")
         if not isinstance(strength, Real) or not 0 <= strength < float("inf"):
             raise ValueError(
                 f"`strength` must be a number >= 0, got {strength!r}. Use 0 for none; 1e-4 is a common weight decay."
             )
-        self.modules: list[Factorized] = [module for module in model.modules() if isinstance(module, Factorized)]
+        self.modules: list[Factorized] = [m for m in model.modules() if linear and isinstance(m, Factorized)]
+        self.heads: list[HeadDecay] = head_decays(model, qk, ov)
         self.strength: float = float(strength)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
@@ -102,6 +112,10 @@ class FrobeniusDecay:
             return
         if not _is_decoupled(optimizer):
             add_frobenius_decay(self.modules, self.strength)
+            for decay in self.heads:
+                for stack, gradient in decay.gradients():
+                    if stack.weight.requires_grad and stack.weight.grad is not None:
+                        stack.add_(stack.weight.grad, gradient, self.strength)
             return
         rates = {id(p): float(group["lr"]) for group in optimizer.param_groups for p in group["params"]}
         for module in self.modules:
@@ -109,6 +123,11 @@ class FrobeniusDecay:
             amounts = [self.strength * rates.get(id(factor), 0.0) for factor in module.factor_parameters()]
             if any(amounts):
                 shrink_by_frobenius_decay(module, amounts)
+        with torch.no_grad():
+            for decay in self.heads:
+                for stack, gradient in list(decay.gradients()):  # all of them before the first weight moves
+                    if stack.weight.requires_grad and stack.weight.grad is not None:
+                        stack.add_(stack.weight, gradient, -self.strength * rates.get(id(stack.weight), 0.0))
 
 
 def _is_decoupled(optimizer: torch.optim.Optimizer) -> bool:

@@ -76,6 +76,7 @@ def judged(model, tmp_path):
 
 RUNS = {
     "layers": lambda model, path: lr.layers(model),
+    "heads": lambda model, path: lr.heads(model),
     "layers on an example": lambda model, path: lr.layers(model, BATCHES[0]),
     "calibrate": lambda model, path: calibrate(model, BATCHES),
     "implied_inputs": lambda model, path: lr.implied_inputs(model, num_samples=8, num_held_out=8),

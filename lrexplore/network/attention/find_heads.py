@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lrexplore.nn.attention import AttentionHeads, architecture_of, heads_of
-from lrexplore.nn.kinds import check_module
+from lrexplore.nn.attention import AttentionHeads, architecture_of, attentions_of
 
 QK, OV = "QK", "OV"
 
@@ -36,23 +35,7 @@ class Head:
         return self.parameters * rank // self.dimension if self.dimension else self.parameters
 
 
-def known_attentions(model: nn.Module) -> dict[str, AttentionHeads]:
-    """Name -> heads of every attention of a known class in a model; one that is at several places is there once.
-
-    Raises ValueError, with its name, for one whose numbers of heads do not divide.
-    """
-    found = {}
-    for name, module in check_module(model).named_modules():
-        try:
-            heads = heads_of(module)
-        except ValueError as error:
-            raise ValueError(f"`{name}`: {error}") from None
-        if heads is not None:
-            found[name] = heads
-    return found
-
-
-def unknown_attentions(model: nn.Module) -> dict[str, nn.Module]:
+def unattentions_of(model: nn.Module) -> dict[str, nn.Module]:
     """Name -> module of what is called an attention, holds linear layers of its own, and is in no known attention."""
     known = [name for name, module in model.named_modules() if architecture_of(module) is not None]
     within = tuple(f"{name}." for name in known if name)
@@ -82,9 +65,9 @@ def find_heads(model: nn.Module) -> list[Head]:
     known. Raises TypeError for anything but an nn.Module.
     """
     heads: list[Head] = []
-    for name, attention in known_attentions(model).items():
+    for name, attention in attentions_of(model).items():
         heads += _heads(name, attention)
-    for name, module in unknown_attentions(model).items():
+    for name, module in unattentions_of(model).items():
         for kind in (QK, OV):
             heads.append(
                 Head(

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from lrexplore.linalg import effective_rank, gram_values, stable_rank
-from lrexplore.network.attention.find_heads import OV, QK, find_heads, head_grams, known_attentions
+from lrexplore.network.attention.find_heads import OV, QK, find_heads, head_grams
+from lrexplore.nn.attention import attentions_of
 
 
 def heads_table(model: nn.Module):
@@ -22,7 +23,7 @@ def heads_table(model: nn.Module):
     import pandas as pd  # slow to import, and only tables need it
 
     values = {}
-    for name, attention in known_attentions(model).items():
+    for name, attention in attentions_of(model).items():
         for kind, reason in ((QK, attention.qk_reason), (OV, attention.ov_reason)):
             if reason is None and not attention.q.weight.is_meta:
                 spectra = gram_values(*head_grams(attention, kind, torch.float32))

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lrexplore.init.head_factors import HeadFactors, head_factors, unchanged
 from lrexplore.linalg import check_finite
-from lrexplore.network.attention.find_heads import OV, QK, Head, find_heads, head_grams, known_attentions
+from lrexplore.network.attention.find_heads import OV, QK, Head, find_heads, head_grams
 from lrexplore.network.private import copy_hooks, copy_with
-from lrexplore.nn.attention import AttentionHeads, FactorizedMultiheadAttention, heads_of
+from lrexplore.nn.attention import AttentionHeads, FactorizedMultiheadAttention, attentions_of, heads_of
 from lrexplore.nn.attention.narrow import NarrowHeads
 from lrexplore.nn.attention.standing import standing_modules, tell_width
 
@@ -45,7 +45,7 @@ def smaller_heads(
     by_attention: dict[str, list[Head]] = {}
     for name in ranks:
         by_attention.setdefault(heads[name].attention, []).append(heads[name])
-    attentions = known_attentions(model)
+    attentions = attentions_of(model)
     memo: dict[int, Any] = {}
     for done, (name, chosen) in enumerate(by_attention.items()):
         if progress:
@@ -180,7 +180,7 @@ def balance_heads(model: nn.Module, *, qk: bool = True, ov: bool = True) -> nn.M
     SVD of a product that has the head's rank already, so nothing is truncated. Under rotary positions each plane is
     balanced by a scale. The key bias goes along, the value bias too.
     """
-    for attention in known_attentions(model).values():
+    for attention in attentions_of(model).values():
         for kind, wanted, reason in ((QK, qk, attention.qk_reason), (OV, ov, attention.ov_reason)):
             if not wanted or reason or attention.is_narrow:
                 continue

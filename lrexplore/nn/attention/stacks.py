@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lrexplore.nn.attention.attention_classes import Architecture, architecture_of, attribute_at, is_active
 from lrexplore.nn.attention.narrow import HeadColumns, HeadRows, NarrowHeads
+from lrexplore.nn.kinds import check_module
 
 _LINEAR = {
     "torch.nn.modules.linear.Linear",
@@ -36,7 +37,11 @@ class HeadStack:
 
     def read(self, tensor: Tensor | None = None) -> Tensor:
         """(heads, width, features) of the weight, or of a tensor of its shape such as its gradient; detached."""
-        matrix = (self.weight if tensor is None else tensor).detach()
+        return self.values((self.weight if tensor is None else tensor).detach())
+
+    def values(self, tensor: Tensor | None = None) -> Tensor:
+        """As `read`, in the graph of the weight."""
+        matrix = self.weight if tensor is None else tensor
         matrix = matrix.mT if self.transposed else matrix
         if isinstance(self.slots, slice):
             return matrix[self.slots].unflatten(0, (self.heads, -1))
@@ -156,6 +161,22 @@ def heads_of(module: nn.Module, architecture: Architecture | None = None) -> Att
         module, architecture, head_dim, num_heads, groups, stacks["q"], stacks["k"], stacks["v"],
         _columns(o_layer, num_heads), o_layer.bias, *_reasons(module, architecture),
     )  # fmt: skip
+
+
+def attentions_of(model: nn.Module) -> dict[str, AttentionHeads]:
+    """Name -> heads of every attention of a known class in a model; one that is at several places is there once.
+
+    Raises ValueError, with its name, for one whose numbers of heads do not divide.
+    """
+    found = {}
+    for name, module in check_module(model).named_modules():
+        try:
+            heads = heads_of(module)
+        except ValueError as error:
+            raise ValueError(f"`{name}`: {error}") from None
+        if heads is not None:
+            found[name] = heads
+    return found
 
 
 def _refused(module: nn.Module, architecture: Architecture, num_heads: int, reason: str) -> AttentionHeads:

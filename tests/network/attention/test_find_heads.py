@@ -6,7 +6,8 @@ from torch import nn
 
 import lrexplore as lr
 from lrexplore.network import find_layers
-from lrexplore.network.attention import find_heads, known_attentions
+from lrexplore.network.attention import find_heads
+from lrexplore.nn.attention import attentions_of
 from tests.attentions import NETWORKS, network, output
 
 
@@ -71,7 +72,7 @@ def test_the_parameters_of_heads_are_those_of_their_projections(name):
     model, _ = network(name)
     counted = sum(head.parameters for head in find_heads(model))
     held = set()
-    for attention in known_attentions(model).values():
+    for attention in attentions_of(model).values():
         for stack in (attention.q, attention.k, attention.v, attention.o):
             held |= {value for value in (stack.weight, stack.bias) if value is not None}
     assert counted == sum(value.numel() for value in held)

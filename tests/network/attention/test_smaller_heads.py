@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import lrexplore as lr
-from lrexplore.network.attention import balance_heads, choose_head_ranks, find_heads, known_attentions, smaller_heads
+from lrexplore.network.attention import balance_heads, choose_head_ranks, find_heads, smaller_heads
+from lrexplore.nn.attention import attentions_of
 from tests.attentions import GENERATING, NETWORKS, TOKENS, network, output
 
 
@@ -97,19 +98,19 @@ PRODUCTS = [(name, kind) for name in ("torch attention", "BERT", "GPT-2", "timm 
 def test_a_smaller_head_is_the_best_matrix_of_its_rank(name, kind):
     dense = dense_qk if kind == "qk" else dense_ov
     model, _ = network(name)
-    attentions = known_attentions(model)
+    attentions = attentions_of(model)
     at, attention = next(iter(attentions.items()))
     small = smaller_heads(model, {f"{at}:{kind}.1": 2})
     u, s, vh = torch.linalg.svd(dense(attention, 1), full_matrices=False)
     best = (u[:, :2] * s[:2]) @ vh[:2]
-    twin = known_attentions(small)[at]
+    twin = attentions_of(small)[at]
     torch.testing.assert_close(dense(twin, 1), best, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(dense(twin, 0), dense(attention, 0), atol=1e-6, rtol=1e-5)
 
 
 def test_rotary_heads_keep_the_planes_that_lose_most_where_they_were():
     model, run = network("Llama")
-    at, attention = next(iter(known_attentions(model).items()))
+    at, attention = next(iter(attentions_of(model).items()))
     small = smaller_heads(model, {f"{at}:qk.0": 2})
     q, k = attention.grouped(attention.q.read())[0], attention.k.read()[0]
     weight = [
@@ -117,7 +118,7 @@ def test_rotary_heads_keep_the_planes_that_lose_most_where_they_were():
     ]
     kept = 0 if weight[0] > weight[1] else 1
     assert small.get_submodule(f"{at}.k_proj").places[0] == (kept, kept + 2)
-    twin = known_attentions(small)[at]
+    twin = attentions_of(small)[at]
     grams = [
         torch.linalg.matrix_norm(side) for side in (twin.grouped(twin.q.read())[0].flatten(0, 1), twin.k.read()[0])
     ]
@@ -155,8 +156,8 @@ def test_balancing_in_place_leaves_products_and_outputs_and_equals_norms(name):
     model, run = network(name)
     balanced = balance_heads(deepcopy(model))
     torch.testing.assert_close(output(balanced, run), output(model, run), atol=1e-5, rtol=1e-5)
-    for at, attention in known_attentions(balanced).items():
-        before = known_attentions(model)[at]
+    for at, attention in attentions_of(balanced).items():
+        before = attentions_of(model)[at]
         for group in range(attention.num_groups):
             if attention.qk_reason is None and attention.planes is None:
                 torch.testing.assert_close(dense_qk(attention, group), dense_qk(before, group), atol=1e-5, rtol=1e-5)
