@@ -21,6 +21,7 @@ _HOMES = {
     "provable": "lrexplore.proof",
     "layers": "lrexplore.network",
     "heads": "lrexplore.network.attention",
+    "head_error": "lrexplore.ranks",
     "register_attention": "lrexplore.nn.attention",
     "factorize": "lrexplore.ranks",
     "collapse": "lrexplore.network",

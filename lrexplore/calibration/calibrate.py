@@ -1,6 +1,7 @@
 """One pass over a loader that records what every factorizable layer is given."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from lrexplore.calibration.affine import evaluation_affine
 from lrexplore.calibration.calibration import Calibration
+from lrexplore.calibration.head_inputs import HeadInputs, recording_heads
 from lrexplore.calibration.leaning import leaning
 from lrexplore.calibration.moments import Moments, OutputMoments
 from lrexplore.calibration.patches import input_vectors, output_vectors
@@ -16,6 +18,7 @@ from lrexplore.calibration.reservoir import Reservoir
 from lrexplore.calibration.spread import Spread
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.network import Layer, find_layers
+from lrexplore.network.attention.smaller_heads import with_called_projections
 from lrexplore.network.batches import (
     BrokenInputError,
     as_example,
@@ -43,6 +46,7 @@ def calibrate(
     num_samples: int = 2048,
     num_held_out: int = 1024,
     lean: bool = True,
+    heads: bool = False,
     generator: torch.Generator | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Calibration:
@@ -54,9 +58,10 @@ def calibrate(
     moments are is told by the spread between groups: `entry.num_groups` are independent, however many inputs there
     are. Where they are few and the model's batch norms say what its inputs are (`lr.implied_inputs`), a share of that
     is mixed in, `entry.implied_share`, so that the covariance has the least expected error; not with `lean=False`.
-    Of an image at most `positions` output pixels (tokens) are looked at, drawn anew for each
-    batch; None takes all.
-    `layers` limits it to these names. A private copy of the model runs, in evaluation mode.
+    Of an image at most `positions` output pixels (tokens) are looked at, drawn anew for each batch; None takes all.
+    `layers` limits it to these names. `heads` also records the queries, keys and attended values of every attention
+    head (`lr.heads`), for `lr.head_error` and `lr.factorize(..., heads=...)`; padding counts as any token.
+    A private copy of the model runs, in evaluation mode.
     `progress(done, total, "inputs")` is called after each batch, `total` is 0 where the loader does not tell; then with
     the layers of whose inputs batch norms say something. Moments are summed in float64.
 
@@ -81,26 +86,30 @@ def calibrate(
     }
     hooks, done = [], 0
     seen: dict[Hashable, int] = {}
+    twin = with_called_projections(twin) if heads else twin
+    recorded: dict[str, HeadInputs] = {}
     try:
         for name, recorder in recorders.items():
             module = twin.get_submodule(name)
             hooks.append(module.register_forward_hook(partial(_record, recorder), with_kwargs=True))
-        with evaluation(twin):
+        with evaluation(twin), recording_heads(twin) if heads else nullcontext({}) as of_heads:
             for item in read_items(items):
                 size = batch_size(item.inputs)
                 ids = range(done, done + size) if item.groups is None else item.groups
                 numbers = torch.tensor(numbered(seen, ids))
-                for recorder in recorders.values():
+                for recorder in (*recorders.values(), *of_heads.values()):
                     recorder.start(numbers)
                 run_model(twin, item.inputs)
                 done += size
                 if progress:
                     progress(done, total, "inputs")
+            found = {name: recorder.inputs() for name, recorder in of_heads.items()}
+            recorded = {name: inputs for name, inputs in found.items() if inputs is not None}
     finally:
         for hook in hooks:
             hook.remove()
     # Each recorder goes as its entry comes: there is memory for one of them, not for both.
-    found = Calibration({name: recorders.pop(name).entries() for name in wanted}, done)
+    found = Calibration({name: recorders.pop(name).entries() for name in wanted}, done, recorded)
     return leaning(model, found, example_input=as_example(first), progress=progress) if lean else found
 
 

@@ -8,14 +8,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lrexplore.calibration.head_inputs import HeadInputs, as_tensors, from_tensors, is_of_heads
 from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.linalg.inputs import IMPLIED, REAL, WHITE, LayerInputs
+from lrexplore.nn.attention import heads_of
 
 _FORMAT = "lrexplore calibration 1"
 
 
 class Calibration(Mapping[str, LayerInputs]):
     """Layer name -> its `LayerInputs` (of the first group, for a grouped convolution: `entries` gives all).
+
+    `heads`: name of an attention -> its `HeadInputs`, where they were asked for.
 
     >>> calibration = lr.calibrate(torch.nn.Sequential(torch.nn.Linear(8, 6)), [torch.randn(16, 8)])
     >>> calibration
@@ -25,8 +29,13 @@ class Calibration(Mapping[str, LayerInputs]):
     8
     """
 
-    def __init__(self, entries: dict[str, tuple[LayerInputs, ...]], num_inputs: int):
-        self._entries, self.num_inputs = dict(entries), num_inputs
+    def __init__(
+        self,
+        entries: dict[str, tuple[LayerInputs, ...]],
+        num_inputs: int,
+        heads: dict[str, HeadInputs] | None = None,
+    ):
+        self._entries, self.num_inputs, self.heads = dict(entries), num_inputs, dict(heads or {})
 
     def __getitem__(self, name: str) -> LayerInputs:
         return self.entries(name)[0]
@@ -76,6 +85,13 @@ class Calibration(Mapping[str, LayerInputs]):
                 )
             for entry in entries:
                 entry.check_shape((len(weight) // len(entries), *weight.shape[1:]))
+        for name, inputs in self.heads.items():
+            attention = heads_of(modules[name]) if name in modules else None
+            if attention is None or inputs.mean.shape != (attention.num_heads, attention.head_dim):
+                raise ValueError(
+                    f"`calibration` must be of this model, got one with {inputs.mean.shape[0]} heads of "
+                    f"{inputs.mean.shape[1]} in `{name}`, which the model does not have. Calibrate this model."
+                )
 
     def of(self, model: nn.Module) -> "Calibration":
         """The entries of layers that are in `model` too, such as one whose attention heads are smaller."""
@@ -97,6 +113,7 @@ class Calibration(Mapping[str, LayerInputs]):
                         tensors[f"{key}|{field.name}"] = value.contiguous().cpu()
                     else:
                         numbers[key][field.name] = value
+        tensors.update(as_tensors(self.heads))
         about = {"format": _FORMAT, "num_inputs": self.num_inputs, "entries": numbers}
         write_tensors(path, tensors, about)
 
@@ -106,6 +123,7 @@ class Calibration(Mapping[str, LayerInputs]):
         tensors, about = read_tensors(path, _FORMAT, "Calibration.save", "Give the path of one.")
         with fitting(path, "Calibration.save"):
             grouped: dict[str, dict[str, Any]] = {}
+            of_heads = {key: tensors.pop(key) for key in list(tensors) if is_of_heads(key)}
             for key, tensor in tensors.items():
                 entry, _, field = key.rpartition("|")
                 grouped.setdefault(entry, dict(about["entries"][entry]))[field] = tensor
@@ -122,7 +140,8 @@ class Calibration(Mapping[str, LayerInputs]):
                 if int(group) != len(parts):
                     raise ValueError(f"group {group} of {name} comes after {len(parts)} groups")
                 parts.append(LayerInputs(**values))
-            return cls({name: tuple(parts) for name, parts in entries.items()}, _whole(about["num_inputs"], 1))
+            found = {name: tuple(parts) for name, parts in entries.items()}
+            return cls(found, _whole(about["num_inputs"], 1), from_tensors(of_heads))
 
 
 def _whole(number, least: int) -> int:

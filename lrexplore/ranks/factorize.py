@@ -14,8 +14,9 @@ from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.network.batches import as_example, first_items
 from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layer_choices import check_choices
-from lrexplore.ranks.corrected_norms import correct_if_better
+from lrexplore.nn.attention import attentions_of
 from lrexplore.nn.attention.narrow import NarrowHeads
+from lrexplore.ranks.corrected_norms import correct_if_better
 from lrexplore.ranks.plan import RankPlan
 
 NUM_CORRECTING = 64
@@ -84,11 +85,16 @@ def factorize(
     original = model
     if heads is not None:
         head_ranks = choose_head_ranks(model, heads)
-        model = _with_smaller_heads(model, head_ranks, progress)
-        if rank_scale is None and ranks is None:
+        alone = rank_scale is None and ranks is None
+        if loader is not None and calibration is None:
+            first, loader = first_inputs(loader, NUM_CORRECTING, model)
+            calibration = calibrate(model, loader, layers=[] if alone else None, heads=True, progress=progress)
+            loader = first
+        model = _with_smaller_heads(model, head_ranks, calibration, progress)
+        if alone:
             return model
         _check_not_of_heads(original, model, ranks)
-        calibration = calibration and calibration.of(model)
+        calibration = None if calibration is None else calibration.of(model)
     has_inputs = calibration is not None or loader is not None
     if initializer is None:
         initializer = plan.initializer if plan is not None else default_initializer(model, has_inputs=has_inputs)
@@ -133,11 +139,20 @@ def _check_not_of_heads(original: nn.Module, smaller: nn.Module, ranks: Mapping[
 
 
 def _with_smaller_heads(
-    model: nn.Module, ranks: Mapping[str, int], progress: Callable[[int, int, str], None] | None
+    model: nn.Module,
+    ranks: Mapping[str, int],
+    calibration: Calibration | None,
+    progress: Callable[[int, int, str], None] | None,
 ) -> nn.Module:
     """A copy with smaller heads, and what became of each head in its `factorization`."""
     heads = find_heads(model)
-    smaller = smaller_heads(model, ranks, progress=progress)
+    inputs, attentions = {} if calibration is None else calibration.heads, attentions_of(model)
+    moments = {
+        head.name: inputs[head.attention].moments(attentions[head.attention], head.kind, head.place)
+        for head in heads
+        if head.name in ranks and head.attention in inputs
+    }
+    smaller = smaller_heads(model, ranks, moments, progress)
     records = []
     for head in heads:
         rank, reason = ranks.get(head.name), head.reason or "not chosen"

@@ -64,6 +64,14 @@ def state_of(model):
     return tensors, modules, model.num_calls, list(model.seen), list(SEEN)
 
 
+class WithHeads(nn.Module):
+    """A watched model beside an attention."""
+
+    def __init__(self, watched):
+        super().__init__()
+        self.watched, self.heads = watched, nn.MultiheadAttention(4, 2)
+
+
 BATCHES = [torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(seed)) for seed in range(6)]
 
 
@@ -77,6 +85,8 @@ def judged(model, tmp_path):
 RUNS = {
     "layers": lambda model, path: lr.layers(model),
     "heads": lambda model, path: lr.heads(model),
+    "head_error": lambda model, path: lr.head_error(WithHeads(model), "heads:qk.0", 1),
+    "calibrate heads": lambda model, path: calibrate(model, BATCHES, heads=True),
     "layers on an example": lambda model, path: lr.layers(model, BATCHES[0]),
     "calibrate": lambda model, path: calibrate(model, BATCHES),
     "implied_inputs": lambda model, path: lr.implied_inputs(model, num_samples=8, num_held_out=8),

@@ -63,6 +63,22 @@ def smaller_heads(
     return new
 
 
+def with_called_projections(twin: nn.Module) -> nn.Module:
+    """A private copy whose torch attentions call their projections, with equal outputs; changed in place."""
+    for name, attention in list(attentions_of(twin).items()):
+        if not isinstance(attention.module, nn.MultiheadAttention) or not attention.head_dim:
+            continue
+        whole = [unchanged(attention.head_dim) for _ in range(attention.num_groups)]
+        [new] = _filled(attention, whole, whole, [], {}).values()
+        if not name:
+            return new
+        for parent in twin.modules():
+            for key, child in parent._modules.items():
+                if child is attention.module:
+                    parent._modules[key] = new
+    return twin
+
+
 def _factors(
     attention: AttentionHeads, chosen: list[Head], ranks: Mapping[str, int], moments: Mapping[str, HeadMoments]
 ) -> tuple[list[HeadFactors], list[HeadFactors]]:

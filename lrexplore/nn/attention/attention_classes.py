@@ -15,7 +15,8 @@ class Architecture:
     that no product of weights is the form; `between`: what acts on the heads' outputs before `o`. Where these are None
     or an nn.Identity they do nothing. `head_width`, `total_width`: attributes of the size of a head and of all heads
     that its forward reads, where setting them makes the heads narrower and leaves the scale alone. `causal`: the
-    attribute that says whether a query sees no later key.
+    attribute that says whether a query sees no later key. `logit_bias`: positions add to the logits. `reads`: the
+    forward reads the projections' weights and does not call them.
     """
 
     cls: str
@@ -30,6 +31,8 @@ class Architecture:
     head_width: tuple[str, ...] = ()
     total_width: tuple[str, ...] = ()
     causal: str = ""
+    logit_bias: bool = False
+    reads: bool = False
 
     @property
     def projections(self) -> tuple[str, ...]:
@@ -51,24 +54,26 @@ ARCHITECTURES: list[Architecture] = [
     ),
     Architecture(
         cls="torchvision.models.swin_transformer.ShiftedWindowAttention", q="qkv", k="qkv", v="qkv", o="proj",
-        heads="num_heads",
+        heads="num_heads", logit_bias=True, reads=True,
     ),
     Architecture(
         cls="torchvision.models.swin_transformer.ShiftedWindowAttentionV2", q="qkv", k="qkv", v="qkv", o="proj",
-        heads="num_heads", normalized=("logit_scale",),
+        heads="num_heads", normalized=("logit_scale",), logit_bias=True, reads=True,
     ),
     Architecture(
         cls="timm.layers.attention.Attention", q="qkv", k="qkv", v="qkv", o="proj", heads="num_heads",
         normalized=("q_norm", "k_norm"), between=("norm", "gate"),
     ),
     Architecture(
-        cls="timm.models.swin_transformer.WindowAttention", q="qkv", k="qkv", v="qkv", o="proj", heads="num_heads",
+        cls="timm.models.swin_transformer.WindowAttention", q="qkv", k="qkv", v="qkv", o="proj",
+        heads="num_heads", logit_bias=True,
     ),
     *(
         Architecture(
             cls=f"transformers.models.{room}.modeling_{room}.{name}Attention", q="self.query", k="self.key",
             v="self.value", o="output.dense", heads="self.num_attention_heads",
             head_width=("self.attention_head_size",), total_width=("self.all_head_size",),
+            causal="self.is_causal",
         )
         for room, name in _BERT
     ),
@@ -97,7 +102,7 @@ ARCHITECTURES: list[Architecture] = [
     ),
     Architecture(
         cls="transformers.models.t5.modeling_t5.T5Attention", q="q", k="k", v="v", o="o", heads="n_heads",
-        head_width=("key_value_proj_dim",), total_width=("inner_dim",),
+        head_width=("key_value_proj_dim",), total_width=("inner_dim",), logit_bias=True,
     ),
     Architecture(
         cls="transformers.models.distilbert.modeling_distilbert.DistilBertSelfAttention", q="q_lin", k="k_lin",
@@ -114,7 +119,7 @@ def class_name(cls: type) -> str:
 def register_attention(
     cls: type[nn.Module], *, q: str, k: str, v: str, o: str, heads: str, rotary: str = "",
     normalized: tuple[str, ...] = (), between: tuple[str, ...] = (), head_width: tuple[str, ...] = (),
-    total_width: tuple[str, ...] = (), causal: str = "",
+    total_width: tuple[str, ...] = (), causal: str = "", logit_bias: bool = False, reads: bool = False,
 ) -> Architecture:  # fmt: skip
     """The record of a class of attention, which `lr.heads` and `lr.factorize` know from now on in this process.
 
@@ -144,6 +149,7 @@ def register_attention(
     record = Architecture(
         cls=class_name(cls), q=q, k=k, v=v, o=o, heads=heads, rotary=rotary, normalized=tuple(normalized),
         between=tuple(between), head_width=tuple(head_width), total_width=tuple(total_width), causal=causal,
+        logit_bias=logit_bias, reads=reads,
     )  # fmt: skip
     ARCHITECTURES[:] = [record, *(other for other in ARCHITECTURES if other.cls != record.cls)]
     return record
