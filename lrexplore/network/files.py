@@ -18,8 +18,8 @@ from lrexplore.network.attention.smaller_heads import collapse_heads
 from lrexplore.network.batches import as_example, batch_size, device_of, example_inputs, to_device
 from lrexplore.network.private import copy_with, private_copy, to_fill, why, without_wrapper
 from lrexplore.nn import FactorizedLinear, factorized_layers
-from lrexplore.nn.attention import attentions_of, heads_of
-from lrexplore.nn.attention.standing import kept_dimensions, standing_modules, tell_width
+from lrexplore.nn.attention import heads_of
+from lrexplore.nn.attention.standing import factorized_heads, standing_modules, tell_width
 from lrexplore.nn.huggingface import factorized_like
 
 _FORMAT = "lrexplore network 1"
@@ -365,16 +365,6 @@ def _are_places(places: object) -> bool:
         and kept == sorted(set(kept))
         for kept in places
     )
-
-
-def factorized_heads(model: nn.Module) -> dict[str, dict]:
-    """Name of an attention whose heads are factorized -> the dimensions they keep, in plain values."""
-    described = {}
-    for name, attention in attentions_of(model).items():
-        if attention.is_narrow:
-            qk, ov = kept_dimensions(attention)
-            described[name] = {"qk": qk, "ov": ov, "output_bias": attention.output_bias is not None}
-    return described
 
 
 def _without_small_heads(model: nn.Module) -> nn.Module:

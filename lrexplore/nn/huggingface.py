@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from lrexplore.linalg import Factors, matrix_shape
+from lrexplore.nn.attention import heads_of
+from lrexplore.nn.attention.standing import factorized_heads, standing_modules, tell_width
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.kinds import factorized_layers
 from lrexplore.nn.linear import FactorizedLinear
@@ -31,12 +33,13 @@ def note_in_config(model: nn.Module) -> None:
         }
         for name, layer in factorized_layers(model).items()
     }
+    heads = factorized_heads(model)
     said = getattr(config, "quantization_config", None)
-    if layers and said is None or isinstance(said, dict) and said.get("quant_method") == METHOD:
-        config.quantization_config = {"quant_method": METHOD, "layers": layers}
-        if not layers:
+    if (layers or heads) and said is None or isinstance(said, dict) and said.get("quant_method") == METHOD:
+        config.quantization_config = {"quant_method": METHOD, "layers": layers, "heads": heads}
+        if not layers and not heads:
             del config.quantization_config
-    if layers:
+    if layers or heads:
         register_transformers()
 
 
@@ -78,17 +81,19 @@ def register_transformers() -> None:
 
     @register_quantization_config(METHOD)
     class FactorizedConfig(QuantizationConfigMixin):
-        def __init__(self, layers: dict[str, dict], **others):
-            vars(self).update(quant_method=METHOD, layers=layers)
+        def __init__(self, layers: dict[str, dict], heads: dict[str, dict] | None = None, **others):
+            vars(self).update(quant_method=METHOD, layers=layers, heads=heads or {})
 
     @register_quantizer(METHOD)
     class FactorizingLoader(HfQuantizer):
         def _process_model_before_weight_loading(self, model, **options):
             _replace_layers(model, vars(self.quantization_config)["layers"])
+            _replace_heads(model, vars(self.quantization_config)["heads"])
 
         def _process_model_after_weight_loading(self, model, **options):
             # It is no quantized network: it trains and moves between devices as any other.
-            note = {"quant_method": METHOD, "layers": vars(self.quantization_config)["layers"]}
+            said = vars(self.quantization_config)
+            note = {"quant_method": METHOD, "layers": said["layers"], "heads": said["heads"]}
             self.remove_quantization_config(model)
             for module in model.modules():
                 if hasattr(module, "config") and hasattr(module.config, "_is_quantized"):
@@ -106,11 +111,9 @@ def register_transformers() -> None:
 
 def _replace_layers(model: nn.Module, layers: dict[str, dict]) -> None:
     """Puts factorized layers into a network without values, by the names they had when it was saved."""
-    prefix = f"{getattr(model, 'base_model_prefix', '')}."
     modules = dict(model.named_modules())
     for name, options in layers.items():
-        # The network in it may be opened without its head, or one with a head be made of it.
-        here = next((name for name in (name, name.removeprefix(prefix), prefix + name) if name in modules), None)
+        here = _name_here(model, name)
         if here is None:
             continue
         new = factorized_like(modules[here], options["rank"], options["scheme"])
@@ -120,3 +123,27 @@ def _replace_layers(model: nn.Module, layers: dict[str, dict]) -> None:
             new.bias_added = True  # type: ignore[assignment]
         parent, _, last = here.rpartition(".")
         setattr(model.get_submodule(parent), last, new)
+
+
+def _replace_heads(model: nn.Module, heads: dict[str, dict]) -> None:
+    """Puts projections of smaller heads into a network without values."""
+    for name, options in heads.items():
+        here = _name_here(model, name)
+        attention = None if here is None else heads_of(model.get_submodule(here))
+        if here is None or attention is None:
+            continue
+        new = standing_modules(
+            attention, options["qk"], options["ov"], output_bias=options["output_bias"], device="meta"
+        )
+        for parent in list(model.modules()):
+            parent._modules.update({key: new[id(child)] for key, child in parent._modules.items() if id(child) in new})
+        tell_width(model.get_submodule(here))
+
+
+def _name_here(model: nn.Module, name: str) -> str | None:
+    """The name that a module of a saved network has in this one, None where it has none.
+
+    The network in it may be opened without its head, or one with a head be made of it.
+    """
+    prefix, modules = f"{getattr(model, 'base_model_prefix', '')}.", dict(model.named_modules())
+    return next((known for known in (name, name.removeprefix(prefix), prefix + name) if known in modules), None)

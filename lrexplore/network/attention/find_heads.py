@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.nn.attention import AttentionHeads, architecture_of, attentions_of
+from lrexplore.nn.attention.standing import kept_dimensions
 
 QK, OV = "QK", "OV"
 
@@ -88,7 +89,7 @@ def find_heads(model: nn.Module) -> list[Head]:
 def _heads(name: str, attention: AttentionHeads) -> list[Head]:
     share = attention.num_heads // max(attention.num_groups, 1)
     if attention.is_narrow:
-        sizes = _narrow_ranks(attention)
+        kept = dict(zip((QK, OV), kept_dimensions(attention), strict=True))
     heads = []
     for kind, left, right, reason in (
         (QK, attention.q, attention.k, attention.qk_reason),
@@ -99,7 +100,7 @@ def _heads(name: str, attention: AttentionHeads) -> list[Head]:
             dimension, why = attention.head_dim, reason
             if attention.is_narrow:
                 dimension, why = (
-                    sizes[kind][place],
+                    len(kept[kind][place]),
                     reason or "its heads are factorized already: pass `lr.collapse(model)`",
                 )
             heads.append(
@@ -113,17 +114,9 @@ def _heads(name: str, attention: AttentionHeads) -> list[Head]:
                     parameters=dimension * columns,
                     rotary=kind == QK and bool(attention.architecture.rotary),
                     reason=why,
-                )  # fmt: skip
+                )
             )
     return heads
-
-
-def _narrow_ranks(attention: AttentionHeads) -> dict[str, list[int]]:
-    ranks = {}
-    for kind, stack in ((QK, attention.k), (OV, attention.v)):
-        assert isinstance(stack.slots, Tensor)
-        ranks[kind] = (stack.slots < len(stack.weight)).sum(1).tolist()
-    return ranks
 
 
 def _features(stack) -> int:

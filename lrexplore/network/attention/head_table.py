@@ -42,7 +42,7 @@ def heads_table(model: nn.Module):
                 effective,
                 head.parameters,
                 head.reason or "",
-            )  # fmt: skip
+            )
         )
     columns = (
         "name", "kind", "dimension", "model_dimension", "stable_rank", "effective_rank", "parameters", "reason",

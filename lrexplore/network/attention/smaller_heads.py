@@ -14,6 +14,7 @@ from lrexplore.network.private import copy_hooks, copy_with
 from lrexplore.nn.attention import AttentionHeads, FactorizedMultiheadAttention, attentions_of, heads_of
 from lrexplore.nn.attention.narrow import NarrowHeads
 from lrexplore.nn.attention.standing import standing_modules, tell_width
+from lrexplore.nn.huggingface import note_in_config
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,7 @@ def smaller_heads(
     for name, module in model.named_modules():
         if isinstance(memo.get(id(module)), (NarrowHeads, FactorizedMultiheadAttention)):
             copy_hooks(module, new.get_submodule(name), memo)
+    note_in_config(new)
     return new
 
 
@@ -93,10 +95,12 @@ def _factors(
         left, right = (gram[head.place] for gram in grams[head.kind])
         moment = moments.get(head.name)
         found[head.kind][head.place] = head_factors(
-            left, right, ranks[head.name],
+            left,
+            right,
+            ranks[head.name],
             moments=None if moment is None else (moment.left.double().cpu(), moment.right.double().cpu()),
             planes=attention.planes if head.kind == QK else None,
-        )  # fmt: skip
+        )
     return found[QK], found[OV]
 
 
@@ -109,9 +113,11 @@ def _filled(
     share = attention.num_heads // attention.num_groups
     change = _output_change(attention, ov, chosen, moments)
     new = standing_modules(
-        attention, [f.places for f in qk], [f.places for f in ov],
+        attention,
+        [f.places for f in qk],
+        [f.places for f in ov],
         output_bias=attention.output_bias is not None or change is not None,
-    )  # fmt: skip
+    )
     twin = heads_of(*_with(attention, new))
     assert twin is not None
     many = {

@@ -22,12 +22,18 @@ class NarrowHeads(nn.Module):
         self.width, self.head_dim, self.transposed = int(width), int(head_dim), bool(transposed)
         used = [head * width + place for head, kept in enumerate(self.places) for place in kept]
         self.total, self.span = len(used), width * len(self.places)
-        inverse = torch.full((self.span,), self.total)
-        inverse[used] = torch.arange(self.total)
-        # On a device of their own, also where the parameters are on meta: no state dict fills them.
+        # No buffers: no state dict fills them, and whoever fills a network on meta takes buffers for lost.
         with torch.device("cpu"):
-            self.register_buffer("index", torch.tensor(used), persistent=False)
-            self.register_buffer("inverse", inverse.cpu(), persistent=False)
+            self.index = torch.tensor(used)
+            self.inverse = torch.full((self.span,), self.total)
+            self.inverse[used] = torch.arange(self.total)
+
+    def _apply(self, fn, recurse: bool = True):
+        super()._apply(fn, recurse)
+        device = next(iter(self._parameters.values())).device  # type: ignore[union-attr]
+        if device.type != "meta":
+            self.index, self.inverse = self.index.to(device), self.inverse.to(device)
+        return self
 
     @property
     def is_full(self) -> bool:
@@ -39,11 +45,12 @@ class NarrowHeads(nn.Module):
         if self.is_full:
             return values
         values = values.movedim(dim, -1)
-        return F.pad(values, (0, 1)).index_select(-1, self.inverse).movedim(-1, dim)
+        return F.pad(values, (0, 1)).index_select(-1, self.inverse.to(values.device)).movedim(-1, dim)
 
     def slots(self, first: int, last: int) -> Tensor:
         """The row of each place of heads first..last, (heads, width); `total` where a place is not in use."""
-        return self.inverse.view(-1, self.width)[first:last]
+        device = next(iter(self._parameters.values())).device  # type: ignore[union-attr]
+        return self.inverse.to(device).view(-1, self.width)[first:last]
 
     def _ordinary(self, weight: Tensor, bias: Tensor | None, trainable: bool) -> nn.Module:
         """The layer of these values, (out, in) and (out,), of the class that this one stands for."""
@@ -147,7 +154,7 @@ class HeadColumns(NarrowHeads):
 
     def forward(self, input: Tensor) -> Tensor:  # the name that nn.Linear gives it
         if not self.is_full:
-            input = input.index_select(-1, self.index)
+            input = input.index_select(-1, self.index.to(input.device))
         return F.linear(input, self.columns, self.bias)
 
     def collapse(self) -> nn.Module:

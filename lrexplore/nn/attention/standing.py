@@ -8,7 +8,7 @@ from torch import nn
 from lrexplore.nn.attention.attention_classes import architecture_of, set_at
 from lrexplore.nn.attention.multihead import FactorizedMultiheadAttention
 from lrexplore.nn.attention.narrow import HeadColumns, HeadRows, NarrowHeads
-from lrexplore.nn.attention.stacks import AttentionHeads, heads_of
+from lrexplore.nn.attention.stacks import AttentionHeads, attentions_of, heads_of
 
 Kept = Sequence[Sequence[int]]  # the dimensions that each key head keeps
 
@@ -81,3 +81,13 @@ def kept_dimensions(attention: AttentionHeads) -> tuple[list[list[int]], list[li
     first = attention.num_heads if record.k == record.q else 0
     qk = [list(kept) for kept in keys.places[first : first + attention.num_groups]]
     return qk, [list(kept) for kept in output.places[::share]]
+
+
+def factorized_heads(model: nn.Module) -> dict[str, dict]:
+    """Name of an attention whose heads are factorized -> the dimensions they keep, in plain values."""
+    described = {}
+    for name, attention in attentions_of(model).items():
+        if attention.is_narrow:
+            qk, ov = kept_dimensions(attention)
+            described[name] = {"qk": qk, "ov": ov, "output_bias": attention.output_bias is not None}
+    return described

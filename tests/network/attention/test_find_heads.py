@@ -184,3 +184,15 @@ def test_heads_of_another_size_are_refused_at_loading(tmp_path):
     lr.save(lr.factorize(nn.MultiheadAttention(16, 4), heads=0.5), tmp_path / "small.safetensors")
     with pytest.raises(ValueError, match="with other heads"):
         lr.load(tmp_path / "small.safetensors", nn.MultiheadAttention(16, 2))
+
+
+@pytest.mark.parametrize("name", ["BERT", "GPT-2", "T5", "Llama"])
+def test_smaller_heads_come_back_from_a_folder_of_transformers(name, tmp_path):
+    model, run = network(name)
+    heads = [head for head in find_heads(model) if head.reason is None]
+    small = lr.factorize(model, heads={head.name: 2 for head in heads[::2]})
+    small.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(output(again, run), output(small, run))
+    assert getattr(lr.collapse(again).config, "quantization_config", None) is None
+    assert getattr(model.config, "quantization_config", None) is None
