@@ -15,6 +15,7 @@ from lrexplore.network.intervals import interval_of_mean, interval_of_share
 from lrexplore.network.layers import factorized_flops, find_layers
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
+from lrexplore.nn.attention.narrow import NarrowHeads
 from lrexplore.nn.kinds import FACTORIZED, factorized_layers
 
 
@@ -123,6 +124,8 @@ def network_flops(model: nn.Module, factorized: nn.Module, example_input) -> tup
     layers, modules = find_layers(model, example_input), dict(factorized.named_modules())
     if layers.flops is None:
         return None, None
+    if any(isinstance(module, NarrowHeads) for module in modules.values()):  # which are in no layer's place
+        return layers.flops, find_layers(factorized, example_input).flops
     after = layers.flops
     for layer in layers:
         module = modules.get(layer.name)

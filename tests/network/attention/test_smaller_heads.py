@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 import lrexplore as lr
+from lrexplore.network import find_layers
 from lrexplore.network.attention import balance_heads, choose_head_ranks, find_heads, smaller_heads
+from lrexplore.network.compare import network_flops
 from lrexplore.nn.attention import attentions_of
-from tests.attentions import GENERATING, NETWORKS, TOKENS, network, output
+from tests.attentions import GENERATING, IMAGES, NETWORKS, TOKENS, network, output
 
 
 def ragged(model):
@@ -168,14 +170,26 @@ def test_balancing_in_place_leaves_products_and_outputs_and_equals_norms(name):
             assert (gram - torch.diag(gram.diagonal())).abs().max() < 1e-4 * gram.max()
 
 
-@pytest.mark.parametrize("name", ["torch encoder", "BERT", "timm ViT", "Llama"])
-def test_smaller_heads_are_exported_and_compiled(name):
+@pytest.mark.parametrize("name", ["torchvision ViT", "timm ViT", "torchvision Swin"])
+def test_networks_with_smaller_heads_are_exported_and_compiled_whole(name, tmp_path):
     model, run = network(name)
     small = lr.factorize(model, heads=ragged(model))
-    for attention in [m for m in small.modules() if type(m).__name__ in ("HeadRows", "HeadColumns")][:4]:
-        program = torch.export.export(attention, (torch.randn(2, 7, attention.in_features),)).module()
-        x = torch.randn(2, 7, attention.in_features)
-        torch.testing.assert_close(program(x), attention(x))
+    compiled = torch.compile(small, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(output(compiled, run), output(small, run))
+    lr.export(small, tmp_path / "small.pt2", IMAGES)
+    program = torch.export.load(tmp_path / "small.pt2").module()
+    torch.testing.assert_close(output(program, run), output(small, run))
+
+
+@pytest.mark.parametrize("name, example", [("torchvision ViT", IMAGES[:1]), ("BERT", TOKENS[:1])])
+def test_multiplications_of_smaller_heads_are_counted(name, example):
+    model, _ = network(name)
+    layer = find_layers(model, example)
+    before, after = network_flops(model, lr.factorize(model, heads=0.5), example)
+    positions, size = (5 if name == "torchvision ViT" else 7), 16
+    # Half of the four projections and of the two products of the attention, in two layers.
+    assert before - after == 2 * (4 * positions * size * size + 2 * positions * positions * size) // 2
+    assert before == layer.flops
 
 
 def test_torchs_attention_is_exported_whole_with_smaller_heads():
