@@ -110,7 +110,7 @@ def test_a_snippet_of_contributing_compiles(snippet):
 
 def test_contributing_has_a_snippet_on_each_thing_to_add():
     headings = re.findall(r"^## An? (.*)$", CONTRIBUTING, re.MULTILINE)
-    assert headings == ["initializer", "activation", "kind of layer", "model", "data set", "plot"]
+    assert headings == ["initializer", "activation", "kind of layer", "class of attention", "model", "data set", "plot"]
     assert len(SNIPPETS) == len(headings)
 
 

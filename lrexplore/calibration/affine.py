@@ -16,7 +16,7 @@ def evaluation_affine(model: nn.Module, layer: Layer) -> tuple[Float64[Tensor, "
     inputs were standardized: what it really does depends on the batch.
     """
     weight = model.get_parameter(f"{layer.name}.weight")
-    ones = torch.ones(len(weight), dtype=torch.float64, device=weight.device)
+    ones = torch.ones(layer.weight_shape[0], dtype=torch.float64, device=weight.device)
     if layer.follows.batch_norm is None:
         return ones, 0 * ones
     module: Any = model.get_submodule(layer.follows.batch_norm)  # torch's own, or torchvision's frozen one

@@ -1,8 +1,8 @@
 """One pass over a loader that records what every factorizable layer is given."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
-from contextlib import nullcontext
 from functools import partial
+from math import prod
 from typing import Any, cast
 
 import torch
@@ -92,13 +92,15 @@ def calibrate(
         for name, recorder in recorders.items():
             module = twin.get_submodule(name)
             hooks.append(module.register_forward_hook(partial(_record, recorder), with_kwargs=True))
-        with evaluation(twin), recording_heads(twin) if heads else nullcontext({}) as of_heads:
+        with evaluation(twin), recording_heads(twin, wanted=heads) as of_heads:
             for item in read_items(items):
                 size = batch_size(item.inputs)
                 ids = range(done, done + size) if item.groups is None else item.groups
                 numbers = torch.tensor(numbered(seen, ids))
-                for recorder in (*recorders.values(), *of_heads.values()):
+                for recorder in recorders.values():
                     recorder.start(numbers)
+                for of_head in of_heads.values():
+                    of_head.start(numbers)
                 run_model(twin, item.inputs)
                 done += size
                 if progress:
@@ -109,8 +111,8 @@ def calibrate(
         for hook in hooks:
             hook.remove()
     # Each recorder goes as its entry comes: there is memory for one of them, not for both.
-    found = Calibration({name: recorders.pop(name).entries() for name in wanted}, done, recorded)
-    return leaning(model, found, example_input=as_example(first), progress=progress) if lean else found
+    calibration = Calibration({name: recorders.pop(name).entries() for name in wanted}, done, recorded)
+    return leaning(model, calibration, example_input=as_example(first), progress=progress) if lean else calibration
 
 
 def _num_inputs(loader) -> int:
@@ -143,7 +145,7 @@ class _Recorder:
         self._module: Any = model.get_submodule(layer.name)
         self._positions, self._generator = positions, generator
         weight = model.get_parameter(f"{layer.name}.weight")
-        size = weight[0].numel()
+        size = prod(layer.weight_shape[1:])
         scale, shift = evaluation_affine(model, layer)
         self._scale, self._shift = scale, shift
         self._outputs = OutputMoments(scale, shift)
@@ -168,7 +170,7 @@ class _Recorder:
             picked = torch.randperm(count, generator=self._generator)[: self._positions].sort().values
             picked, count = picked.to(x.device), self._positions
         x = x.detach()
-        size = count * self._module.weight[0].numel() * self._layer.groups
+        size = count * prod(self._layer.weight_shape[1:]) * self._layer.groups
         for start, part in _parts(x, max(1, CHUNK_VALUES // size)):
             vectors = input_vectors(self._module, part, picked)
             self._check(vectors)

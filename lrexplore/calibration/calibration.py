@@ -12,6 +12,7 @@ from lrexplore.calibration.head_inputs import HeadInputs, as_tensors, from_tenso
 from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.linalg.inputs import IMPLIED, REAL, WHITE, LayerInputs
 from lrexplore.nn.attention import heads_of
+from lrexplore.nn.linear import matrix_of
 
 _FORMAT = "lrexplore calibration 1"
 
@@ -77,7 +78,8 @@ class Calibration(Mapping[str, LayerInputs]):
         """Raises ValueError unless every layer here is in `model`, with weights of the right shape."""
         modules = dict(model.named_modules())
         for name, entries in self._entries.items():
-            weight = getattr(modules.get(name), "weight", None)
+            module = modules.get(name)
+            weight = None if getattr(module, "weight", None) is None else matrix_of(module)
             if weight is None:
                 raise ValueError(
                     f"`calibration` must be of this model, got one with a layer `{name}`, which the model does "

@@ -18,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 
 from lrexplore.network.attention.smaller_heads import HeadMoments
 from lrexplore.nn.attention import AttentionHeads, attentions_of
+from lrexplore.nn.attention.standing import kept_dimensions
 
-HELD_OUT_EVERY = 4
 MAX_SEQUENCES, MAX_TOKENS = 16, 256
 _PREFIX = "heads of|"
 
@@ -57,12 +57,15 @@ class HeadInputs:
 
 
 @contextmanager
-def recording_heads(model: nn.Module) -> Iterator[dict[str, "HeadRecorder"]]:
-    """Name -> recorder of every known attention of a private copy, its projections watched while this lasts."""
+def recording_heads(model: nn.Module, *, wanted: bool = True) -> Iterator[dict[str, "HeadRecorder"]]:
+    """Name -> recorder of every known attention of a private copy, its projections watched while this lasts.
+
+    None of them where they are not `wanted`.
+    """
     recorders = {
         name: HeadRecorder(attention)
-        for name, attention in attentions_of(model).items()
-        if attention.head_dim and not attention.is_narrow or type(attention.module).__name__.startswith("Factorized")
+        for name, attention in (attentions_of(model) if wanted else {}).items()
+        if attention.head_dim and _is_whole(attention)
     }
     hooks = []
     watched: dict[int, Any] = {}
@@ -82,6 +85,13 @@ def recording_heads(model: nn.Module) -> Iterator[dict[str, "HeadRecorder"]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _is_whole(attention: AttentionHeads) -> bool:
+    """Whether its heads have all their dimensions, be they in ordinary projections or not."""
+    if not attention.is_narrow:
+        return True
+    return all(len(places) == attention.head_dim for kept in kept_dimensions(attention) for places in kept)
 
 
 class _WeightsRead(TorchFunctionMode):

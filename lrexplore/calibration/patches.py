@@ -11,10 +11,9 @@ def input_vectors(module: nn.Module, x: Tensor, positions: Tensor | None) -> Ten
     For a convolution a vector is the patch (c_in / groups, k_h, k_w), flattened, with its padding; `positions`
     number the output pixels row by row, None for all. Only the wanted patches are copied.
     """
-    if isinstance(module, nn.Linear):
+    if not isinstance(module, nn.Conv2d):
         rows = x.reshape(len(x), -1, 1, x.shape[-1]) if x.ndim > 1 else x.reshape(1, 1, 1, -1)
         return rows if positions is None else rows[:, positions]
-    assert isinstance(module, nn.Conv2d)
     windows = _windows(module, x)
     height, width = windows.shape[2:4]
     if positions is None:

@@ -58,11 +58,10 @@ def head_factors(
         kept = losses.argsort(descending=True, stable=True)[: rank // 2].sort().values
         scale = (plane_grams(right, planes) / plane_grams(left, planes).clamp_min(1e-300))[kept] ** 0.25
         scale = torch.where((scale > 0) & scale.isfinite(), scale, 1)
-        places = torch.cat([planes[kept, 0], planes[kept, 1]])
-        order = places.argsort()
-        places, scale = places[order], scale.repeat(2)[order]
-        columns = torch.eye(len(left), dtype=left.dtype, device=left.device)[:, places]
-        return HeadFactors(columns * scale, columns.mT / scale[:, None], tuple(places.tolist()))
+        where, order = torch.cat([planes[kept, 0], planes[kept, 1]]).sort()
+        scale = scale.repeat(2)[order]
+        columns = torch.eye(len(left), dtype=left.dtype, device=left.device)[:, where]
+        return HeadFactors(columns * scale, columns.mT / scale[:, None], tuple(where.tolist()))
     places = tuple(range(rank))
     if moments is None:
         to_left, _, to_right = gram_factors(left, right, rank)

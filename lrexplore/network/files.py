@@ -21,6 +21,7 @@ from lrexplore.nn import FactorizedLinear, factorized_layers
 from lrexplore.nn.attention import heads_of
 from lrexplore.nn.attention.standing import factorized_heads, standing_modules, tell_width
 from lrexplore.nn.huggingface import factorized_like
+from lrexplore.nn.linear import FactorizedConv1D
 
 _FORMAT = "lrexplore network 1"
 _MOST_ONNX_MB = 2000
@@ -278,6 +279,7 @@ def _unfactorized_state(model: nn.Module, factorized: Mapping[str, nn.Module]) -
             state.pop(prefix + part)
         if isinstance(module, FactorizedLinear):
             shape = (module.out_features, module.in_features)
+            shape = shape[::-1] if isinstance(module, FactorizedConv1D) else shape
         else:
             groups, (c_out, *rest) = module.groups, module.group_shape
             shape = (groups * c_out, *rest)

@@ -14,6 +14,7 @@ from lrexplore.network.forward.follows import Follows, find_follows
 from lrexplore.network.forward.sizes import Call, measure
 from lrexplore.network.forward.skipped import listed_weight, skip_reason
 from lrexplore.network.private import skeleton
+from lrexplore.nn.linear import is_conv1d, matrix_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,7 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
 
 
 def _kind(module: nn.Module) -> str:
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) or is_conv1d(module):
         return "linear"
     return "conv" if isinstance(module, nn.Conv2d) else type(module).__name__
 
@@ -174,7 +175,7 @@ def _conv_options(module: nn.Module) -> dict:
 
 def weights_of(model: nn.Module, layer: Layer) -> list[Tensor]:
     """The layer's weight, detached, one kernel or matrix a group; they share memory with the model."""
-    return list(model.get_submodule(layer.name).weight.detach().chunk(layer.groups))
+    return list(matrix_of(model.get_submodule(layer.name)).detach().chunk(layer.groups))
 
 
 def batch_norm_of(model: nn.Module, layer: Layer) -> BatchNorm | None:
@@ -182,7 +183,7 @@ def batch_norm_of(model: nn.Module, layer: Layer) -> BatchNorm | None:
     if layer.follows.batch_norm is None:
         return None
     module = model.get_submodule(layer.follows.batch_norm)
-    like = model.get_submodule(layer.name).weight.detach()
+    like = matrix_of(model.get_submodule(layer.name)).detach()
     gamma = like.new_ones(len(like)) if module.weight is None else module.weight.detach()
     beta = like.new_zeros(len(like)) if module.bias is None else module.bias.detach()
     return BatchNorm(gamma, beta)

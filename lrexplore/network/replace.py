@@ -17,7 +17,7 @@ from lrexplore.nn.attention.standing import tell_width
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.factorized import Factorized
 from lrexplore.nn.huggingface import note_in_config
-from lrexplore.nn.linear import FactorizedLinear
+from lrexplore.nn.linear import FactorizedConv1D, FactorizedLinear, is_conv1d
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,8 @@ def _initialized(model, layer: Layer, rank: int, initializer: Callable, scheme: 
 
 
 def _module(old: nn.Module, layer: Layer, factors: list, scheme: str) -> nn.Module:
+    if is_conv1d(old):
+        return FactorizedConv1D.from_layer(old, factors[0])
     if layer.kind == "linear":
         return FactorizedLinear.from_layer(old, factors[0])
     return FactorizedConv2d.from_layer(old, factors, scheme)

@@ -5,7 +5,7 @@
 names before it fills a network: there the layers become factorized ones.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from lrexplore.nn.attention import heads_of
 from lrexplore.nn.attention.standing import factorized_heads, standing_modules, tell_width
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.kinds import factorized_layers
-from lrexplore.nn.linear import FactorizedLinear
+from lrexplore.nn.linear import FactorizedConv1D, FactorizedLinear, is_conv1d, matrix_of
 
 METHOD = "lrexplore"
 
@@ -45,11 +45,13 @@ def note_in_config(model: nn.Module) -> None:
 
 def factorized_like(layer: nn.Module, rank: int, scheme: str) -> FactorizedLinear | FactorizedConv2d:
     """The factorized layer of this rank, without values (on the meta device), that stands for a layer."""
-    weight: Any = layer.weight
+    weight: Any = matrix_of(layer)
     groups = getattr(layer, "groups", 1)
     m, n = matrix_shape((len(weight) // groups, *weight.shape[1:]), scheme)
     like: dict[str, Any] = {"device": "meta", "dtype": weight.dtype}
     factors = Factors(torch.empty(m, rank, **like), torch.empty(rank, n, **like))
+    if is_conv1d(layer):
+        return FactorizedConv1D.from_layer(cast(Any, layer), factors)
     if isinstance(layer, nn.Linear):
         return FactorizedLinear.from_layer(layer, factors)
     assert isinstance(layer, nn.Conv2d)

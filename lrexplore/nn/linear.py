@@ -57,14 +57,14 @@ class FactorizedLinear(FactorPair):
     @classmethod
     def from_layer(cls, layer: nn.Linear, factors: Factors, scheme: str = "channel") -> "FactorizedLinear":
         """The factorized layer that stands for `layer`, with a copy of its bias; `scheme` changes nothing."""
-        expected = tuple(layer.weight.shape)
+        expected = tuple(matrix_of(layer).shape)
         if factors.shape != expected:
             raise ValueError(
                 f"`factors` must multiply to {expected} for this layer, got {factors.shape}. "
                 "Pass the factors of this layer's weight."
             )
         has_bias = layer.bias is not None
-        new = cls(layer.in_features, layer.out_features, factors.rank, has_bias, device="meta")
+        new = cls(expected[1], expected[0], factors.rank, has_bias, device="meta")
         adopt_parameters(new, layer, factors.left, factors.right)
         return new
 
@@ -94,6 +94,29 @@ class FactorizedLinear(FactorPair):
             f"in_features={self.in_features}, out_features={self.out_features}, rank={self.rank}, "
             f"bias={self.bias is not None}" + (f", execution={self.execution!r}" if self.execution != "factors" else "")
         )
+
+
+class FactorizedConv1D(FactorizedLinear):
+    """The same in the place of transformers' `Conv1D`, a linear layer whose weight is (in_features, out_features)."""
+
+    def collapse(self) -> nn.Module:  # type: ignore[override]
+        """The ordinary Conv1D with the same outputs."""
+        from transformers.pytorch_utils import Conv1D
+
+        layer: Any = Conv1D(self.out_features, self.in_features)
+        adopt_weight(layer, self, self.weight.mT)
+        layer.weight = nn.Parameter(layer.weight.detach().contiguous(), requires_grad=layer.weight.requires_grad)
+        return layer
+
+
+def is_conv1d(module: nn.Module) -> bool:
+    """Whether a module is transformers' `Conv1D`, which need not be installed."""
+    return f"{type(module).__module__}.{type(module).__qualname__}" == "transformers.pytorch_utils.Conv1D"
+
+
+def matrix_of(module: Any) -> Tensor:
+    """The weight of a linear layer or convolution, outputs first, as transformers' `Conv1D` does not keep it."""
+    return module.weight.mT if is_conv1d(module) else module.weight
 
 
 def draw_factors(left: Tensor, right: Tensor, bias: Tensor | None, fan_in: int) -> None:

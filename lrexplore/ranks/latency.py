@@ -93,7 +93,7 @@ def _input(layer: Layer, module: Any, batch_size: int) -> torch.Tensor:
     if layer.kind == "conv":
         shape: tuple[int, ...] = (batch_size, module.in_channels, rows, columns)
     else:
-        shape = (batch_size * rows, module.in_features)
+        shape = (batch_size * rows, layer.weight_shape[1])
     return torch.zeros(shape, dtype=weight.dtype, device=weight.device)
 
 
@@ -106,6 +106,7 @@ def _twins(module: Any, layer: Layer, ranks: list[int], scheme: str) -> list[nn.
     for rank in ranks:
         factors = Factors(one.expand(m, rank), one.expand(rank, n))
         if layer.kind == "linear":
+            # Of transformers' Conv1D the twin computes the same, and so takes as long.
             twin: Any = FactorizedLinear.from_layer(module, factors)
         else:
             twin = FactorizedConv2d.from_layer(module, [factors] * layer.groups, scheme)

@@ -13,6 +13,7 @@ from torch import nn
 from lrexplore import linalg
 from lrexplore.disk.paths import input_path
 from lrexplore.disk.whole_file import write_whole
+from lrexplore.nn.linear import matrix_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +101,8 @@ class RankPlan:
                 f"`plan` must have every layer once, got `{repeated[0]}` several times. Take the others out."
             )
         for layer in self.layers:
-            weight = getattr(modules.get(layer.name), "weight", None)
-            shape = None if weight is None else tuple(weight.shape)
+            module = modules.get(layer.name)
+            shape = None if getattr(module, "weight", None) is None else tuple(matrix_of(module).shape)
             if shape != layer.weight_shape:
                 has = "no such layer" if shape is None else f"the shape {shape}"
                 raise ValueError(

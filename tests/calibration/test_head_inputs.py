@@ -171,6 +171,11 @@ def test_heads_are_factorized_on_a_loader_that_reads_once():
     torch.testing.assert_close(output(small, lambda m: m(x)), output(by_hand, lambda m: m(x)), atol=1e-4, rtol=1e-4)
 
 
+def test_heads_that_are_small_already_are_left_out_of_a_calibration():
+    small = lr.factorize(MODEL, heads=0.5)
+    assert lr.calibrate(small, [tokens(0)], heads=True).heads == {}
+
+
 def test_a_calibration_of_heads_is_saved_and_loaded(tmp_path):
     CALIBRATION.save(tmp_path / "inputs.safetensors")
     again = lr.Calibration.load(tmp_path / "inputs.safetensors")

@@ -18,7 +18,7 @@ from lrexplore.network.forward.operations import (
 from lrexplore.network.forward.recording import SymbolicTracer
 from lrexplore.network.private import why
 from lrexplore.nn.conv import FactorizedConv2d
-from lrexplore.nn.linear import FactorizedLinear
+from lrexplore.nn.linear import FactorizedLinear, is_conv1d, matrix_of
 
 MIXING = (nn.Linear, nn.modules.conv._ConvNd, FactorizedLinear, FactorizedConv2d)
 """Layers after which nothing follows the layer before them."""
@@ -173,7 +173,7 @@ def norm_width(module: nn.Module) -> int:
 
 def layer_width(layer: nn.Module) -> int:
     """The number of output channels or features of a layer."""
-    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    return len(matrix_of(layer)) if is_conv1d(layer) or isinstance(layer, nn.Linear) else layer.out_channels
 
 
 def _uses(names: list[str]) -> str:

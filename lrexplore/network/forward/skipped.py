@@ -14,7 +14,7 @@ from lrexplore.linalg.rank import break_even_rank
 from lrexplore.network.private import looks_only
 from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.conv_same import is_conv_same
-from lrexplore.nn.linear import FactorizedLinear
+from lrexplore.nn.linear import FactorizedLinear, is_conv1d, matrix_of
 
 SAME_FORWARD = {"timm.layers.linear.Linear", "transformers.models.falcon.modeling_falcon.FalconLinear"}
 """Subclasses that override forward and still compute what their base does."""
@@ -34,8 +34,8 @@ def listed_weight(module: nn.Module) -> Tensor | None:
     None for modules without: those that only hold others, embeddings, norms, and matrices under another name than
     `weight`, which may as well be tables of positions.
     """
-    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
-        return module.weight
+    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)) or is_conv1d(module):
+        return matrix_of(module)
     if isinstance(module, nn.RNNBase):
         return module.weight_ih_l0
     if "torch.ao.nn" in type(module).__module__ and callable(weight := getattr(module, "weight", None)):
@@ -57,14 +57,14 @@ def skip_reason(model: nn.Module, name: str, module: nn.Module, calls, *, shared
     `calls` are its calls in a forward pass (None when no forward worked); `shared` says that another module
     owns the same weight, `read` that other code computes with it in the forward pass.
     """
-    if not isinstance(module, (nn.Linear, nn.Conv2d)):
+    if not isinstance(module, (nn.Linear, nn.Conv2d)) and not is_conv1d(module):
         kind, weight = type(module).__name__, listed_weight(module)
         if weight is not None and weight.is_quantized:
             return f"{kind}: it is quantized, and only nn.Linear and nn.Conv2d are factorized"
         if not isinstance(module, nn.modules.conv._ConvNd) and weight is not None and weight.ndim == 3:
             return f"{kind}: {len(weight)} matrices in one weight, and only nn.Linear and nn.Conv2d are factorized"
         if kind == "Conv1D":
-            return "Conv1D of transformers, which keeps its matrix transposed: put an nn.Linear in its place first"
+            return "Conv1D, not transformers' own, with its matrix transposed: put an nn.Linear in its place first"
         return f"{kind}: only nn.Linear and nn.Conv2d are factorized"
     if isinstance(model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention):
         return "inside nn.MultiheadAttention, which reads this weight and does not call the layer"
@@ -195,11 +195,13 @@ def _writes(method: FunctionType, child: str, others: frozenset) -> bool:
 
 
 def _base(module: nn.Module) -> type:
+    if is_conv1d(module):
+        return type(module)
     return nn.Linear if isinstance(module, nn.Linear) else nn.Conv2d
 
 
 def _overrides_forward(module: nn.Module) -> bool:
     if is_conv_same(module) or f"{type(module).__module__}.{type(module).__name__}" in SAME_FORWARD:
         return False
-    methods = ("forward",) if isinstance(module, nn.Linear) else ("forward", "_conv_forward")
+    methods = ("forward",) if not isinstance(module, nn.Conv2d) else ("forward", "_conv_forward")
     return any(getattr(type(module), method) is not getattr(_base(module), method) for method in methods)

@@ -126,7 +126,7 @@ class FactorizedMultiheadAttention(nn.Module):
     def collapse(self) -> nn.MultiheadAttention:
         """The ordinary attention with the same outputs."""
         bias = self.q.shift is not None
-        layer = nn.MultiheadAttention(
+        layer: Any = nn.MultiheadAttention(
             self.embed_dim, self.num_heads, self.dropout, bias, add_zero_attn=self.add_zero_attn, kdim=self.kdim,
             vdim=self.vdim, batch_first=self.batch_first, device="meta",
         )  # fmt: skip

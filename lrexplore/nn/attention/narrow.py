@@ -15,7 +15,10 @@ class NarrowHeads(nn.Module):
 
     index: Tensor
     inverse: Tensor
-    bias: Tensor | None
+
+    def collapse(self) -> Any:
+        """The ordinary layer with the same outputs."""
+        raise NotImplementedError
 
     def _place(self, places: Places, width: int, head_dim: int, transposed: bool) -> None:
         self.places = tuple(tuple(map(int, kept)) for kept in places)
@@ -47,12 +50,16 @@ class NarrowHeads(nn.Module):
         values = values.movedim(dim, -1)
         return F.pad(values, (0, 1)).index_select(-1, self.inverse.to(values.device)).movedim(-1, dim)
 
+    def formed(self, values: Tensor, dim: int = -1) -> Tensor:
+        """As `spread`, and never a view of a parameter, into which transformers' initialization would write."""
+        return values.clone() if self.is_full else self.spread(values, dim)
+
     def slots(self, first: int, last: int) -> Tensor:
         """The row of each place of heads first..last, (heads, width); `total` where a place is not in use."""
         device = next(iter(self._parameters.values())).device  # type: ignore[union-attr]
         return self.inverse.to(device).view(-1, self.width)[first:last]
 
-    def _ordinary(self, weight: Tensor, bias: Tensor | None, trainable: bool) -> nn.Module:
+    def _ordinary(self, weight: Tensor, bias: Tensor | None, trainable: bool) -> Any:
         """The layer of these values, (out, in) and (out,), of the class that this one stands for."""
         outputs, inputs = weight.shape
         if self.transposed:
@@ -79,6 +86,9 @@ class HeadRows(NarrowHeads):
     with this output, formed anew at every read.
     """
 
+    rows: nn.Parameter
+    shift: nn.Parameter | None
+
     def __init__(
         self, in_features: int, places: Places, *, width: int, head_dim: int, bias: bool = True,
         transposed: bool = False, device: Any = None, dtype: torch.dtype | None = None,
@@ -101,18 +111,18 @@ class HeadRows(NarrowHeads):
     @property
     def weight(self) -> Tensor:
         """(heads width, in_features), zeros where a head keeps nothing; transposed where it stands for a Conv1D."""
-        weight = self.spread(self.rows, 0)
+        weight = self.formed(self.rows, 0)
         return weight.mT if self.transposed else weight
 
     @property
     def bias(self) -> Tensor | None:
         """(heads width,), or None."""
-        return None if self.shift is None else self.spread(self.shift)
+        return None if self.shift is None else self.formed(self.shift)
 
     def forward(self, input: Tensor) -> Tensor:  # the name that nn.Linear gives it
         return self.spread(F.linear(input, self.rows, self.shift))
 
-    def collapse(self) -> nn.Module:
+    def collapse(self) -> Any:
         """The ordinary layer, `head_dim` rows a head, with zeros in those that are not kept."""
         wide = torch.cat([torch.tensor(kept) + head * self.head_dim for head, kept in enumerate(self.places)])
         wide = wide.to(self.rows.device)
@@ -126,6 +136,9 @@ class HeadRows(NarrowHeads):
 
 class HeadColumns(NarrowHeads):
     """The output projection: `columns` (out_features, sum of the ranks) read what each head keeps of its values."""
+
+    columns: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(
         self, out_features: int, places: Places, *, width: int, head_dim: int, bias: bool = True,
@@ -149,7 +162,7 @@ class HeadColumns(NarrowHeads):
     @property
     def weight(self) -> Tensor:
         """(out_features, heads width), zeros where a head keeps nothing; transposed where it stands for a Conv1D."""
-        weight = self.spread(self.columns, 1)
+        weight = self.formed(self.columns, 1)
         return weight.mT if self.transposed else weight
 
     def forward(self, input: Tensor) -> Tensor:  # the name that nn.Linear gives it
@@ -157,7 +170,7 @@ class HeadColumns(NarrowHeads):
             input = input.index_select(-1, self.index.to(input.device))
         return F.linear(input, self.columns, self.bias)
 
-    def collapse(self) -> nn.Module:
+    def collapse(self) -> Any:
         """The ordinary layer, `head_dim` columns a head, with zeros in those that are not kept."""
         wide = torch.cat([torch.tensor(kept) + head * self.head_dim for head, kept in enumerate(self.places)])
         weight = self.columns.detach().new_zeros(self.out_features, len(self.places) * self.head_dim)

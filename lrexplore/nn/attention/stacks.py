@@ -251,14 +251,14 @@ def _of_multihead(module: nn.MultiheadAttention, architecture: Architecture) -> 
     if reason:
         return _refused(module, architecture, heads, reason)
     # Weights for other key sizes are apart, their biases in one all the same.
-    stacks = [
+    q, k, v = (
         HeadStack(
             weight, module.in_proj_bias, span if module._qkv_same_embed_dim else slice(0, size), heads, bias_slots=span
         )
         for weight, span in zip(weights, spans, strict=True)
-    ]
-    out = module.out_proj
+    )
+    out: Any = module.out_proj
     return AttentionHeads(
-        module, architecture, size // heads, heads, heads, *stacks,
+        module, architecture, size // heads, heads, heads, q, k, v,
         HeadStack(out.weight, None, slice(None), heads, True), out.bias,
     )  # fmt: skip

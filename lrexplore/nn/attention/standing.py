@@ -26,12 +26,12 @@ def standing_modules(
     module: Any = attention.module
     like: dict[str, Any] = {"device": device or attention.o.weight.device, "dtype": attention.o.weight.dtype}
     if isinstance(module, nn.MultiheadAttention):
-        new = FactorizedMultiheadAttention(
+        whole = FactorizedMultiheadAttention(
             module.embed_dim, module.num_heads, qk, ov, dropout=module.dropout, bias=module.in_proj_bias is not None,
             out_bias=output_bias, add_zero_attn=module.add_zero_attn, kdim=module.kdim, vdim=module.vdim,
             batch_first=module.batch_first, **like,
         )  # fmt: skip
-        return {id(module): new.train(module.training)}
+        return {id(module): whole.train(module.training)}
     record = attention.architecture
     like.update(width=head_width(attention, qk, ov), head_dim=attention.head_dim)
     modules: dict[int, nn.Module] = {}
