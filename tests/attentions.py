@@ -1,7 +1,7 @@
 """Tiny networks with every architecture of attention that is known, and a run of each with its masks."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -123,6 +123,42 @@ NETWORKS: dict[str, Callable[[], tuple[nn.Module, Callable[[nn.Module], Tensor]]
     "Qwen3": lambda: _llama("Qwen3"),
     "Mistral": lambda: _llama("Mistral"),
 }
+
+
+def _of_words(name, **options):
+    import transformers
+
+    model = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**WORDS, **options))
+    return model, lambda m: m(TOKENS, attention_mask=MASK).last_hidden_state
+
+
+def _of_two(name):
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "max_position_embeddings": 32}
+    for side in ("encoder", "decoder"):
+        sizes |= {f"{side}_attention_heads": 4, f"{side}_ffn_dim": 32}
+    model, _ = _of_words(name, **sizes, decoder_start_token_id=2)
+    return model, lambda m: m(TOKENS, attention_mask=MASK, decoder_input_ids=TOKENS[:, :5]).last_hidden_state
+
+
+def _of_images(name):
+    import transformers
+
+    config = getattr(transformers, f"{name}Config")(**SIZES, image_size=16, patch_size=8)
+    return getattr(transformers, f"{name}Model")(config), lambda m: m(IMAGES).last_hidden_state
+
+
+RELATIVES: dict[str, Callable[[], tuple[nn.Module, Callable[[nn.Module], Tensor]]]] = {
+    **{name: partial(_of_words, name, **SIZES) for name in ("Roberta", "XLMRoberta")},
+    "Electra": partial(_of_words, "Electra", **SIZES, embedding_size=16),
+    "DistilBert": partial(_of_words, "DistilBert", dim=16, n_layers=1, n_heads=4, hidden_dim=32),
+    "OPT": partial(_of_words, "OPT", hidden_size=16, num_hidden_layers=1, num_attention_heads=4, ffn_dim=32,
+                   word_embed_proj_dim=16),
+    "Gemma": partial(_llama, "Gemma"),
+    **{name: partial(_of_two, name) for name in ("Bart", "MBart", "Marian")},
+    **{name: partial(_of_images, name) for name in ("DeiT", "Dinov2", "CLIPVision")},
+}  # fmt: skip
+"""Further classes whose forward is that of one above."""
+
 GENERATING = ("GPT-2", "T5", "Llama", "Mistral")
 
 
@@ -130,7 +166,7 @@ GENERATING = ("GPT-2", "T5", "Llama", "Mistral")
 def network(name: str) -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
     """The network, in evaluation mode and with weights large enough for attention to matter, and its run."""
     torch.manual_seed(0)
-    model, run = NETWORKS[name]()
+    model, run = (NETWORKS | RELATIVES)[name]()
     with torch.no_grad():
         for tensor_name, parameter in model.named_parameters():
             if parameter.ndim > 1 and "embed" not in tensor_name:

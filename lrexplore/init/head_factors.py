@@ -5,7 +5,7 @@ the weights: W~_q W~_q^T (with the query bias as a column more: it is part of th
 softmax does not see it) and W_k W_k^T; W_o^T W_o and W_v W_v^T. Query heads that share a key head add up, which is the
 stacked product. On real inputs they are the second moment of the queries and the covariance of the keys about the mean
 of their sequence; W_o^T W_o and the covariance of the attended values. The error of the logits, and of the head's
-output, is then exactly that of the factors in this metric (theory: sections 5 and 10 of the notebooks' references).
+output, is then exactly that of the factors in this metric.
 """
 
 from dataclasses import dataclass

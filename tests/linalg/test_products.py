@@ -111,17 +111,18 @@ def test_the_loss_of_planes_is_the_mean_over_their_angles():
     assert float(losses.sum()) == pytest.approx(total / 256, rel=1e-12)
 
 
-def test_all_heads_of_gpt_2_small_have_their_spectra_within_the_bar():
-    weights = torch.randn(4, 144, 64, 768, generator=torch.Generator().manual_seed(0))
+def test_all_heads_of_gpt_2_small_take_a_fraction_of_the_time_of_qr():
+    query, key = torch.randn(2, 144, 64, 768, generator=torch.Generator().manual_seed(0))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+
+    def seconds(exact):
+        start = time.perf_counter()
+        product_values(query.mT, key, exact=exact)
+        return time.perf_counter() - start
+
     try:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            product_values(weights[0].mT, weights[1])
-            product_values(weights[2].mT, weights[3])
-            times.append(time.perf_counter() - start)
+        seconds(False)
+        assert min(seconds(False) for _ in range(3)) < 0.7 * min(seconds(True) for _ in range(2))
     finally:
         torch.set_num_threads(threads)
-    assert min(times) < 0.4  # 0.10 on a machine of its own; others may run here

@@ -42,7 +42,8 @@ class Architecture:
 
 _BERT = [("bert", "Bert"), ("roberta", "Roberta"), ("xlm_roberta", "XLMRoberta"), ("electra", "Electra")]
 _LLAMA = [("llama", "Llama"), ("qwen2", "Qwen2"), ("mistral", "Mistral"), ("qwen3", "Qwen3"), ("gemma", "Gemma")]
-_VIT = [("vit", "ViT"), ("deit", "DeiT")]
+_VIT = [("vit", "ViT"), ("deit", "DeiT"), ("dinov2", "Dinov2")]
+_BART = [("bart", "Bart"), ("mbart", "MBart"), ("marian", "Marian"), ("opt", "OPT"), ("clip", "CLIP")]
 
 ARCHITECTURES: list[Architecture] = [
     Architecture(
@@ -83,6 +84,13 @@ ARCHITECTURES: list[Architecture] = [
             o="o_proj", heads="num_attention_heads", head_width=("head_dim",),
         )
         for room, name in _VIT
+    ),
+    *(
+        Architecture(
+            cls=f"transformers.models.{room}.modeling_{room}.{name}Attention", q="q_proj", k="k_proj", v="v_proj",
+            o="out_proj", heads="num_heads", head_width=("head_dim",), causal="is_causal",
+        )
+        for room, name in _BART
     ),
     *(
         Architecture(
