@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lrexplore.network.attention.smaller_heads import HeadMoments
+from lrexplore.network.grouping import is_held_out
 from lrexplore.nn.attention import AttentionHeads, attentions_of
 from lrexplore.nn.attention.standing import kept_dimensions
 

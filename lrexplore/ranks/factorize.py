@@ -80,6 +80,7 @@ def factorize(
         ranks, scheme = plan.ranks, plan.schemes
     if not isinstance(correct_norms, bool) and not (isinstance(correct_norms, str) and correct_norms == "auto"):
         raise TypeError(f"`correct_norms` must be 'auto', True or False, got {correct_norms!r}. Choose one of them.")
+    check_groups(groups, has_loader=loader is not None)
     if calibration is not None:
         Calibration.require(calibration, model)
     original = model
@@ -87,9 +88,9 @@ def factorize(
         head_ranks = choose_head_ranks(model, heads)
         alone = rank_scale is None and ranks is None
         if loader is not None and calibration is None:
-            first, loader = first_inputs(loader, NUM_CORRECTING, model)
+            first, loader = first_items(loader, NUM_CORRECTING, model, groups)
             calibration = calibrate(model, loader, layers=[] if alone else None, heads=True, progress=progress)
-            loader = first
+            loader, groups = first, None  # the items know theirs
         model = _with_smaller_heads(model, head_ranks, calibration, progress)
         if alone:
             return model
@@ -99,7 +100,6 @@ def factorize(
     if initializer is None:
         initializer = plan.initializer if plan is not None else default_initializer(model, has_inputs=has_inputs)
     record = find_initializer(initializer)
-    check_groups(groups, has_loader=loader is not None)
     items, loader = first_items(loader, NUM_CORRECTING, model, groups) if loader is not None else ([], None)
     if record.is_implied and (calibration is None or not calibration.is_implied):
         example_input = as_example(items[0].inputs) if items else None

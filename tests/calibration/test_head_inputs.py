@@ -44,7 +44,7 @@ def queries_and_keys(model, x):
 
 def test_the_moments_are_those_of_queries_and_centred_keys_of_inputs_that_are_not_held_out():
     x = torch.cat([tokens(seed) for seed in range(4)])
-    fitted = x[torch.arange(256) % 4 != 3]
+    fitted = x[torch.arange(256) % 4 != 1]
     q, k, v = queries_and_keys(MODEL, fitted)
     inputs = CALIBRATION.heads["attention"]
     torch.testing.assert_close(
@@ -74,7 +74,7 @@ def dense_logit_error(model, small, x, head):
 
 @pytest.mark.parametrize("rank", [1, 4, 7])
 def test_the_error_of_logits_is_that_of_all_pairs_of_held_out_tokens(rank):
-    x = torch.cat([tokens(seed) for seed in range(4)])[3::4]
+    x = torch.cat([tokens(seed) for seed in range(4)])[1::4]
     name = "attention:qk.2"
     small = lr.factorize(MODEL, heads={name: rank}, calibration=CALIBRATION)
     error = lr.head_error(MODEL, name, rank, calibration=CALIBRATION)
@@ -85,7 +85,7 @@ def test_the_error_of_logits_is_that_of_all_pairs_of_held_out_tokens(rank):
 
 
 def test_the_divergence_is_that_of_the_attention_weights_on_held_out_sequences():
-    x = torch.cat([tokens(seed) for seed in range(4)])[3::4][:16]
+    x = torch.cat([tokens(seed) for seed in range(4)])[1::4][:16]
     name = "attention:qk.1"
     error = lr.head_error(MODEL, name, 3, calibration=CALIBRATION)
     small = lr.factorize(MODEL, heads={name: 3}, calibration=CALIBRATION)
@@ -96,7 +96,7 @@ def test_the_divergence_is_that_of_the_attention_weights_on_held_out_sequences()
 
 
 def test_the_error_of_the_output_is_that_of_the_layer_on_held_out_sequences():
-    x = torch.cat([tokens(seed) for seed in range(4)])[3::4]
+    x = torch.cat([tokens(seed) for seed in range(4)])[1::4]
     name = "attention:ov.0"
     small = lr.factorize(MODEL, heads={name: 3}, calibration=CALIBRATION)
     lost = (output(small, lambda m: m(x)) - output(MODEL, lambda m: m(x))).double().square().sum()
