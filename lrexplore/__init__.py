@@ -24,6 +24,8 @@ _HOMES = {
     "head_error": "lrexplore.ranks",
     "register_attention": "lrexplore.nn.attention",
     "factorize": "lrexplore.ranks",
+    "overcomplete": "lrexplore.network.forms",
+    "prune": "lrexplore.network.pruning",
     "collapse": "lrexplore.network",
     "choose_execution": "lrexplore.network",
     "report": "lrexplore.network",

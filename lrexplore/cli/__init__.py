@@ -24,6 +24,7 @@ _BENCHES = {
     "pipeline": "reading and cutting JPEG images, beside the rate of a training step",
     "whitened": "errors on held-out photographs: spectral, whitened, refined",
     "ranks": "calibration, curves, allocation and what the factorized network still says",
+    "tensors": "Tucker, tensor trains and CP beside pairs at equal parameters: errors, times, decay in a step",
     "certificate": "how tight and how fast the floor is, and whether it ever fails",
     "models": "120 networks of others: layers, multiply-adds, full rank, saved, loaded, exported",
     "records": "what following a live run of 100,000 logged steps costs the kernel",

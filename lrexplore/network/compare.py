@@ -16,7 +16,10 @@ from lrexplore.network.layers import factorized_flops, find_layers
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import paired_latency_ms
 from lrexplore.nn.attention.narrow import NarrowHeads
-from lrexplore.nn.kinds import FACTORIZED, factorized_layers
+from lrexplore.nn.factorized import Factorized
+from lrexplore.nn.kinds import FACTORIZED
+from lrexplore.nn.rebuilt import all_factorized
+from lrexplore.nn.sparse import sparse_layers
 
 
 def compare(
@@ -68,7 +71,7 @@ def compare(
         if not agreement.num_inputs:
             raise ValueError("`loader` must give inputs, got batches of none. Pass some inputs.")
         rows = agreement.rows()
-        rows["parameters"] = [sum(p.numel() for p in net.parameters()) for net in (model, factorized)]
+        rows["parameters"] = [_num_parameters(net) for net in (model, factorized)]
         flops = network_flops(model, factorized, as_example(first))
         rows["MFLOP"] = [None if value is None else value / 1e6 for value in flops]
         if latency_rounds:
@@ -92,7 +95,7 @@ def layer_drift(model: nn.Module, factorized: nn.Module, loader: Iterable):
     """
     import pandas as pd
 
-    names = list(factorized_layers(factorized))
+    names = list(all_factorized(factorized))
     seen, sums, hooks = {}, {name: torch.zeros(3, dtype=torch.float64) for name in names}, []
 
     def remember(name, module, args, output):
@@ -131,7 +134,15 @@ def network_flops(model: nn.Module, factorized: nn.Module, example_input) -> tup
         module = modules.get(layer.name)
         if isinstance(module, FACTORIZED):
             after += factorized_flops(layer, module.rank, getattr(module, "scheme", "channel")) - layer.flops
+        elif isinstance(module, Factorized):
+            after += sum(module.multiply_adds(call.input_size, call.output_size) for call in layer.calls) - layer.flops
     return layers.flops, after
+
+
+def _num_parameters(model: nn.Module) -> int:
+    """Parameters; of pruned weights those that are left."""
+    zeros = sum(layer.mask.numel() - layer.num_kept for layer in sparse_layers(model).values())
+    return sum(parameter.numel() for parameter in model.parameters()) - zeros
 
 
 def _square(x: Tensor) -> Tensor:

@@ -17,11 +17,9 @@ from lrexplore.linalg import SCHEMES
 from lrexplore.network.attention.smaller_heads import collapse_heads
 from lrexplore.network.batches import as_example, batch_size, device_of, example_inputs, to_device
 from lrexplore.network.private import copy_with, private_copy, to_fill, why, without_wrapper
-from lrexplore.nn import FactorizedLinear, factorized_layers
 from lrexplore.nn.attention import heads_of
 from lrexplore.nn.attention.standing import factorized_heads, standing_modules, tell_width
-from lrexplore.nn.huggingface import factorized_like
-from lrexplore.nn.linear import FactorizedConv1D
+from lrexplore.nn.rebuilt import NAMES, all_changed, own_names, rebuilt
 
 _FORMAT = "lrexplore network 1"
 _MOST_ONNX_MB = 2000
@@ -47,7 +45,7 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     2
     """
     output_path(path)
-    factorized = factorized_layers(model)
+    factorized = all_changed(model)
     for tensor_name, tensor in model.state_dict(keep_vars=True).items():
         if is_lazy(tensor) or getattr(tensor, "is_meta", False):
             raise ValueError(
@@ -56,7 +54,7 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     state, extra = _state_of(model)
     heads = factorized_heads(model)
     whole = _without_small_heads(model) if heads else model
-    shapes = _unfactorized_state(whole, factorized_layers(whole))
+    shapes = _unfactorized_state(whole, all_changed(whole))
     match = _match(shapes, architecture)
     plan = getattr(model, "rank_plan", None)
     about = {
@@ -66,8 +64,7 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
         "class": type(model).__name__,
         "layers": {
             name: {
-                "rank": module.rank,
-                "scheme": getattr(module, "scheme", "channel"),
+                **module.built(),
                 "bias": module.bias is not None,
                 "bias_added": getattr(module, "bias_added", False),
             }
@@ -275,15 +272,9 @@ def _unfactorized_state(model: nn.Module, factorized: Mapping[str, nn.Module]) -
     state = {name: x.detach().to("meta") for name, x in model.state_dict().items() if isinstance(x, Tensor)}
     for name, module in factorized.items():
         prefix = f"{name}." if name else ""
-        for part in ("left", "right"):
+        for part in own_names(module):
             state.pop(prefix + part)
-        if isinstance(module, FactorizedLinear):
-            shape = (module.out_features, module.in_features)
-            shape = shape[::-1] if isinstance(module, FactorizedConv1D) else shape
-        else:
-            groups, (c_out, *rest) = module.groups, module.group_shape
-            shape = (groups * c_out, *rest)
-        state[prefix + "weight"] = torch.empty(shape, device="meta")
+        state[prefix + "weight"] = torch.empty(module.weight_shape, device="meta")
     added = {f"{name}.bias" for name, module in factorized.items() if getattr(module, "bias_added", False)}
     return {name: value for name, value in state.items() if name not in added}
 
@@ -291,13 +282,19 @@ def _unfactorized_state(model: nn.Module, factorized: Mapping[str, nn.Module]) -
 def _check_description(about: dict, tensors: Mapping[str, Tensor]) -> None:
     """Raises an error of some kind where a description does not fit its tensors."""
     for name, options in about["layers"].items():
-        left, right = (tensors[f"{name}.{side}" if name else side] for side in ("left", "right"))
-        rank = options["rank"]
-        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1 or min(left.ndim, right.ndim) < 2:
-            raise ValueError(f"rank {rank!r} of `{name}`")
-        if options["scheme"] not in SCHEMES or not isinstance(options["bias_added"], bool):
-            raise ValueError(f"scheme {options['scheme']!r} or bias of `{name}`")
-        if options["bias"] is not ((f"{name}.bias" if name else "bias") in tensors):
+        prefix = f"{name}." if name else ""
+        if "form" in options:
+            if options["form"] not in NAMES or not all(map(_is_whole, options["ranks"])):
+                raise ValueError(f"form {options['form']!r} of ranks {options['ranks']!r} of `{name}`")
+        else:
+            left, right, rank = tensors[f"{prefix}left"], tensors[f"{prefix}right"], options["rank"]
+            if not _is_whole(rank) or min(left.ndim, right.ndim) < 2:
+                raise ValueError(f"rank {rank!r} of `{name}`")
+            if options["scheme"] not in SCHEMES:
+                raise ValueError(f"scheme {options['scheme']!r} of `{name}`")
+        if not isinstance(options["bias_added"], bool):
+            raise ValueError(f"bias of `{name}`")
+        if options["bias"] is not (f"{prefix}bias" in tensors):
             raise ValueError(f"bias of `{name}`")
     for name, options in about.get("heads", {}).items():
         kept = [options["qk"], options["ov"]]
@@ -316,6 +313,10 @@ def _check_description(about: dict, tensors: Mapping[str, Tensor]) -> None:
     # A number that no tensor has would have a head built of any size.
     if classes is not None and (isinstance(classes, bool) or not any(classes in x.shape for x in tensors.values())):
         raise ValueError(f"{classes!r} classes")
+
+
+def _is_whole(rank: object) -> bool:
+    return isinstance(rank, int) and not isinstance(rank, bool) and rank >= 1
 
 
 def _build(about: dict, path) -> nn.Module:
@@ -346,7 +347,7 @@ def _replacement(network: nn.Module, name: str, options: dict) -> tuple[int, nn.
     """The id of the named layer and the factorized layer, on the meta device, to be put in its place."""
     try:
         layer = network.get_submodule(name)
-        module = factorized_like(layer, options["rank"], options["scheme"])
+        module = rebuilt(layer, options)
     except AttributeError:
         raise ValueError(
             f"`model` must have a layer `{name}` as the saved network, got a {type(network).__name__} without it. "

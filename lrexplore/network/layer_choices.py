@@ -56,39 +56,21 @@ def choose_rank(
 
 def check_choices(layers: list[Layer], rank_scale, ranks, initializer: Initializer, scheme, calibration=None) -> None:
     """Raises ValueError, with the nearest names, for anything `replace_layers` cannot do with these layers."""
-    if (rank_scale is None) == (ranks is None):
-        raise ValueError(
-            f"One of `rank_scale` and `ranks` must be given, got {'neither' if ranks is None else 'both'}. "
-            "Use `rank_scale=0.25` for all layers, or `ranks={layer: rank}` for some."
-        )
-    if initializer.is_real and calibration is None:
+    if initializer.is_real and calibration is None and (rank_scale is None) != (ranks is None):
         raise ValueError(
             f"`calibration` must be given for the initializer {initializer.name!r}, got None. Pass "
             "`lr.calibrate(model, loader)`, or use `function`, which needs no inputs."
         )
-    by_name = {layer.name: layer for layer in layers}
     if not isinstance(scheme, (str, Mapping)):
         raise ValueError(
             f"`scheme` must be one of {', '.join(SCHEMES)}, or a dict of layer name -> one, got {scheme!r}. Leave it "
             "out for channel."
         )
-    if not isinstance(ranks, Mapping | None):
-        raise TypeError(
-            f"`ranks` must be a dict of layer name -> rank, got a {type(ranks).__name__}. Use `rank_scale` for one "
-            "share in all layers."
-        )
-    for argument, names in (("ranks", ranks or {}), ("scheme", {} if isinstance(scheme, str) else scheme)):
-        for name in names:
-            if name not in by_name:
-                raise ValueError(
-                    f"`{argument}` must name layers of the model, got {name!r}. "
-                    + _nearest(name, by_name, "See `lr.layers(model)` for the names.")
-                )
+    check_names(layers, rank_scale, ranks, scheme={} if isinstance(scheme, str) else scheme)
+    by_name = {layer.name: layer for layer in layers}
     for value in [scheme] if isinstance(scheme, str) else scheme.values():
         if value not in SCHEMES:
             raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, got {value!r}. Choose one of them.")
-    if rank_scale is not None:
-        rank_from_scale((1, 1), rank_scale)
     for name, rank in (ranks or {}).items():
         if initializer.is_real and not by_name[name].skip_reason and name not in calibration:
             raise ValueError(
@@ -96,6 +78,30 @@ def check_choices(layers: list[Layer], rank_scale, ranks, initializer: Initializ
                 "or use `initializer='function'`."
             )
         _check_rank_of(by_name[name], rank, scheme_for(by_name[name], scheme))
+
+
+def check_names(layers: list[Layer], rank_scale, ranks, /, **others: Mapping[str, object]) -> None:
+    """Raises ValueError, with the nearest names, unless there is a scale or ranks, and all dicts name layers."""
+    if (rank_scale is None) == (ranks is None):
+        raise ValueError(
+            f"One of `rank_scale` and `ranks` must be given, got {'neither' if ranks is None else 'both'}. "
+            "Use `rank_scale=0.25` for all layers, or `ranks={layer: rank}` for some."
+        )
+    by_name = {layer.name: layer for layer in layers}
+    if not isinstance(ranks, Mapping | None):
+        raise TypeError(
+            f"`ranks` must be a dict of layer name -> rank, got a {type(ranks).__name__}. Use `rank_scale` for one "
+            "share in all layers."
+        )
+    for argument, names in {"ranks": ranks or {}, **others}.items():
+        for name in names:
+            if name not in by_name:
+                raise ValueError(
+                    f"`{argument}` must name layers of the model, got {name!r}. "
+                    + _nearest(name, by_name, "See `lr.layers(model)` for the names.")
+                )
+    if rank_scale is not None:
+        rank_from_scale((1, 1), rank_scale)
 
 
 def _check_rank_of(layer: Layer, rank, scheme: str) -> None:

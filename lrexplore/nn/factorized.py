@@ -32,13 +32,26 @@ class Factorized(nn.Module):
         """Gradients of half the penalty, one a factor and shaped like it; detached."""
         raise NotImplementedError
 
+    def multiply_adds(self, input_size: tuple[int, int], output_size: tuple[int, int]) -> int:
+        """Multiply-adds of one input in one call, from and to so many rows and columns (positions and 1)."""
+        raise NotImplementedError
+
+    def built(self) -> dict[str, Any]:
+        """What `lrexplore.nn.rebuilt` must be told, beside the layer that it stands for, to make it anew."""
+        raise NotImplementedError
+
 
 class FactorPair(Factorized):
     """A factorized module whose weight is left right, group by group: parameters `left` and `right`."""
 
     left: nn.Parameter
     right: nn.Parameter
+    rank: int
     groups: int = 1
+
+    def built(self) -> dict[str, Any]:
+        """The rank and the scheme."""
+        return {"rank": self.rank, "scheme": getattr(self, "scheme", "channel")}
 
     def factor_parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         """`left` and `right`."""

@@ -5,17 +5,14 @@
 names before it fills a network: there the layers become factorized ones.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 
-from lrexplore.linalg import Factors, matrix_shape
 from lrexplore.nn.attention import heads_of
 from lrexplore.nn.attention.standing import factorized_heads, standing_modules, tell_width
-from lrexplore.nn.conv import FactorizedConv2d
-from lrexplore.nn.kinds import factorized_layers
-from lrexplore.nn.linear import FactorizedConv1D, FactorizedLinear, is_conv1d, matrix_of
+from lrexplore.nn.rebuilt import all_changed, rebuilt
 
 METHOD = "lrexplore"
 
@@ -26,12 +23,8 @@ def note_in_config(model: nn.Module) -> None:
     if not any(kind.__name__ in ("PreTrainedConfig", "PretrainedConfig") for kind in type(config).__mro__):
         return
     layers = {
-        name: {
-            "rank": layer.rank,
-            "scheme": getattr(layer, "scheme", "channel"),
-            "bias_added": bool(getattr(layer, "bias_added", False)),
-        }
-        for name, layer in factorized_layers(model).items()
+        name: {**layer.built(), "bias_added": bool(getattr(layer, "bias_added", False))}
+        for name, layer in all_changed(model).items()
     }
     heads = factorized_heads(model)
     said = getattr(config, "quantization_config", None)
@@ -41,21 +34,6 @@ def note_in_config(model: nn.Module) -> None:
             del config.quantization_config
     if layers or heads:
         register_transformers()
-
-
-def factorized_like(layer: nn.Module, rank: int, scheme: str) -> FactorizedLinear | FactorizedConv2d:
-    """The factorized layer of this rank, without values (on the meta device), that stands for a layer."""
-    weight: Any = matrix_of(layer)
-    groups = getattr(layer, "groups", 1)
-    m, n = matrix_shape((len(weight) // groups, *weight.shape[1:]), scheme)
-    like: dict[str, Any] = {"device": "meta", "dtype": weight.dtype}
-    factors = Factors(torch.empty(m, rank, **like), torch.empty(rank, n, **like))
-    if is_conv1d(layer):
-        return FactorizedConv1D.from_layer(cast(Any, layer), factors)
-    if isinstance(layer, nn.Linear):
-        return FactorizedLinear.from_layer(layer, factors)
-    assert isinstance(layer, nn.Conv2d)
-    return FactorizedConv2d.from_layer(layer, [factors] * groups, scheme)
 
 
 def register_transformers() -> None:
@@ -118,7 +96,7 @@ def _replace_layers(model: nn.Module, layers: dict[str, dict]) -> None:
         here = _name_here(model, name)
         if here is None:
             continue
-        new = factorized_like(modules[here], options["rank"], options["scheme"])
+        new = rebuilt(modules[here], options)
         if options["bias_added"]:
             weight: Any = modules[here].weight
             new.bias = nn.Parameter(torch.empty(len(weight), device="meta", dtype=weight.dtype))

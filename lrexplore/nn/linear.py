@@ -65,12 +65,17 @@ class FactorizedLinear(FactorPair):
             )
         has_bias = layer.bias is not None
         new = cls(expected[1], expected[0], factors.rank, has_bias, device="meta")
-        adopt_parameters(new, layer, factors.left, factors.right)
+        adopt_parameters(new, layer, left=factors.left, right=factors.right)
         return new
 
     def factors(self) -> list[Factors]:
         """The factor pair, as a list of one (a grouped convolution has one pair a group)."""
         return [Factors(self.left, self.right)]
+
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        """(out_features, in_features)."""
+        return self.out_features, self.in_features
 
     @property
     def weight(self) -> Tensor:
@@ -98,6 +103,11 @@ class FactorizedLinear(FactorPair):
 
 class FactorizedConv1D(FactorizedLinear):
     """The same in the place of transformers' `Conv1D`, a linear layer whose weight is (in_features, out_features)."""
+
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        """(in_features, out_features), as the ordinary layer keeps its weight."""
+        return self.in_features, self.out_features
 
     def collapse(self) -> nn.Module:  # type: ignore[override]
         """The ordinary Conv1D with the same outputs."""
@@ -131,10 +141,10 @@ def draw_factors(left: Tensor, right: Tensor, bias: Tensor | None, fan_in: int) 
         nn.init.uniform_(bias, -(fan_in**-0.5), fan_in**-0.5)
 
 
-def adopt_parameters(new: nn.Module, layer: nn.Linear | nn.Conv2d, left: Tensor, right: Tensor) -> None:
+def adopt_parameters(new: nn.Module, layer: nn.Linear | nn.Conv2d, **factors: Tensor) -> None:
     """Gives `new` these factors, and the layer's bias (a copy), dtype, device and training mode."""
     weight = layer.weight
-    for name, value in (("left", left), ("right", right)):
+    for name, value in factors.items():
         value = value.detach().to(device=weight.device, dtype=weight.dtype, copy=True).contiguous()
         setattr(new, name, nn.Parameter(value, requires_grad=weight.requires_grad))
     if layer.bias is not None:
@@ -144,7 +154,7 @@ def adopt_parameters(new: nn.Module, layer: nn.Linear | nn.Conv2d, left: Tensor,
 
 def adopt_weight(layer: nn.Linear | nn.Conv2d, factorized: Any, weight: Tensor) -> None:
     """Gives the ordinary `layer` this weight, and a copy of the factorized layer's bias and training mode."""
-    trainable = factorized.left.requires_grad or factorized.right.requires_grad
+    trainable = any(factor.requires_grad for factor in factorized.factor_parameters())
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=trainable)
     if factorized.bias is not None:
         layer.bias = nn.Parameter(factorized.bias.detach().clone(), requires_grad=factorized.bias.requires_grad)

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
+from typing import Any
 
 import torch
 from torch import nn
 
 from lrexplore.calibration import Calibration, calibrate, implied_inputs, implies_inputs
 from lrexplore.init import find_initializer
+from lrexplore.linalg.tensors import MATRIX, check_form
 from lrexplore.network import Replacement, find_layers, replace_layers
 from lrexplore.network.attention import choose_head_ranks, find_heads, smaller_heads
 from lrexplore.network.batch_norm import correct_batch_norms
-from lrexplore.network.batches import as_example, first_items
+from lrexplore.network.batches import Item, as_example, first_items
+from lrexplore.network.forms import replace_by_tensors
 from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layer_choices import check_choices
 from lrexplore.nn.attention import attentions_of
@@ -34,9 +37,11 @@ def factorize(
     *,
     rank_scale: float | None = None,
     rank_multiple: int = 1,
-    ranks: dict[str, int] | None = None,
+    ranks: dict[str, Any] | None = None,
     plan: RankPlan | None = None,
     heads: float | Mapping[str, int] | None = None,
+    form: str = MATRIX,
+    shapes: dict[str, Any] | None = None,
     initializer: str | None = None,
     scheme: str | dict[str, str] = "channel",
     loader: Iterable | None = None,
@@ -58,6 +63,10 @@ def factorize(
     The other arguments are those of `lrexplore.network.replace`, whose record the copy carries too. `plan` is kept on
     it as `rank_plan`, what was decided about batch norms in `lr.report(copy).attrs["batch norms"]`.
 
+    `form`: "matrix" (two factors), or "tucker", "tt", "cp" for kernels larger than 1 x 1 as products of more factors
+    (`lrexplore.network.forms`). Ranks are then tuples, `shapes` names the linear layers to be tensor trains, and the
+    default `initializer` is "whitened" for "tucker" with inputs, else "rescaled".
+
     Raises ValueError, before anything is computed, for a plan or a calibration of another network.
 
     >>> import lrexplore as lr, torch
@@ -65,6 +74,9 @@ def factorize(
     >>> small = lr.factorize(model, rank_scale=0.25)
     >>> small[0].left.shape, small[0].right.shape
     (torch.Size([32, 2]), torch.Size([2, 8]))
+    >>> kernels = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3), torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 3))
+    >>> lr.factorize(kernels, form="tucker", ranks={"2": (4, 6)})[2].core.shape
+    torch.Size([6, 4, 3, 3])
     """
     if plan is not None:
         if rank_scale is not None or ranks is not None:
@@ -97,6 +109,25 @@ def factorize(
         _check_not_of_heads(original, model, ranks)
         calibration = None if calibration is None else calibration.of(model)
     has_inputs = calibration is not None or loader is not None
+    if check_form(form) != MATRIX:
+        if plan is not None or rank_multiple != 1 or scheme != "channel":
+            raise ValueError(
+                f"`plan`, `rank_multiple` and `scheme` must be left out for the form {form}, got one of them. Give "
+                "`rank_scale` or `ranks`."
+            )
+        items, loader = first_items(loader, NUM_CORRECTING, model, groups) if loader is not None else ([], None)
+        if initializer is None:
+            initializer = "whitened" if has_inputs and form == "tucker" else "rescaled"
+        if initializer == "whitened" and calibration is None and loader is not None:
+            calibration = calibrate(model, loader, progress=progress)
+        factorized = replace_by_tensors(
+            model, form=form, rank_scale=rank_scale, ranks=ranks, shapes=shapes, initializer=initializer,
+            calibration=calibration, generator=generator, progress=progress,
+        )  # fmt: skip
+        _correct_norms(original, factorized, items, correct_norms)
+        return factorized
+    if shapes is not None:
+        raise ValueError("`shapes` must be left out for the form matrix, got some. Use form='tt', or drop them.")
     if initializer is None:
         initializer = plan.initializer if plan is not None else default_initializer(model, has_inputs=has_inputs)
     record = find_initializer(initializer)
@@ -118,13 +149,17 @@ def factorize(
         model, rank_scale=rank_scale, rank_multiple=rank_multiple, ranks=ranks, initializer=initializer,
         scheme=scheme, calibration=calibration, generator=generator, progress=progress,
     )  # fmt: skip
-    if items and correct_norms == "auto":
-        factorized.about_norms = correct_if_better(original, factorized, items)  # type: ignore[assignment]
-    elif items and correct_norms:
-        correct_batch_norms(original, factorized, [item.inputs for item in items])
+    _correct_norms(original, factorized, items, correct_norms)
     if plan is not None:
         factorized.rank_plan = plan  # type: ignore[assignment]  # torch: attributes of modules are tensors
     return factorized
+
+
+def _correct_norms(original: nn.Module, factorized: nn.Module, items: list[Item], how: bool | str) -> None:
+    if items and how == "auto":
+        factorized.about_norms = correct_if_better(original, factorized, items)  # type: ignore[assignment]
+    elif items and how:
+        correct_batch_norms(original, factorized, [item.inputs for item in items])
 
 
 def _check_not_of_heads(original: nn.Module, smaller: nn.Module, ranks: Mapping[str, int] | None) -> None:

@@ -74,6 +74,8 @@ class WithHeads(nn.Module):
 
 BATCHES = [torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(seed)) for seed in range(6)]
 
+LABELLED = [(batch, torch.zeros(4, dtype=torch.long)) for batch in BATCHES]
+
 
 def judged(model, tmp_path):
     allocation, wish = Allocation(model, Origin(loader=BATCHES)), Wish(ratio=0.8, inputs=YOURS, initializer="whitened")
@@ -92,6 +94,11 @@ RUNS = {
     "implied_inputs": lambda model, path: lr.implied_inputs(model, num_samples=8, num_held_out=8),
     "factorize": lambda model, path: lr.factorize(model, rank_scale=0.5),
     "factorize on inputs": lambda model, path: lr.factorize(model, rank_scale=0.5, loader=BATCHES),
+    "factorize as tensors": lambda model, path: lr.factorize(model, form="tucker", rank_scale=0.4, loader=BATCHES),
+    "overcomplete": lambda model, path: lr.overcomplete(model, "deep"),
+    "prune": lambda model, path: lr.prune(model, sparsity=0.5),
+    "prune by gradients": lambda model, path: lr.prune(model, sparsity=0.5, method="snip", loader=LABELLED),
+    "prune by curvature": lambda model, path: lr.prune(model, sparsity=0.5, method="grasp", loader=LABELLED),
     "allocate": lambda model, path: lr.allocate(model, parameter_ratio=0.8, loader=BATCHES, use_cache=False),
     "times": lambda model, path: layer_latencies(model, lr.network.find_layers(model, BATCHES[0])[1], [2]),
     "compare": lambda model, path: compare(model, lr.factorize(model, rank_scale=0.5), BATCHES, latency_rounds=1),

@@ -157,3 +157,24 @@ def test_a_language_model_is_exported_without_its_cache(tmp_path):
     assert small.config.use_cache
     said = torch.export.load(tmp_path / "small.pt2").module()(input_ids=IDS[:1])
     assert torch.allclose(said["logits"], small(input_ids=IDS[:1]).logits, atol=1e-5)
+
+
+WAYS = {
+    "tensor trains": lambda model: lr.factorize(
+        model, form="tt", rank_scale=0.3,
+        shapes={f"bert.encoder.layer.{i}.intermediate.dense": ((16, 8), (8, 8)) for i in (0, 1)},
+    ),
+    "overcomplete": lambda model: lr.overcomplete(model, "deep", layers=["bert.encoder.layer.0.intermediate.dense"]),
+    "pruned": lambda model: lr.prune(model, sparsity=0.8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_networks_in_other_forms_come_back_from_their_folder_too(way, tmp_path):
+    model = bert()
+    small = way(model)
+    small.save_pretrained(tmp_path)
+    again = lr.load(tmp_path)
+    assert same(again, small) and repr(again) == repr(small)
+    assert getattr(lr.collapse(again).config, "quantization_config", None) is None
+    assert same(lr.collapse(again), small)

@@ -12,9 +12,10 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from lrexplore.linalg.matricization import SCHEMES, matrix_shape
 from lrexplore.linalg.rank import break_even_rank
 from lrexplore.network.private import looks_only
-from lrexplore.nn.conv import FactorizedConv2d
 from lrexplore.nn.conv_same import is_conv_same
-from lrexplore.nn.linear import FactorizedLinear, is_conv1d, matrix_of
+from lrexplore.nn.factorized import Factorized
+from lrexplore.nn.linear import is_conv1d, matrix_of
+from lrexplore.nn.sparse import SparseWeight
 
 SAME_FORWARD = {"timm.layers.linear.Linear", "transformers.models.falcon.modeling_falcon.FalconLinear"}
 """Subclasses that override forward and still compute what their base does."""
@@ -40,7 +41,7 @@ def listed_weight(module: nn.Module) -> Tensor | None:
         return module.weight_ih_l0
     if "torch.ao.nn" in type(module).__module__ and callable(weight := getattr(module, "weight", None)):
         return weight()
-    if isinstance(module, (*_NO_MATRIX, FactorizedLinear, FactorizedConv2d)):
+    if isinstance(module, (*_NO_MATRIX, Factorized)):
         return None
     held = {name: weight for name, weight in module._parameters.items() if weight is not None}
     if any(map(is_lazy, held.values())):
@@ -68,6 +69,8 @@ def skip_reason(model: nn.Module, name: str, module: nn.Module, calls, *, shared
         return f"{kind}: only nn.Linear and nn.Conv2d are factorized"
     if isinstance(model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention):
         return "inside nn.MultiheadAttention, which reads this weight and does not call the layer"
+    if isinstance(module, SparseWeight):
+        return "pruned: factors of its weight would not have its zeros. `lr.collapse(model)` forgets the masks"
     if "weight" not in module._parameters or hasattr(type(module), "weight"):
         return "its weight is computed (weight norm, pruning or another parametrization): remove that first"
     if "bias" not in module._parameters or hasattr(type(module), "bias"):
