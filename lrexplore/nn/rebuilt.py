@@ -13,7 +13,7 @@ from lrexplore.nn.factorized import Factorized
 from lrexplore.nn.kinds import check_module
 from lrexplore.nn.linear import FactorizedConv1D, FactorizedLinear, is_conv1d, matrix_of
 from lrexplore.nn.sparse import SparseConv2d, SparseLinear, SparseWeight, sparse_layers
-from lrexplore.nn.sparse.masked import SPARSE
+from lrexplore.nn.sparse.masked_weight import SPARSE
 from lrexplore.nn.tensor import CONVS, TrainLinear
 
 NAMES = (*CONVS, DEEP, SPARSE)

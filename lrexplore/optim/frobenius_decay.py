@@ -12,6 +12,7 @@ from lrexplore.linalg import upcast
 from lrexplore.nn import Factorized, FactorPair
 from lrexplore.nn.kinds import check_module
 from lrexplore.optim.head_decay import HeadDecay, head_decays
+from lrexplore.optim.lamb import Lamb
 
 
 def frobenius_penalty(module: Factorized) -> Tensor:
@@ -70,7 +71,7 @@ class FrobeniusDecay:
 
     With SGD (and any optimizer whose weight decay is an L2 term) it adds to the gradients. With AdamW, whose
     weight decay is decoupled, it moves the factors by lr * strength * gradient of |W|_F^2 / 2 instead:
-    the coefficient then means what it means for the other weights.
+    the coefficient then means what it means for the other weights. With Lamb it stands where Lamb's own decay does.
 
     It runs inside `optimizer.step()`: after all-reduce, after `scaler.unscale_`, after clipping. With a
     GradScaler call `scaler.unscale_(optimizer)` first where the optimizer unscales by itself (`fused=True`).
@@ -109,6 +110,18 @@ class FrobeniusDecay:
                 " Call `scaler.unscale_(optimizer)` before `scaler.step(optimizer)`."
             )
         if not self.strength:
+            return
+        if isinstance(optimizer, Lamb):
+            for module in self.modules:
+                for factor, gradient in zip(module.factor_parameters(), module.penalty_gradients(), strict=True):
+                    if factor.requires_grad and factor.grad is not None:
+                        optimizer.add_decay(factor, self.strength * gradient)
+            for decay in self.heads:
+                for stack, gradient in decay.gradients():
+                    if stack.weight.requires_grad and stack.weight.grad is not None:
+                        whole = torch.zeros_like(stack.weight)
+                        stack.add_(whole, gradient, self.strength)
+                        optimizer.add_decay(stack.weight, whole)
             return
         if not _is_decoupled(optimizer):
             add_frobenius_decay(self.modules, self.strength)

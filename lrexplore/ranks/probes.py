@@ -15,7 +15,7 @@ from lrexplore.network.layers import Layer
 from lrexplore.ranks.budget_choices import SENSITIVITY
 
 _SEED = 0
-NUM_PROBES, NOISE_GROUPS = 16, 8
+NUM_PROBES, NOISE_GROUPS, FEWEST_GROUPS = 16, 8, 4
 TO_NOISE = "sensitivity to noise"
 
 
@@ -43,7 +43,8 @@ class Probes:
     ) -> "Probes":
         """Of `items` some of as many groups as there are; where something `fits` to them those that are held out: a
         layer that was fitted to an input does not move it. Of a single group all. Noise where `calibration` has inputs
-        that batch norms imply; it counts as much as 8 groups.
+        that batch norms imply; it counts as much as 8 groups, and of fewer than 4 groups alone: what so few move sends
+        ranks where others lose.
         """
         parts = Parts(items, fits=fits)
         own = parts.spread_out(NUM_PROBES) or parts.fit
@@ -52,8 +53,12 @@ class Probes:
         )
         takes_noise = implied and all(isinstance(batch, Tensor) for batch in own)
         noise = noise_for(model, layers, NUM_PROBES) if takes_noise else None
-        num_groups = min(len(set(parts.judged_groups)), NUM_PROBES) or bool(own)
-        return cls(own, noise, 1.0 if noise is None else num_groups / (num_groups + NOISE_GROUPS))
+        if noise is None:
+            return cls(own, None, 1.0)
+        num_groups = min(len(set(parts.judged_groups)), NUM_PROBES)
+        if num_groups < FEWEST_GROUPS:
+            return cls([], noise, 0.0)
+        return cls(own, noise, num_groups / (num_groups + NOISE_GROUPS))
 
     @property
     def weighting(self) -> str:

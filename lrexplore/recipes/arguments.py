@@ -7,7 +7,9 @@ from lrexplore.recipes.published import RECIPES, configure
 
 _HELP = {
     "data": "DIR with train/ and val/, or with shards.json, or the address of one; fashion-mnist (embedded),"
-    " fashion-mnist-full, synthetic; package.module:function for sets of your own. Only here may an address be a"
+    " fashion-mnist-full, synthetic. For translation: numbers-and-dates (made by rules), catalogs (*.mo of this"
+    " machine), a folder of them, or of train.en and train.de. For masked-lm: docstrings (of packages here), a text"
+    " file or a folder of them. package.module:function for sets of your own. Only here may an address be a"
     " command, 'pipe:curl -s https://host/shards.json': a shell runs it for that file and for each shard beside it",
     "rank_scale": "rank of every layer as a fraction of the smaller side of its matrix",
     "rank_multiple": "round the ranks of a scale to multiples of this, such as 8 for tensor cores",
@@ -23,6 +25,10 @@ _HELP = {
     "resume": "go on with the run of this name, or start it",
     "epochs": "how long; or use --steps",
     "ema": "evaluate an exponential average of the weights that keeps this share of itself at every step",
+    "head_scale": "share of its dimensions that each head keeps, of the networks translation and masked-lm",
+    "languages": "source and target of a translation, such as en-de",
+    "vocabulary": "pieces of words that are learned from the texts that train",
+    "beam": "translations of a sentence that are carried on where BLEU is measured",
     "norms_from": "with --decay normalized: the folder of the run whose norms are kept",
 }
 
@@ -32,7 +38,8 @@ def parser(program: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         program, description="Train a network, low-rank or not, and record how it goes.", allow_abbrev=False
     )
-    made.add_argument("model", help="a network's name, such as resnet20 (for 28 to 32 pixels) or resnet50,"
+    made.add_argument("model", help="a network's name, such as resnet20 (for 28 to 32 pixels), resnet50,"
+                      " translation or masked-lm,"
                       " or package.module:function for one of your own")  # fmt: skip
     made.add_argument("--recipe", choices=list(RECIPES), help="defaults of published work; any option wins over it")
     for name, kind in kinds().items():

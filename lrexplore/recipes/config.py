@@ -13,6 +13,9 @@ from typing import Any, NoReturn
 from lrexplore.recipes.references import is_reference, reference_of
 
 INITIALIZER_NAMES = ("function", "spectral", "rescaled", "independent", "sampled", "spectral-matched")
+LANGUAGE_MODELS = ("translation", "masked-lm")
+HEAD_CHOICES = ("head_scale", "qk_initializer", "ov_initializer", "qk_decay", "ov_decay")
+_HEAD_INITIALIZERS, _HEAD_DECAYS = ("drawn", "balanced", "spectral"), ("frobenius", "weight", "none")
 DECAY_NAMES = ("frobenius", "weight", "none", "normalized")
 CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": INITIALIZER_NAMES,
@@ -22,8 +25,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "layers": ("inner", "convolutions", "all"),
     "rank_rule": ("smaller-side", "fnl"),
     "draw": ("default", "truncated-normal"),
-    "optimizer": ("sgd", "adamw"),
-    "schedule": ("cosine", "step"),
+    "optimizer": ("sgd", "adamw", "lamb"),
+    "schedule": ("cosine", "step", "inverse-sqrt"),
+    "qk_initializer": _HEAD_INITIALIZERS,
+    "ov_initializer": _HEAD_INITIALIZERS,
+    "qk_decay": _HEAD_DECAYS,
+    "ov_decay": _HEAD_DECAYS,
     "warmup": ("linear", "constant"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("32", "bf16", "16"),
@@ -33,11 +40,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
 RANGES = {
     "held_out": "[0, 1)", "rank_scale": "(0, 1]", "rank_ratio": "(0, 1]", "decay_strength": "[0, 1e6]",
     "lr": "(0, 1e6]", "momentum": "[0, 1)", "clip_norm": "(0, 1e30]", "label_smoothing": "[0, 1]", "ema": "(0, 1]",
+    "head_scale": "(0, 1]", "dropout": "[0, 1)",
     "warmup_epochs": "[0, 1e6]", "step_factor": "(0, 1]", "epochs": "(0, 1e6]",
 }  # fmt: skip
 SMALLEST = {
     "num_images": 1, "image_size": 1, "rank_multiple": 1, "steps": 1, "batch_size": 1, "micro_batch_size": 1, "seed": 0,
-    "workers": 0, "checkpoint_steps": 1, "norms_steps": 1,
+    "workers": 0, "checkpoint_steps": 1, "norms_steps": 1, "vocabulary": 300, "beam": 1,
 }  # fmt: skip
 _BELOW = 2**63
 # What a resumed run may change without its numbers changing.
@@ -63,7 +71,15 @@ class Config:
     batch norm and biases get weight decay too. `ema`: evaluations use an exponential average of the weights
     and running statistics that keeps this share of itself at every step. `milestones` are fractions of the
     run at which `schedule="step"` multiplies the rate by `step_factor`; `warmup_epochs` start at 0
-    ("linear") or at a tenth of the rate ("constant").
+    ("linear") or at a tenth of the rate ("constant"). `schedule="inverse-sqrt"`: then as 1 / sqrt(step).
+
+    The models "translation" and "masked-lm" train on text: `batch_size` and `micro_batch_size` count pieces of words
+    (`vocabulary` of them are learned), `num_images` counts pairs or texts, top-1 the pieces guessed right. `languages`:
+    source and target. `head_scale` is the share of its dimensions that each attention head keeps; `qk_initializer` and
+    `ov_initializer` say how its products query-key and output-value start: as "drawn", "balanced", or "spectral", the
+    best ones of that size for the heads drawn in full; `qk_decay` and `ov_decay` what decays, with `decay_strength`:
+    the squared norm of the product ("frobenius"), the weights, or nothing. Linear layers have the choices of any
+    factorized layer. `beam`: how many translations of a sentence are carried on when BLEU is measured.
     """
 
     model: str
@@ -82,6 +98,15 @@ class Config:
     scheme: str = "channel"
     execution: str = "factors"
     draw: str = "default"
+    head_scale: float = 1.0
+    qk_initializer: str = "drawn"
+    ov_initializer: str = "drawn"
+    qk_decay: str = "weight"
+    ov_decay: str = "weight"
+    dropout: float = 0.0
+    languages: str = "en-de"
+    vocabulary: int = 8000
+    beam: int = 4
     decay: str = "frobenius"
     decay_strength: float = 1e-3
     decay_norms: bool = True

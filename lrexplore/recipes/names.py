@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 from lrexplore.disk.paths import made_folder
-from lrexplore.recipes.config import Config
+from lrexplore.recipes.config import LANGUAGE_MODELS, Config
 
 
 def default_name(config: Config) -> str:
@@ -12,6 +12,10 @@ def default_name(config: Config) -> str:
     ranks = next((str(v) for v in (config.rank_scale, config.rank_ratio) if v is not None), "plan")
     model, initializer = config.model.replace(":", "."), config.initializer.replace(":", ".")
     parts = [model, initializer, ranks] if config.factorized else [model, "unfactorized"]
+    if config.model in LANGUAGE_MODELS:
+        starts, decays = ((config.qk_initializer, config.ov_initializer), (config.qk_decay, config.ov_decay))
+        heads = [f"heads{config.head_scale:g}", "+".join(dict.fromkeys(starts)), "+".join(dict.fromkeys(decays))]
+        parts = [model, *heads, *parts[1:]]
     return "-".join([*parts, config.decay, f"seed{config.seed}"])
 
 

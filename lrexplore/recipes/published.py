@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lrexplore.recipes.config import Config
+from lrexplore.recipes.config import LANGUAGE_MODELS, Config
 
 _FNL = {
     "scheme": "spatial", "rank_rule": "fnl", "layers": "inner", "decay_strength": 1e-4, "decay_norms": True,
@@ -14,6 +14,16 @@ _NLI = {
     "lr": 1.6, "momentum": 0.9, "schedule": "cosine", "warmup_epochs": 1560 / 312, "epochs": None, "steps": 62_000,
     "batch_size": 4096,
 }  # fmt: skip
+_TRANSLATION = {
+    "data": "numbers-and-dates", "vocabulary": 1000, "dropout": 0.1, "label_smoothing": 0.1, "decay_norms": False,
+    "qk_initializer": "spectral", "ov_initializer": "spectral", "qk_decay": "frobenius", "ov_decay": "frobenius",
+    "initializer": "spectral", "optimizer": "adamw", "lr": 2e-3, "decay_strength": 1e-2, "clip_norm": 1.0,
+    "schedule": "inverse-sqrt", "warmup_epochs": 1.0, "epochs": 10.0, "batch_size": 4000, "checkpoint_steps": 200,
+}  # fmt: skip
+_MASKED = {
+    **_TRANSLATION, "data": "docstrings", "vocabulary": 8000, "label_smoothing": 0.0, "lr": 5e-4, "schedule": "cosine",
+    "warmup_epochs": 0.1, "epochs": 2.0, "batch_size": 8192, "micro_batch_size": 4096,
+}  # fmt: skip
 
 RECIPES: dict[str, dict[str, Any]] = {
     "short": {},
@@ -22,6 +32,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "fnl-vgg": {**_FNL, "decay_strength": 2e-4},
     "nli": _NLI,
     "nli-frobenius": {**_NLI, "decay": "frobenius", "decay_strength": 0.3},
+    "translation": _TRANSLATION,
+    "masked-lm": _MASKED,
+    "flambe": {**_MASKED, "optimizer": "lamb", "lr": 5e-3},
 }
 """
 short           four epochs with a cosine: what a CPU does with Fashion-MNIST while one waits
@@ -32,18 +45,27 @@ fnl-vgg         the same for VGG-19: decay 2e-4
 nli             Vodrahalli et al. 2022, arXiv:2202.00834, ResNet-50 and EfficientNets on ImageNet: batch 4096, 0 to
                 1.6 in 1560 steps, then a cosine over 60440, decay 1e-4, every convolution, spatial
 nli-frobenius   its tables with Frobenius decay .3, as printed. How that number is normalized is not said there
+translation     what the network `translation` trains by where no recipe is named: AdamW, rate 2e-3 after an epoch's
+                warm-up, then falling as 1 / sqrt(step), batches of 4000 pieces, label smoothing .1, dropout .1; heads
+                and factors start spectral and have Frobenius decay 1e-2
+masked-lm       what the network `masked-lm` trains by where no recipe is named: AdamW, 5e-4, a cosine, 8192 pieces
+flambe          the same with LAMB, 5e-3: LAMB with Frobenius decay on all factors is what Khodak et al. 2021 call
+                FLAMBe. Its choices are ours; theirs are not published
 """
 
 
 def configure(recipe: str = "short", **choices: Any) -> Config:
     """The configuration of a recipe with these choices in the place of its own; None means the recipe's choice.
 
-    `steps` replaces the recipe's `epochs`, and the other way round. Raises ValueError for an unknown recipe.
+    `steps` replaces the recipe's `epochs`, and the other way round. Networks for text have a recipe of their own in the
+    place of "short". Raises ValueError for an unknown recipe.
     """
     if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ValueError(f"`recipe` must be one of {', '.join(RECIPES)}, got {recipe!r}. Choose one of them.")
     if choices.get("model") is None:
         raise ValueError("`model` must be a network, got None. Name one, such as 'resnet20'.")
+    if recipe == "short" and choices["model"] in LANGUAGE_MODELS:
+        recipe = choices["model"]
     given = {key: value for key, value in choices.items() if value is not None}
     unknown = set(given) - set(Config.__dataclass_fields__)
     if unknown:

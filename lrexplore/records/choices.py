@@ -20,7 +20,11 @@ FACTORS = (
 RANKS = ("rank_scale", "rank_ratio", "plan")
 UNFACTORIZED = "unfactorized"
 # Choices that came later, with what the runs made before them did.
-LATER = {"ema": None, "execution": "factors", "rank_multiple": 1}
+LATER = {
+    "ema": None, "execution": "factors", "rank_multiple": 1, "head_scale": 1.0, "qk_initializer": "drawn",
+    "ov_initializer": "drawn", "qk_decay": "weight", "ov_decay": "weight", "dropout": 0.0, "languages": "en-de",
+    "vocabulary": 8000, "beam": 4,
+}  # fmt: skip
 
 
 def is_factorized(config: Mapping[str, Any]) -> bool:

@@ -2,12 +2,14 @@
 
     run.json        version, name, configuration, environment, names of the layers, rank plan; written once
     status.json     state, process, latest metrics; replaced whole, touched every few seconds by a live run
-    steps.jsonl     one line a step: step, epoch, wall_s, loss, top1, top5, lr, images_per_s
-    epochs.jsonl    one line an epoch: metrics of the held-out images; the last one those of the test images
+    steps.jsonl     one line a step: step, epoch, wall_s, loss, top1, top5, lr, images_per_s or tokens_per_s
+    epochs.jsonl    one line an epoch: metrics of the held-out images or texts (of translations held_out_bleu too); the
+                    last one those of the test part
     layers.jsonl    one line a measurement: lists with one number a layer (names in run.json)
     norms.jsonl     Frobenius norms of the factorized layers after every step, where they were asked for
     events.jsonl    what happened besides: a resume, a corrupt image
     *.parquet       the same tables, written when the run ends
+    subwords.json   the vocabulary of a run on text
     checkpoint.pt   where a killed run goes on
     log.txt         what a run that was started in the background printed
 

@@ -100,17 +100,18 @@ STATUS = {
 CONFIG = {
     **dict.fromkeys(
         ("model", "data", "plan", "rank_rule", "layers", "initializer", "scheme", "execution", "draw", "decay",
-         "norms_from", "optimizer", "schedule", "warmup", "recipe", "precision", "device", "corrupt", "runs", "name"),
+         "norms_from", "optimizer", "schedule", "warmup", "recipe", "precision", "device", "corrupt", "runs", "name",
+         "qk_initializer", "ov_initializer", "qk_decay", "ov_decay", "languages"),
         "text",
     ),
     **dict.fromkeys(
         ("num_images", "image_size", "rank_multiple", "steps", "batch_size", "micro_batch_size", "seed", "workers",
-         "checkpoint_steps", "norms_steps"),
+         "checkpoint_steps", "norms_steps", "vocabulary", "beam"),
         "whole",
     ),
     **dict.fromkeys(
         ("held_out", "rank_scale", "rank_ratio", "decay_strength", "lr", "momentum", "clip_norm", "label_smoothing",
-         "ema", "warmup_epochs", "step_factor", "epochs"),
+         "ema", "warmup_epochs", "step_factor", "epochs", "head_scale", "dropout"),
         "number",
     ),
     **dict.fromkeys(

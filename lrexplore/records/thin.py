@@ -15,7 +15,7 @@ from lrexplore.records.table import run_folders, table_of
 if TYPE_CHECKING:
     import pandas as pd
 
-_AVERAGED = ("loss", "top1", "top5", "images_per_s")
+_AVERAGED = ("loss", "top1", "top5", "images_per_s", "tokens_per_s")
 _DIGITS = 6
 
 
@@ -80,7 +80,7 @@ def _rounded(value: Any) -> Any:
 
 def _command(command: str, config: dict) -> str:
     """The command as a person would type it: no folders of the machine it ran on."""
-    arguments = command.partition(" ")[2]
+    arguments = command.partition(" ")[2].removeprefix("train ")  # of the command lrexplore; a run of its own has none
     arguments = re.sub(r"--runs \S+", f"--runs {config['runs']}", arguments)
     arguments = re.sub(r"--norms-from \S+", f"--norms-from {config['norms_from']}", arguments)
     arguments = re.sub(r"--plan \S+", f"--plan {config.get('plan')}", arguments)

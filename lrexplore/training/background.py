@@ -16,7 +16,7 @@ from lrexplore.training.built import check_choices, import_environment
 def train(
     model: str | Callable[..., nn.Module],
     *,
-    data: str | Callable[[], Data | tuple] = "fashion-mnist",
+    data: str | Callable[[], Data | tuple] | None = None,
     recipe: str = "short",
     **choices,
 ) -> Run:
@@ -24,7 +24,9 @@ def train(
 
     The choices are those of `lrexplore train` and of `lrexplore.recipes.Config`: rank_scale, initializer,
     decay, decay_strength, epochs, seed, runs, name, resume and so on. They are checked before anything starts.
-    Without a `name` the run gets a new one. Raises ValueError for choices that make no sense.
+    Without `data` a network for images gets "fashion-mnist", "translation" and "masked-lm" texts that are here (see
+    `lrexplore.recipes.published`). Without a `name` the run gets a new one. Raises ValueError for choices that make no
+    sense.
 
     `model` and `data` are names, or functions of your own, given as such or as "package.module:function". The run's
     process imports them: they stand in a file, not in a notebook's cell. `model(num_classes)`, or `model()`, returns an

@@ -8,7 +8,8 @@ from torch import nn
 
 from lrexplore.datasets import Data, open_data, own_data
 from lrexplore.models.catalogue import check_network, network
-from lrexplore.recipes.config import Config
+from lrexplore.models.language import LANGUAGE
+from lrexplore.recipes.config import HEAD_CHOICES, LANGUAGE_MODELS, Config
 from lrexplore.recipes.references import folder_of, is_reference, resolve
 
 
@@ -16,10 +17,28 @@ def check_choices(config: Config) -> None:
     """Raises ValueError for an unknown network, ImportError for a function that cannot be imported; builds nothing."""
     if is_reference(config.model):
         resolve(config.model, "model")
-    else:
+    elif config.model not in LANGUAGE_MODELS:
         check_network(config.model)
-    if is_reference(config.data):
+    check_heads(config)
+    if is_reference(config.data) and config.model not in LANGUAGE_MODELS:
         resolve(config.data, "data")
+
+
+def check_heads(config: Config) -> None:
+    """Raises ValueError for choices of heads in a network that is none for text, and the other way round."""
+    if config.model in LANGUAGE_MODELS:
+        if config.execution == "fastest":
+            raise ValueError(
+                f"`execution` must be factors or product for {config.model}, got 'fastest', which measures images."
+                " Choose one of them."
+            )
+        return
+    changed = [name for name in HEAD_CHOICES if getattr(config, name) != getattr(Config, name)]
+    if changed:
+        raise ValueError(
+            f"`{changed[0]}` must be left out for a network that is none of {', '.join(LANGUAGE_MODELS)}, got"
+            f" {getattr(config, changed[0])!r} for {config.model}. Leave it out."
+        )
 
 
 def import_environment(config: Config) -> dict[str, str]:
@@ -31,6 +50,9 @@ def import_environment(config: Config) -> dict[str, str]:
 
 def network_of(config: Config, num_classes: int) -> nn.Module:
     """The network, drawn from torch's global generator, in training mode."""
+    if config.model in LANGUAGE_MODELS:
+        heads = {name: getattr(config, name) for name in ("head_scale", "qk_initializer", "ov_initializer")}
+        return LANGUAGE[config.model](num_classes, dropout=config.dropout, **heads).train()
     if not is_reference(config.model):
         return network(config.model, num_classes)
     build = resolve(config.model, "model")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from lrexplore.linalg import num_factor_parameters, rank_from_scale
+from lrexplore.models.language.separate_attention import attentions
 from lrexplore.network import Layer, find_layers
 from lrexplore.ranks import RankPlan
 from lrexplore.recipes.config import Config
@@ -16,8 +17,12 @@ from lrexplore.records.schema import read_description
 
 
 def candidates(model: nn.Module, layers: str) -> list[Layer]:
-    """The layers that may be factorized: "inner", "convolutions" or "all" (see `Config`)."""
-    return which_layers(find_layers(model), layers)
+    """The layers that may be factorized: "inner", "convolutions" or "all" (see `Config`).
+
+    The projections of a network for text are none: an attention's heads are products already.
+    """
+    inside = {f"{name}.{layer}" for name in attentions(model) for layer in ("q", "k", "v", "o")}
+    return [layer for layer in which_layers(find_layers(model), layers) if layer.name not in inside]
 
 
 def rank_of(layer: Layer, scale: float, scheme: str, rule: str, multiple: int = 1) -> int:

@@ -4,15 +4,25 @@ import torch
 from torch import Tensor, nn
 
 from lrexplore.linalg import Factors, matricize, upcast
+from lrexplore.models.language.separate_attention import PRODUCTS, attentions
 from lrexplore.nn import FACTORIZED, factorized_layers
 from lrexplore.optim import frobenius_penalty
 from lrexplore.training.chosen_ranks import candidates
 
+_NAMES = ("frobenius_norm", "nuclear_norm", "factor_bound", "non_orthogonality")
+
 
 def watched_layers(model: nn.Module, layers: str) -> list[str]:
-    """The factorized layers; in an unfactorized network those that would be."""
-    names = list(factorized_layers(model))
-    return names or [layer.name for layer in candidates(model, layers)]
+    """The factorized layers; in an unfactorized network those that would be. Then the heads of a network for text, such
+    as "encoder.0.attention:qk.3"."""
+    names = list(factorized_layers(model)) or [layer.name for layer in candidates(model, layers)]
+    heads = [
+        f"{name}:{product}.{head}"
+        for name, attention in attentions(model).items()
+        for product in PRODUCTS
+        for head in range(attention.num_heads)
+    ]
+    return names + heads
 
 
 @torch.no_grad()
@@ -23,7 +33,9 @@ def measure_layers(model: nn.Module, names: list[str], lr: float, scheme: str) -
     NaN where the weights are not finite. An unfactorized layer is matricized by `scheme`; its bound is its nuclear
     norm, and it has no Grams.
     """
-    rows = [_measure(model.get_submodule(name), scheme) for name in names]
+    rows = [
+        _measure_head(model, name) if ":" in name else _measure(model.get_submodule(name), scheme) for name in names
+    ]
     measured = {key: [row[key] for row in rows] for key in (rows[0] if rows else ())}
     if rows:
         measured["effective_lr"] = [lr / max(row["frobenius_norm"] ** 2, 1e-30) for row in rows]
@@ -38,18 +50,31 @@ def product_norms(modules: list[nn.Module]) -> Tensor:
 
 def _measure(module: nn.Module, scheme: str) -> dict[str, float]:
     if not all(torch.isfinite(parameter).all() for parameter in module.parameters(recurse=False)):
-        names = ("frobenius_norm", "nuclear_norm", "factor_bound", "non_orthogonality")
-        return dict.fromkeys(names, float("nan"))
+        return dict.fromkeys(_NAMES, float("nan"))
     if isinstance(module, FACTORIZED):
-        pairs = [pair.to(torch.float64) for pair in module.factors()]  # squares of a diverging run overflow
-        values = torch.cat([_product_singular_values(pair) for pair in pairs])
-        bound = sum(float(pair.left.square().sum() + pair.right.square().sum()) for pair in pairs) / 2
-        slant = sum(_non_orthogonality(pair) for pair in pairs) / len(pairs)
-    else:
-        groups = getattr(module, "groups", 1)
-        kernels = upcast(module.weight).chunk(groups)
-        values = torch.cat([torch.linalg.svdvals(matricize(kernel, scheme)) for kernel in kernels])
-        bound, slant = float(values.sum()), 0.0
+        return _measure_pairs(module.factors())
+    kernels = upcast(module.weight).chunk(getattr(module, "groups", 1))
+    values = torch.cat([torch.linalg.svdvals(matricize(kernel, scheme)) for kernel in kernels])
+    return _norms(values, float(values.sum()), 0.0)
+
+
+def _measure_head(model: nn.Module, name: str) -> dict[str, float]:
+    place, _, which = name.partition(":")
+    product, _, head = which.partition(".")
+    left, right = (stack[int(head)].detach() for stack in model.get_submodule(place).pairs(product))
+    if not (torch.isfinite(left).all() and torch.isfinite(right).all()):
+        return dict.fromkeys(_NAMES, float("nan"))
+    return _measure_pairs([Factors(left, right)])
+
+
+def _measure_pairs(pairs: list[Factors]) -> dict[str, float]:
+    pairs = [pair.to(torch.float64) for pair in pairs]  # squares of a diverging run overflow
+    values = torch.cat([_product_singular_values(pair) for pair in pairs])
+    bound = sum(float(pair.left.square().sum() + pair.right.square().sum()) for pair in pairs) / 2
+    return _norms(values, bound, sum(_non_orthogonality(pair) for pair in pairs) / len(pairs))
+
+
+def _norms(values: Tensor, bound: float, slant: float) -> dict[str, float]:
     return {
         "frobenius_norm": float(values.square().sum().sqrt()), "nuclear_norm": float(values.sum()),
         "factor_bound": bound, "non_orthogonality": slant,

@@ -14,11 +14,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lrexplore.datasets import Batch, Data, normalize
 from lrexplore.datasets.split import mix
 from lrexplore.nn import Factorized
-from lrexplore.optim import FrobeniusDecay, parameter_groups
+from lrexplore.optim import FrobeniusDecay, HeadProductDecay, Lamb, parameter_groups, without_weight_decay
 from lrexplore.recipes.config import Config
 from lrexplore.training.layer_norms import product_norms
 from lrexplore.training.non_finite import NonFiniteLoss, first_non_finite
 from lrexplore.training.processes import Processes, own_buffers
+from lrexplore.training.tasks import task_of
+from lrexplore.training.tasks.head_products import head_products
 
 _HALF = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -29,18 +31,25 @@ class Learner:
 
     def __init__(self, model: nn.Module, config: Config, data: Data, processes: Processes):
         self.config, self.data, self.processes = config, data, processes
+        self.task = task_of(config)
         self._layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.model = model.to(processes.device, memory_format=self._layout)
         self.factorized = [module for module in model.modules() if isinstance(module, Factorized)]
         decay = "none" if config.decay == "normalized" else config.decay
         strength = config.decay_strength
         groups = parameter_groups(model, decay=decay, decay_strength=strength, decay_norms=config.decay_norms)
+        heads = {how: head_products(model, config, how) for how in ("frobenius", "none")}
+        free = [weight for products in heads.values() for product in products for weight in product.factor_parameters()]
+        groups = without_weight_decay(groups, free)
         if config.optimizer == "sgd":
             self.optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
         else:
-            self.optimizer = torch.optim.AdamW(groups, lr=config.lr)
+            kind = Lamb if config.optimizer == "lamb" else torch.optim.AdamW
+            self.optimizer = kind(groups, lr=config.lr)
         if decay == "frobenius":
             FrobeniusDecay(model, strength).attach(self.optimizer)
+        if heads["frobenius"]:
+            HeadProductDecay(heads["frobenius"], strength).attach(self.optimizer)
         if processes.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         self.average = None
@@ -67,6 +76,7 @@ class Learner:
         self._forward.train()
         self.optimizer.zero_grad(set_to_none=True)
         totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
+        num_labels = self.task.num_labels(self.config, batches)
         for k, batch in enumerate(batches):
             with ExitStack() as stack:
                 if self.processes.count > 1 and k + 1 < len(batches):
@@ -75,10 +85,11 @@ class Learner:
                     self._pass_over(last=k + 1 == len(batches))
                     totals[4] += len(batch.corrupt)
                     continue
-                self._example = batch.images[:1]
+                if isinstance(batch, Batch):
+                    self._example = batch.images[:1]
                 logits, labels = self._logits(self._forward, batch, step, k)
                 losses = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.config.label_smoothing)
-                self.scaler.scale(losses * (self.processes.count / self.config.batch_size)).backward()
+                self.scaler.scale(losses * (self.processes.count / num_labels)).backward()
             totals[:4] += _counts(losses.detach(), logits.detach(), labels)
             totals[4] += len(batch.corrupt)
         totals[5] = float(stop)
@@ -100,10 +111,15 @@ class Learner:
             "corrupt": int(corrupt), "stopped": stopped > 0,
         }  # fmt: skip
 
+    @property
+    def judged(self) -> nn.Module:
+        """The network that evaluations use: its average where there is one."""
+        return self.model if self.average is None else self.average.module
+
     @torch.no_grad()
     def evaluate(self, batches: Iterator[Batch], stop) -> dict[str, float] | None:
         """Mean loss, top-1 and top-5 in percent over all processes' batches; None where it was stopped."""
-        model = self.model if self.average is None else self.average.module
+        model = self.judged
         totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
         with self._mean_statistics(model.eval()):
             for batch in batches:
@@ -165,7 +181,7 @@ class Learner:
             torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))
         labels = batch.labels.to(device, non_blocking=True)
         with self.autocast():
-            logits = model(self.images(batch.images))
+            logits = model(*self.task.inputs(batch, self))
         expected = (len(labels), self.data.num_classes)
         if not isinstance(logits, Tensor) or logits.shape != expected:
             got = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
@@ -222,7 +238,7 @@ class Learner:
         for k, batch in enumerate(batches):
             torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))
             with self.autocast():
-                place = place or first_non_finite(self.model, self.images(batch.images))
+                place = place or first_non_finite(self.model, *self.task.inputs(batch, self))
         where = next((words for words in self.processes.gather(place) if words), "in the loss itself")
         raise NonFiniteLoss(
             f"`loss` must stay finite, got NaN or infinity at step {step + 1}, first {where}."
@@ -241,7 +257,8 @@ def _counts(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 def learning_rate(config: Config, step: int, num_steps: int, steps_per_epoch: int) -> float:
     """The rate of step number `step`, from 0.
 
-    Linear warm-up reaches `lr` with its last step; the cosine then ends just above 0 with the last step.
+    Linear warm-up reaches `lr` with its last step; the cosine then ends just above 0 with the last step, the inverse
+    square root falls from there on.
     """
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
@@ -249,5 +266,7 @@ def learning_rate(config: Config, step: int, num_steps: int, steps_per_epoch: in
     if config.schedule == "step":
         passed = sum(step >= round(milestone * num_steps) for milestone in config.milestones)
         return config.lr * config.step_factor**passed
+    if config.schedule == "inverse-sqrt":
+        return config.lr * math.sqrt(max(1, warmup_steps) / (step + 1))
     progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))

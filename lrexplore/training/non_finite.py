@@ -9,12 +9,12 @@ class NonFiniteLoss(ArithmeticError):
 
 
 @torch.no_grad()
-def first_non_finite(model: nn.Module, images: Tensor) -> str:
-    """What first went wrong in a forward pass over `images`, in words; empty where nothing did.
+def first_non_finite(model: nn.Module, *inputs: Tensor) -> str:
+    """What first went wrong in a forward pass over images, or the inputs of a batch of texts; empty where nothing did.
 
     A layer whose inputs are finite and whose output is not, or whose weights already are not.
     """
-    if not torch.isfinite(images).all():
+    if not all(torch.isfinite(tensor).all() for tensor in inputs):
         return "in the images"
     places: list[str] = []
 
@@ -33,7 +33,7 @@ def first_non_finite(model: nn.Module, images: Tensor) -> str:
         if name and not any(True for _ in module.children())
     ]
     try:
-        output = model(images)
+        output = model(*inputs)
     finally:
         for hook in hooks:
             hook.remove()

@@ -9,9 +9,10 @@ import torch
 from lrexplore.recipes.config import Config
 from lrexplore.recipes.names import default_name, new_name
 from lrexplore.records.schema import read_description, read_status
-from lrexplore.training.built import check_choices, data_of
+from lrexplore.training.built import check_choices
 from lrexplore.training.processes import Processes, join
 from lrexplore.training.stop import Stop
+from lrexplore.training.tasks import data_of
 from lrexplore.training.training import Training
 
 

@@ -12,13 +12,13 @@ from queue import SimpleQueue
 
 from lrexplore.disk.paths import made_folder
 from lrexplore.recipes.arguments import command_line, parser
-from lrexplore.recipes.config import Config, kinds
+from lrexplore.recipes.config import HEAD_CHOICES, Config, kinds
 from lrexplore.recipes.names import default_name
 from lrexplore.recipes.published import configure
 from lrexplore.records import Run
 from lrexplore.training.built import check_choices, import_environment
 
-AXES = ("model", "initializer", "rank_scale", "scheme", "decay", "decay_strength", "lr", "seed")
+AXES = ("model", "initializer", "rank_scale", "scheme", "decay", "decay_strength", "lr", "seed", *HEAD_CHOICES)
 
 
 def grid(recipe: str = "short", **choices) -> list[Config]:

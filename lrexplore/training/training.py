@@ -14,13 +14,13 @@ from lrexplore.records import Reader, Writer
 from lrexplore.training.chosen_ranks import as_record, plan_of_run
 from lrexplore.training.layer_norms import measure_layers, product_norms, watched_layers
 from lrexplore.training.learner import Learner, learning_rate
-from lrexplore.training.loading import StepPlan, evaluation_batches, training_batches
 from lrexplore.training.model import build_model
 from lrexplore.training.processes import Processes, environment, lost_process
 from lrexplore.training.progress import Progress
 from lrexplore.training.saved_state import load_checkpoint, save_checkpoint
 from lrexplore.training.settle_execution import settle_execution
 from lrexplore.training.stop import Stop, Stopped, end_workers
+from lrexplore.training.tasks import task_of
 
 _STATUS_S = 1.0
 
@@ -33,7 +33,8 @@ class Training:
     ):
         self.config, self.folder, self.data = config, folder, data
         self.processes, self.stop, self._begun = processes, stop, begun
-        self.plan = StepPlan.of(config, len(data.train), processes.count)
+        self.task = task_of(config)
+        self.plan = self.task.plan(config, data, processes.count)
         self.rank_plan = plan_of_run(config, folder)
         model = build_model(config, data.num_classes, self.rank_plan)
         self.layers = watched_layers(model, config.layers)
@@ -50,6 +51,7 @@ class Training:
     def __enter__(self) -> "Training":
         if self.processes.is_first:
             self._writer = self._open_records()
+            self.task.keep(self.folder, self.data)
         self.processes.first(None)  # from here on nobody else writes the checkpoint
         try:
             checkpoint = load_checkpoint(self.folder, self.processes.device) if self.config.resume else None
@@ -111,9 +113,11 @@ class Training:
 
     def _until_the_end(self) -> str:
         plan, config = self.plan, self.config
-        batches = training_batches(config, self.data, plan, self.processes, self.step)
+        batches = self.task.training_batches(config, self.data, plan, self.processes, self.step)
         with ExitStack() as stack:
-            progress = stack.enter_context(Progress(config, plan, self.step, shown=self.processes.is_first))
+            progress = stack.enter_context(
+                Progress(config, plan, self.step, shown=self.processes.is_first, unit=self.task.unit)
+            )
             while True:
                 if self._epoch_is_over() and not self._end_epoch(progress):
                     return self._stop()
@@ -132,7 +136,7 @@ class Training:
                 self.step += 1
                 if self.norms:
                     self.learner.set_norms(self.norms[self.step - 1])
-                self._record_step(metrics, lr, time.perf_counter() - started)
+                self._record_step(metrics, lr, time.perf_counter() - started, micro_batches)
                 progress.advance(self._metrics)
                 if metrics["stopped"]:
                     return self._stop()
@@ -161,8 +165,9 @@ class Training:
                 " 0, or say that there are more."
             )
 
-    def _record_step(self, metrics: dict, lr: float, step_s: float) -> None:
+    def _record_step(self, metrics: dict, lr: float, step_s: float, micro_batches: list) -> None:
         self.wall_s += step_s
+        num_labels = self.task.num_labels(self.config, micro_batches)
         for key in ("loss", "top1", "top5"):
             self.sums[key] += metrics[key]
         self.sums["steps"] += 1
@@ -174,7 +179,7 @@ class Training:
         self._metrics = {
             "step": self.step, "epoch": self.plan.epoch(self.step - 1), "wall_s": self.wall_s,
             **{key: metrics[key] for key in ("loss", "top1", "top5")}, "lr": lr,
-            "images_per_s": self.config.batch_size / step_s,
+            f"{self.task.unit}s_per_s": num_labels / step_s,
         }  # fmt: skip
         if self._writer is None:
             return
@@ -216,9 +221,12 @@ class Training:
         return True
 
     def _evaluate(self, images) -> dict | None:
-        size = max(self.plan.micro_batch_size, 64)  # without gradients it takes far less memory
-        batches = evaluation_batches(images, self.config, size, self.processes)
-        return self.learner.evaluate(self._checked(batches), self.stop)
+        batches = self.task.evaluation_batches(images, self.config, self.plan, self.processes)
+        metrics = self.learner.evaluate(self._checked(batches), self.stop)
+        if metrics is None:
+            return None
+        more = self.task.judge(self.learner, images, self.config, self.stop)
+        return None if more is None else metrics | more
 
     def _checked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         while True:

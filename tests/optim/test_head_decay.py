@@ -8,6 +8,7 @@ from torch import nn
 
 import lrexplore as lr
 from lrexplore.nn.attention import attentions_of
+from lrexplore.optim import Lamb
 from lrexplore.optim.head_decay import head_decays
 from tests.attentions import network
 
@@ -130,6 +131,21 @@ def test_a_frozen_projection_stays_and_its_partner_moves():
     optimizer.step()
     assert torch.equal(attention.query.weight, before[0])
     assert not torch.equal(attention.key.weight, before[1])
+
+
+def test_lamb_has_the_gradients_of_heads_in_its_update():
+    model = deepcopy(network("timm ViT")[0])
+    optimizer = Lamb(model.parameters(), lr=0.1)
+    lr.FrobeniusDecay(model, 0.3, qk=True, ov=True).attach(optimizer)
+    weight = model.blocks[0].attn.qkv.weight
+    (gradient,) = torch.autograd.grad(dense_penalty(model, True, True), [weight])
+    before = weight.detach().clone()
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    moved = before - weight.detach()
+    torch.testing.assert_close(moved, gradient * (moved.norm() / gradient.norm()), atol=1e-6, rtol=1e-4)
+    assert moved.norm() == pytest.approx(0.1 * float(before.norm()), rel=1e-4)
 
 
 @pytest.mark.parametrize("switch", ["linear", "qk", "ov"])

@@ -77,3 +77,14 @@ def test_one_photograph_sways_the_weights_little_and_many_a_lot():
     assert few == pytest.approx({"a": 11 / 9, "b": 25 / 9}) and many == pytest.approx({"a": 7 / 3, "b": 5 / 3})
     assert Probes([], noise, 0.0).weights(measure) == found["noise"]
     assert Probes([], None, 1.0).weights(measure) == {}
+
+
+def test_few_photographs_weigh_no_layers_where_noise_can():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1)).eval()
+    model[1].running_mean += 0.1
+    implied, layers = lr.implied_inputs(model), find_layers(model)
+    for num_groups, own in ((3, 0), (4, 4)):
+        items = list(read_items([torch.randn(4, 3, 8, 8)], groups=[place % num_groups for place in range(4)]))
+        probes = Probes.of(model, layers, items, implied, fits=False)
+        assert sum(map(len, probes.own)) == own and probes.noise is not None
+        assert probes.share == (num_groups / (num_groups + 8) if own else 0)

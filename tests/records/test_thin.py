@@ -66,6 +66,15 @@ def test_nothing_of_the_machine_it_ran_on_is_left(tmp_path):
     assert described["environment"]["system"] == "Linux"
 
 
+def test_the_command_of_a_run_that_lrexplore_train_started_says_train_once(tmp_path):
+    folder = write_run(tmp_path / "run")
+    path = folder / "run.json"
+    path.write_text(path.read_text().replace("__main__.py resnet20", "__main__.py train resnet20"))
+    thin(folder, tmp_path / "small" / "other")
+    command = json.loads((tmp_path / "small" / "other" / "run.json").read_text())["environment"]["command"]
+    assert command.startswith("lrexplore train resnet20 ")
+
+
 def test_a_run_that_is_not_done_is_left_out_and_named(tmp_path, capsys):
     write_run(tmp_path / "runs" / "whole")
     write_run(tmp_path / "runs" / "half", finished=False)

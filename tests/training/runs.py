@@ -11,7 +11,7 @@ from lrexplore.recipes import Config, configure
 from lrexplore.records import Reader
 from lrexplore.training.run import run
 
-_CLOCK = ("wall_s", "images_per_s")
+_CLOCK = ("wall_s", "images_per_s", "tokens_per_s")
 
 
 def write_images(folder: Path) -> Path:

@@ -18,7 +18,7 @@ from lrexplore.recipes.config import Config
 from lrexplore.recipes.published import configure
 from lrexplore.records import Reader
 
-_CLOCK = ("wall_s", "images_per_s")
+_CLOCK = ("wall_s", "images_per_s", "tokens_per_s")
 _STEPS = 40
 
 

@@ -34,6 +34,7 @@ STEP_QUANTITIES = _by_label(
 EPOCH_QUANTITIES = _by_label(
     Quantity("epochs", "held_out_top1", "held-out top-1", "%",
              "Share named right of the images held out of training, after each epoch"),
+    Quantity("epochs", "held_out_bleu", "held-out BLEU", "", "BLEU of the held-out sentences, after each epoch"),
     Quantity("epochs", "held_out_loss", "held-out loss", "nats",
              "Mean cross-entropy of the images held out of training, after each epoch"),
     Quantity("epochs", "held_out_top5", "held-out top-5", "%",

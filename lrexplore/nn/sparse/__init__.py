@@ -1,3 +1,3 @@
 """Layers some of whose weights are zero for good."""
 
-from lrexplore.nn.sparse.masked import SparseConv2d, SparseLinear, SparseWeight, sparse_layers
+from lrexplore.nn.sparse.masked_weight import SparseConv2d, SparseLinear, SparseWeight, sparse_layers
