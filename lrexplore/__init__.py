@@ -49,6 +49,7 @@ _HOMES = {
     "register_transformers": "lrexplore.nn.huggingface",
     "export": "lrexplore.network.files",
     "train": "lrexplore.training",
+    "finetune": "lrexplore.training",
     "runs": "lrexplore.records",
     "outcomes": "lrexplore.records",
     "intervals": "lrexplore.records",

@@ -66,6 +66,7 @@ def factorize(arguments: Sequence[str]) -> int:
     ranks = parser.add_mutually_exclusive_group(required=True)
     ranks.add_argument("--plan", type=Path, help="a plan that `lrexplore allocate` saved")
     ranks.add_argument("--rank-scale", type=float, metavar="X", help="one rank scale for all layers")
+    ranks.add_argument("--tolerance", type=float, metavar="X", help="each layer at its numerical rank, such as 1e-4")
     parser.add_argument("--rank-multiple", type=int, default=1, metavar="N", help="round the ranks of a scale to it")
     parser.add_argument("--out", type=Path, default=Path("factorized.safetensors"), help="(default: %(default)s)")
     parser.add_argument("--export", type=Path, metavar="FILE", help="also as .pt2 (torch.export) or .onnx")
@@ -76,9 +77,11 @@ def factorize(arguments: Sequence[str]) -> int:
     model, loader = _model(options), _loader(options)
     plan = RankPlan.load(options.plan) if options.plan else None
     small = factorize_model(
-        model, plan=plan, rank_scale=options.rank_scale, rank_multiple=options.rank_multiple,
-        initializer=options.initializer, loader=loader, progress=_progress,
+        model, plan=plan, rank_scale=options.rank_scale, tolerance=options.tolerance,
+        rank_multiple=options.rank_multiple, initializer=options.initializer, loader=loader, progress=_progress,
     )  # fmt: skip
+    if options.tolerance is not None:
+        print(report(small)[["name", "rank", "parameters_before", "parameters_after", "reason"]].to_string(index=False))
     if about := report(small).attrs["batch norms"]:
         print(about)
     if loader is not None:

@@ -21,7 +21,7 @@ from lrexplore.nn.attention import heads_of
 from lrexplore.nn.attention.standing import factorized_heads, standing_modules, tell_width
 from lrexplore.nn.rebuilt import NAMES, all_changed, own_names, rebuilt
 
-_FORMAT = "lrexplore network 1"
+FORMAT = "lrexplore network 1"
 _MOST_ONNX_MB = 2000
 
 
@@ -45,7 +45,6 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     2
     """
     output_path(path)
-    factorized = all_changed(model)
     for tensor_name, tensor in model.state_dict(keep_vars=True).items():
         if is_lazy(tensor) or getattr(tensor, "is_meta", False):
             raise ValueError(
@@ -58,18 +57,11 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     match = _match(shapes, architecture)
     plan = getattr(model, "rank_plan", None)
     about = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "architecture": match.name if match else None,
         "num_classes": match.num_classes if match else None,
         "class": type(model).__name__,
-        "layers": {
-            name: {
-                **module.built(),
-                "bias": module.bias is not None,
-                "bias_added": getattr(module, "bias_added", False),
-            }
-            for name, module in factorized.items()
-        },
+        "layers": described_layers(model),
         "heads": heads,
         "plan": None if plan is None else plan.to_json(),
         "extra": extra,
@@ -77,6 +69,31 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     }
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     write_tensors(path, tensors, about)
+
+
+def described_layers(model: nn.Module) -> dict[str, dict]:
+    """What is factorized in a network, in plain values: what `with_layers` makes of the unfactorized one."""
+    return {
+        name: {
+            **module.built(),
+            "bias": module.bias is not None,
+            "bias_added": getattr(module, "bias_added", False),
+        }
+        for name, module in all_changed(model).items()
+    }
+
+
+def with_layers(model: nn.Module, layers: Mapping[str, dict]) -> nn.Module:
+    """A copy of an unfactorized network with these layers factorized, their factors zeros that are to be filled."""
+    twin = to_fill(model)  # factorized layers without values are made of ordinary ones without
+    replaced = {
+        id(model.get_submodule(name)): _replacement(twin, name, options)[1].to_empty(device="cpu")
+        for name, options in layers.items()
+    }
+    for module in replaced.values():
+        for parameter in module.parameters():
+            nn.init.zeros_(parameter)
+    return copy_with(model, replaced)
 
 
 def _metadata(model: nn.Module) -> dict:
@@ -122,7 +139,7 @@ def read(path: str | Path, model: nn.Module | None = None) -> tuple[nn.Module, s
 
     See `lr.load`, which also makes the plan of the text.
     """
-    tensors, about = read_tensors(path, _FORMAT, "lr.save", "Use `lr.load_model` for others.")
+    tensors, about = read_tensors(path, FORMAT, "lr.save", "Use `lr.load_model` for others.")
     with fitting(path, "lr.save"):
         _check_description(about, tensors)
     if model is None:

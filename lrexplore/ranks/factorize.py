@@ -1,6 +1,7 @@
-"""`factorize` with a plan, with real inputs, and with the batch norms set right afterwards."""
+"""`factorize` with a plan, with a tolerance, with real inputs, and with the batch norms set right afterwards."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import NoneType
 from typing import Any
 
@@ -16,10 +17,12 @@ from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.network.batches import Item, as_example, first_items
 from lrexplore.network.forms import replace_by_tensors
 from lrexplore.network.grouping import Groups, check_groups
-from lrexplore.network.layer_choices import check_choices
+from lrexplore.network.layer_choices import check_choices, scheme_for
+from lrexplore.network.replace import nothing_to_factorize
 from lrexplore.nn.attention import attentions_of
 from lrexplore.nn.attention.narrow import NarrowHeads
 from lrexplore.ranks.corrected_norms import correct_if_better
+from lrexplore.ranks.numerical import NumericalRank, check_tolerance, numerical_ranks
 from lrexplore.ranks.plan import RankPlan
 
 NUM_CORRECTING = 64
@@ -39,6 +42,8 @@ def factorize(
     rank_multiple: int = 1,
     ranks: dict[str, Any] | None = None,
     plan: RankPlan | None = None,
+    tolerance: float | None = None,
+    tolerance_of: str = "frobenius",
     heads: float | Mapping[str, int] | None = None,
     form: str = MATRIX,
     shapes: dict[str, Any] | None = None,
@@ -53,15 +58,21 @@ def factorize(
 ) -> nn.Module:
     """A copy of `model` with low-rank layers; `model` itself is untouched.
 
-    Give one of `rank_scale` (every layer whose rank saves parameters), `ranks` (layer name -> rank) and a `plan` of
-    `lr.allocate`. Initializers for real inputs (`lrexplore.init.REAL_INPUTS`) need `loader`, an iterable of inputs or
-    (input, label) pairs, or a `calibration` made of one. Default `initializer`: the plan's; else "whitened" with
-    inputs; without, "implied" for a trained network with batch norms (`lr.implied_inputs`), else "function". `groups`
-    says which inputs of the loader belong together, as for `lr.calibrate`. With a `loader` the running statistics of
-    batch norms are then corrected on its first 64 inputs (`lrexplore.network.batch_norm`): with "auto" where that helps
-    by more than its uncertainty on those of them that are held out, by groups; with True always, with False never.
-    The other arguments are those of `lrexplore.network.replace`, whose record the copy carries too. `plan` is kept on
-    it as `rank_plan`, what was decided about batch norms in `lr.report(copy).attrs["batch norms"]`.
+    Give one of `rank_scale` (every layer whose rank saves parameters), `ranks` (layer name -> rank), a `plan` of
+    `lr.allocate` and a `tolerance`: every layer is then cut at its numerical rank, the least whose relative squared
+    error is within it, that of the weight or (`tolerance_of="function"`) that of what follows it, by the truncated SVD;
+    a layer that saves nothing at that rank is left alone. `lr.report` says what was found of each. It is for networks
+    that were trained to be low-rank: of others 1e-4 leaves nearly all layers alone.
+
+    Initializers for real inputs (`lrexplore.init.REAL_INPUTS`) need `loader`, an iterable of inputs or (input, label)
+    pairs, or a `calibration` made of one. Default `initializer`: the plan's; "spectral" with a `tolerance`; else
+    "whitened" with inputs; without, "implied" for a trained network with batch norms (`lr.implied_inputs`), else
+    "function". `groups` says which inputs of the loader belong together, as for `lr.calibrate`. With a `loader` the
+    running statistics of batch norms are then corrected on its first 64 inputs (`lrexplore.network.batch_norm`): with
+    "auto" where that helps by more than its uncertainty on those of them that are held out, by groups; with True
+    always, with False never. The other arguments are those of `lrexplore.network.replace`, whose record the copy
+    carries too. `plan` is kept on it as `rank_plan`, what was decided about batch norms in
+    `lr.report(copy).attrs["batch norms"]`.
 
     `form`: "matrix" (two factors), or "tucker", "tt", "cp" for kernels larger than 1 x 1 as products of more factors
     (`lrexplore.network.forms`). Ranks are then tuples, `shapes` names the linear layers to be tensor trains, and the
@@ -90,6 +101,22 @@ def factorize(
             )
         plan.check(model)
         ranks, scheme = plan.ranks, plan.schemes
+    found: dict[str, NumericalRank] = {}
+    if tolerance is not None:
+        if rank_scale is not None or ranks is not None:
+            raise ValueError(
+                "One of `rank_scale`, `ranks`, `plan` and `tolerance` must be given, got a tolerance and others. Drop"
+                " them: it finds the ranks."
+            )
+        check_tolerance(tolerance, tolerance_of)
+        layers = find_layers(model)
+        if all(layer.skip_reason for layer in layers):
+            raise nothing_to_factorize(model, layers)
+        check_choices(layers, None, {}, find_initializer("spectral"), scheme, None)
+        found = numerical_ranks(model, layers, tolerance, measure=tolerance_of, scheme=scheme)
+        largest = {layer.name: layer.break_even_rank(scheme_for(layer, scheme)) for layer in layers}
+        ranks = {name: at.rank for name, at in found.items() if at.rank <= largest[name]}
+        initializer = initializer or "spectral"
     if not isinstance(correct_norms, bool) and not (isinstance(correct_norms, str) and correct_norms == "auto"):
         raise TypeError(f"`correct_norms` must be 'auto', True or False, got {correct_norms!r}. Choose one of them.")
     check_groups(groups, has_loader=loader is not None)
@@ -150,6 +177,10 @@ def factorize(
         scheme=scheme, calibration=calibration, generator=generator, progress=progress,
     )  # fmt: skip
     _correct_norms(original, factorized, items, correct_norms)
+    if found:
+        records: Any = factorized.factorization
+        told: Any = tuple(_with_finding(record, found.get(record.name), tolerance_of) for record in records)
+        factorized.factorization = told
     if plan is not None:
         factorized.rank_plan = plan  # type: ignore[assignment]  # torch: attributes of modules are tensors
     return factorized
@@ -196,3 +227,13 @@ def _with_smaller_heads(
         records.append(Replacement(head.name, rank, head.kind.lower(), head.parameters, after, reason))
     smaller.factorization = (*getattr(model, "factorization", ()), *records)  # type: ignore[assignment]
     return smaller
+
+
+def _with_finding(record: Replacement, found: NumericalRank | None, measure: str) -> Replacement:
+    """What became of a layer, with the numerical rank that was found in its reason."""
+    if found is None:
+        return record
+    said = f"numerical rank {found.rank}, {measure} error {found.error:.2g}"
+    if record.rank is None:
+        return replace(record, reason=f"{said}: past break-even, left alone")
+    return replace(record, reason="; ".join(filter(None, [said, record.reason])))

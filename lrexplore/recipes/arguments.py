@@ -16,6 +16,13 @@ _HELP = {
     "rank_ratio": "instead: the fraction of all parameters to keep",
     "execution": "how factorized layers compute: by two operations, by one with their product, or what is faster here",
     "plan": "instead: a file that `lrexplore allocate` or RankPlan.save wrote",
+    "start": "begin with these weights: a file of lr.save, factorized or not, a checkpoint, the folder of a run, or"
+    " imagenet for published ones",
+    "teacher": "learn from its answers: original (the network of --start before it is cut), or one to read as --start",
+    "teacher_weight": "how much the teacher counts against the labels; 1: labels are not used",
+    "temperature": "what the logits of both are divided by before they are compared",
+    "freeze": "layers that stay as they are, such as 'conv1,stages.0'; * stands for anything",
+    "layer_lr": "shares of the rate for layers by name, such as 'stages.*=0.1,fc=10'",
     "initializer": ", ".join(CHOICES["initializer"]) + "; or package.module:function for one of your own",
     "decay_strength": "the coefficient of weight decay, and of Frobenius decay on the factors",
     "batch_size": "images of one step, all processes together",
@@ -29,6 +36,8 @@ _HELP = {
     "languages": "source and target of a translation, such as en-de",
     "vocabulary": "pieces of words that are learned from the texts that train",
     "beam": "translations of a sentence that are carried on where BLEU is measured",
+    "record_spectra": "record the singular values of every layer and what cutting it would cost, over time",
+    "spectra_steps": "every so many steps; by default about ten times a run",
     "norms_from": "with --decay normalized: the folder of the run whose norms are kept",
 }
 

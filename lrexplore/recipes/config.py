@@ -10,13 +10,14 @@ from importlib.metadata import entry_points
 from numbers import Integral, Real
 from typing import Any, NoReturn
 
+from lrexplore.recipes.by_layer import patterns, rates
 from lrexplore.recipes.references import is_reference, reference_of
 
 INITIALIZER_NAMES = ("function", "spectral", "rescaled", "independent", "sampled", "spectral-matched")
 LANGUAGE_MODELS = ("translation", "masked-lm")
 HEAD_CHOICES = ("head_scale", "qk_initializer", "ov_initializer", "qk_decay", "ov_decay")
 _HEAD_INITIALIZERS, _HEAD_DECAYS = ("drawn", "balanced", "spectral"), ("frobenius", "weight", "none")
-DECAY_NAMES = ("frobenius", "weight", "none", "normalized")
+DECAY_NAMES = ("frobenius", "weight", "nuclear", "none", "normalized")
 CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": INITIALIZER_NAMES,
     "scheme": ("channel", "spatial"),
@@ -41,11 +42,12 @@ RANGES = {
     "held_out": "[0, 1)", "rank_scale": "(0, 1]", "rank_ratio": "(0, 1]", "decay_strength": "[0, 1e6]",
     "lr": "(0, 1e6]", "momentum": "[0, 1)", "clip_norm": "(0, 1e30]", "label_smoothing": "[0, 1]", "ema": "(0, 1]",
     "head_scale": "(0, 1]", "dropout": "[0, 1)",
-    "warmup_epochs": "[0, 1e6]", "step_factor": "(0, 1]", "epochs": "(0, 1e6]",
+    "warmup_epochs": "[0, 1e6]", "step_factor": "(0, 1]", "epochs": "(0, 1e6]", "teacher_weight": "[0, 1]",
+    "temperature": "(0, 1e3]",
 }  # fmt: skip
 SMALLEST = {
     "num_images": 1, "image_size": 1, "rank_multiple": 1, "steps": 1, "batch_size": 1, "micro_batch_size": 1, "seed": 0,
-    "workers": 0, "checkpoint_steps": 1, "norms_steps": 1, "vocabulary": 300, "beam": 1,
+    "workers": 0, "checkpoint_steps": 1, "norms_steps": 1, "spectra_steps": 1, "vocabulary": 300, "beam": 1,
 }  # fmt: skip
 _BELOW = 2**63
 # What a resumed run may change without its numbers changing.
@@ -61,6 +63,9 @@ class Config:
     convolution, "all" everything that saves parameters. `rank_ratio` asks for the rank scale that keeps this
     fraction of all parameters. `initializer="spectral-matched"` is a control: spectral times one factor for
     the whole network, so that its norm is that of "function". `decay="none"` leaves the factors without decay;
+    "nuclear" penalizes the sum of the singular values: on factors it is "weight", exactly so where they are balanced;
+    in an unfactorized network the layers that could be factorized lose lr * decay_strength of every singular value a
+    step, ten steps at once (`lrexplore.optim.nuclear_decay`), and an event says at the end how long that took.
     "normalized" also keeps every factorized layer at the norms that the run in `norms_from` had.
     `execution`: how factorized layers compute, see `lrexplore.nn.execution`; "fastest" measures that before the first
     step and keeps it in the run's description, so that a resumed run computes alike.
@@ -80,6 +85,18 @@ class Config:
     best ones of that size for the heads drawn in full; `qk_decay` and `ov_decay` what decays, with `decay_strength`:
     the squared norm of the product ("frobenius"), the weights, or nothing. Linear layers have the choices of any
     factorized layer. `beam`: how many translations of a sentence are carried on when BLEU is measured.
+
+    `record_spectra`: every `spectra_steps` steps (by default about ten times a run, 20 steps or more apart), before the
+    first and after the last one, the singular values of every layer are recorded, and what cutting it then would cost.
+
+    `start`: a file of `lr.save` (a factorized network comes with its ranks and its plan), a checkpoint of weights, the
+    folder of a run, or "imagenet" for published weights; classes that differ get a new classifier. `teacher`:
+    "original", the network of `start` before the ranks chosen here cut it, or one to read as `start` is. What is
+    minimized is then (1 - teacher_weight) of the labels' cross-entropy and teacher_weight of the divergence from the
+    teacher's answers, both softened by `temperature` and multiplied by its square; with 1 labels play no part.
+    `freeze` names layers that stay as they are, statistics of batch norms included, `layer_lr` the share of the rate
+    that others get, as in "stages.0,conv1" and "stages.*=0.1,fc=10": a name means all under it, and the last that fits
+    counts.
     """
 
     model: str
@@ -91,6 +108,12 @@ class Config:
     rank_scale: float | None = None
     rank_ratio: float | None = None
     plan: str | None = None
+    start: str | None = None
+    teacher: str | None = None
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
+    freeze: str | None = None
+    layer_lr: str | None = None
     rank_rule: str = "smaller-side"
     rank_multiple: int = 1
     layers: str = "inner"
@@ -137,6 +160,8 @@ class Config:
     corrupt: str = "skip"
     checkpoint_steps: int = 500
     norms_steps: int | None = None
+    record_spectra: bool = True
+    spectra_steps: int | None = None
     tensorboard: bool = False
     runs: str = "runs"
     name: str | None = None
@@ -145,7 +170,7 @@ class Config:
     def __post_init__(self) -> None:
         for name in kinds():
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
-        for field in ("runs", "plan", "norms_from"):
+        for field in ("runs", "plan", "norms_from", "start", "teacher"):
             if isinstance(getattr(self, field), str):
                 object.__setattr__(self, field, os.path.expanduser(getattr(self, field)))
         if sum(value is not None for value in (self.rank_scale, self.rank_ratio, self.plan)) > 1:
@@ -158,6 +183,10 @@ class Config:
         if (self.decay == "normalized") != (self.norms_from is not None):
             _refuse("norms_from", 'the folder of a run for `decay="normalized"`, and for nothing else',
                     repr(self.norms_from), "Give both or neither")  # fmt: skip
+        if self.teacher == "original" and self.start is None:
+            _refuse("teacher", '"original" only with a `start` that is cut here', "no `start`", "Give one, or a file")
+        patterns(self.freeze)
+        rates(self.layer_lr)
         if self.name is not None and (self.name.startswith(".") or not {"/", "\\"}.isdisjoint(self.name)):
             _refuse("name", "the name of a folder", repr(self.name), "Put the place into `runs`")
 

@@ -11,6 +11,8 @@ def default_name(config: Config) -> str:
     """A name from the choices that runs are compared by, such as resnet20-function-0.1-frobenius-seed0."""
     ranks = next((str(v) for v in (config.rank_scale, config.rank_ratio) if v is not None), "plan")
     model, initializer = config.model.replace(":", "."), config.initializer.replace(":", ".")
+    if config.start is not None:
+        model += f"-from-{Path(config.start).stem.replace(':', '.')}"
     parts = [model, initializer, ranks] if config.factorized else [model, "unfactorized"]
     if config.model in LANGUAGE_MODELS:
         starts, decays = ((config.qk_initializer, config.ov_initializer), (config.qk_decay, config.ov_decay))

@@ -24,9 +24,14 @@ _MASKED = {
     **_TRANSLATION, "data": "docstrings", "vocabulary": 8000, "label_smoothing": 0.0, "lr": 5e-4, "schedule": "cosine",
     "warmup_epochs": 0.1, "epochs": 2.0, "batch_size": 8192, "micro_batch_size": 4096,
 }  # fmt: skip
+_FINETUNE = {
+    "decay": "frobenius", "decay_strength": 1e-4, "lr": 0.01, "momentum": 0.9, "schedule": "cosine",
+    "warmup_epochs": 0.1, "epochs": 1.0, "batch_size": 128,
+}  # fmt: skip
 
 RECIPES: dict[str, dict[str, Any]] = {
     "short": {},
+    "finetune": _FINETUNE,
     "fnl": _FNL,
     "fnl-deep": {**_FNL, "warmup": "constant", "warmup_epochs": 1.0},
     "fnl-vgg": {**_FNL, "decay_strength": 2e-4},
@@ -38,6 +43,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """
 short           four epochs with a cosine: what a CPU does with Fashion-MNIST while one waits
+finetune        one epoch at a low rate, .01, with a cosine and Frobenius decay 1e-4: for `start`, after a cut
 fnl             Khodak et al. 2021, arXiv:2105.01029, thin ResNets 20/32/44 and ResNet32x2: 200 epochs, batch 128,
                 rate .1, a tenth at epochs 100 and 150, decay 1e-4 (batch norm too), ranks from out * k rows
 fnl-deep        the same for depths 56 and 110: the first epoch at rate .01

@@ -10,7 +10,7 @@ from typing import Any
 # What says where and how a run is made and what it records: its numbers do not depend on it but for rounding.
 SILENT = (
     "name", "runs", "resume", "record_norms", "norms_steps", "device", "workers", "checkpoint_steps", "tensorboard",
-    "corrupt",
+    "corrupt", "record_spectra", "spectra_steps",
 )  # fmt: skip
 # What concerns the factors only: an unfactorized run did not use it.
 FACTORS = (
@@ -23,7 +23,8 @@ UNFACTORIZED = "unfactorized"
 LATER = {
     "ema": None, "execution": "factors", "rank_multiple": 1, "head_scale": 1.0, "qk_initializer": "drawn",
     "ov_initializer": "drawn", "qk_decay": "weight", "ov_decay": "weight", "dropout": 0.0, "languages": "en-de",
-    "vocabulary": 8000, "beam": 4,
+    "vocabulary": 8000, "beam": 4, "start": None, "teacher": None, "teacher_weight": 0.5,
+    "temperature": 2.0, "freeze": None, "layer_lr": None, "record_spectra": True, "spectra_steps": None,
 }  # fmt: skip
 
 
@@ -35,18 +36,24 @@ def is_factorized(config: Mapping[str, Any]) -> bool:
 def choices(described: Mapping[str, Any]) -> dict[str, Any]:
     """The choices in the content of a run.json that the run's numbers depend on, its seed among them.
 
-    Of an unfactorized run none that concerns factors: its initializer is "unfactorized", its decay "weight". `plan`
-    says what is in the plan and not where it lay, `norms_from` names the run without its seed, `micro_batch_size` is
-    the number of images that one process took at once, chosen or not, and None where that was all of a step's.
+    Of an unfactorized run none that concerns factors: its initializer is "unfactorized", its decay "weight" or
+    "nuclear". `plan` says what is in the plan and not where it lay, `norms_from`, `start` and `teacher` name theirs
+    without its seed, `micro_batch_size` is the number of images that one process took at once, chosen or not, and None
+    where that was all of a step's.
     """
     config = {**LATER, **described.get("config", {})}
     chosen = {key: value for key, value in config.items() if key not in SILENT}
-    if not is_factorized(config):
-        chosen |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED, "decay": "weight"}
+    started = (described.get("start") or {}).get("layers")  # a network that was factorized before the run
+    if not is_factorized(config) and not started:
+        chosen |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED}
+        chosen["decay"] = "nuclear" if config.get("decay") == "nuclear" else "weight"
     if chosen.get("plan") is not None and described.get("plan"):
         chosen["plan"] = plan_name(described["plan"])
     if chosen.get("norms_from") is not None:
         chosen["norms_from"] = re.sub(rf"-seed{config.get('seed')}(?=-|$)", "", Path(chosen["norms_from"]).name)
+    for field in ("start", "teacher"):  # that of every seed is another file
+        if chosen.get(field) is not None:
+            chosen[field] = re.sub(rf"-seed{config.get('seed')}(?=[-./]|$)", "", chosen[field])
     if batch := config.get("batch_size"):
         processes = described.get("environment", {}).get("num_processes", 1)
         micro = config.get("micro_batch_size") or batch // processes

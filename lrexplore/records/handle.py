@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrexplore.disk.paths import as_path, made_folder, printable
 from lrexplore.records.process import process_of
 from lrexplore.records.reader import Reader
 from lrexplore.records.schema import UNREADABLE, read_status
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A live run touches its status every 5 s; network file systems show that up to a minute late.
 _SILENT_S, _SILENT_HERE_S = 90.0, 30.0
@@ -79,6 +83,18 @@ class Run:
         """The run's records, polled up to now."""
         self._reader.poll()
         return self._reader
+
+    def spectra(self) -> "pd.DataFrame":
+        """What the run recorded of the spectra of its layers so far, one row a moment and layer, as a DataFrame.
+
+        Columns: step, epoch, layer, num_values, full_rank (how many singular values it would have without factors),
+        ranks and singular_values (arrays: all of up to 256, else 256 that draw the same curve), stable_rank,
+        effective_rank, and function_error_x and frobenius_error_x, the relative squared errors of cutting the layer to
+        x of its smaller side there and then (.05, .1, .25, .5), with what followed it.
+        """
+        from lrexplore.records.spectra import spectra_of
+
+        return spectra_of(self.records)
 
     def wait(self, time_limit_s: float | None = None) -> str:
         """The state in which the run ended, or `unreadable`. Raises TimeoutError after `time_limit_s` seconds; the run

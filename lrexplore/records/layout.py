@@ -6,6 +6,7 @@
     epochs.jsonl    one line an epoch: metrics of the held-out images or texts (of translations held_out_bleu too); the
                     last one those of the test part
     layers.jsonl    one line a measurement: lists with one number a layer (names in run.json)
+    spectra.jsonl   one line a recorded moment: singular values, ranks and errors of cuts of every layer (spectra.py)
     norms.jsonl     Frobenius norms of the factorized layers after every step, where they were asked for
     events.jsonl    what happened besides: a resume, a corrupt image
     *.parquet       the same tables, written when the run ends
@@ -28,7 +29,7 @@ from lrexplore.disk.paths import printable
 from lrexplore.disk.whole_file import write_whole
 
 VERSION = 1
-STREAMS = ("steps", "epochs", "layers", "norms", "events")
+STREAMS = ("steps", "epochs", "layers", "norms", "spectra", "events")
 _MOST_BYTES = 100_000_000
 
 

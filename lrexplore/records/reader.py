@@ -2,6 +2,7 @@
 
 import json
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -76,6 +77,13 @@ class Reader:
             if any(isinstance(value, _LISTS) for value in values):
                 columns[name] = self._shaped(values[row:])
         return {name: values for name, values in columns.items() if len(values)}
+
+    def rows(self, stream: str, row: int = 0) -> Iterator[dict[str, Any]]:
+        """The rows of a stream as they were written, from number `row` on; lists of numbers are arrays."""
+        followed = self._stream(stream)
+        columns = {**followed.numbers, **followed.others}
+        for number in range(row, followed.length):
+            yield {name: values[number] for name, values in columns.items()}
 
     def table(self, stream: str) -> "pd.DataFrame":
         """A pandas DataFrame of a stream; `layers` and `norms` have one row a measurement and layer."""

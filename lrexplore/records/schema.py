@@ -90,7 +90,7 @@ _CHECKS: dict[str, tuple[Callable, str]] = {
 DESCRIPTION = {
     "name": "text", "started": "time", "config": "object", "environment": "environment", "layers": "texts",
     "num_classes": "whole", "num_parameters": "whole", "execution": "object", "factorization": "objects",
-    "plan": "plan", "thinned": "thinned",
+    "plan": "plan", "start": "object", "spectra_layers": "texts", "thinned": "thinned",
 }  # fmt: skip
 NEEDED = ("started", "config")
 STATUS = {
@@ -99,23 +99,26 @@ STATUS = {
 }  # fmt: skip
 CONFIG = {
     **dict.fromkeys(
-        ("model", "data", "plan", "rank_rule", "layers", "initializer", "scheme", "execution", "draw", "decay",
+        ("model", "data", "plan", "start", "teacher", "freeze", "layer_lr", "rank_rule",
+         "layers", "initializer", "scheme", "execution", "draw", "decay",
          "norms_from", "optimizer", "schedule", "warmup", "recipe", "precision", "device", "corrupt", "runs", "name",
          "qk_initializer", "ov_initializer", "qk_decay", "ov_decay", "languages"),
         "text",
     ),
     **dict.fromkeys(
         ("num_images", "image_size", "rank_multiple", "steps", "batch_size", "micro_batch_size", "seed", "workers",
-         "checkpoint_steps", "norms_steps", "vocabulary", "beam"),
+         "checkpoint_steps", "norms_steps", "spectra_steps", "vocabulary", "beam"),
         "whole",
     ),
     **dict.fromkeys(
         ("held_out", "rank_scale", "rank_ratio", "decay_strength", "lr", "momentum", "clip_norm", "label_smoothing",
-         "ema", "warmup_epochs", "step_factor", "epochs", "head_scale", "dropout"),
+         "ema", "warmup_epochs", "step_factor", "epochs", "head_scale", "dropout", "teacher_weight", "temperature"),
         "number",
     ),
     **dict.fromkeys(
-        ("augment", "decay_norms", "record_norms", "channels_last", "compile", "tensorboard", "resume"), "switch"
+        ("augment", "decay_norms", "record_norms", "record_spectra", "channels_last", "compile", "tensorboard",
+         "resume"),
+        "switch",
     ),
     "milestones": "numbers",
 }  # fmt: skip

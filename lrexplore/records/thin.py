@@ -22,7 +22,7 @@ _DIGITS = 6
 def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix: str = "") -> None:
     """Writes a run's records to the new folder `target` with a row for every `steps` steps, each the mean of theirs.
 
-    Of the measurements of its layers every `layers`-th stays, and the first and the last; of the epochs all.
+    Of the measurements of its layers every `layers`-th stays, and the first and the last; of epochs and spectra all.
     Numbers keep six digits. What a run says of the machine's folders, its host and its process is left out.
     run.json says `thinned`. Raises ValueError for a run that is not done, FileExistsError for a `target` that is
     there.
@@ -35,8 +35,9 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     config = described["config"] | {"runs": "runs", "name": target.name}
     if config.get("norms_from"):
         config["norms_from"] = f"runs/{prefix}{Path(config['norms_from']).name}"
-    if config.get("plan"):
-        config["plan"] = Path(config["plan"]).name
+    for field in ("plan", "start", "teacher"):
+        if config.get(field):
+            config[field] = Path(config[field]).name
     about = described["environment"]
     about |= {"command": _command(about["command"], config), "system": about["system"].split("-")[0]}
     described |= {"name": target.name, "config": config, "environment": about}
@@ -52,12 +53,19 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     measured = [_measurement(rows) for _, rows in table_of(source, "layers").groupby("step")]
     chosen = [row for number, row in enumerate(measured) if number % layers == 0 or number == len(measured) - 1]
     _write(target / "layers.jsonl", chosen)
+    if (source / "spectra.jsonl").exists() or (source / "spectra.parquet").exists():
+        _write(target / "spectra.jsonl", [_plain(row) for row in table_of(source, "spectra").to_dict("records")])
 
 
 def _measurement(rows: "pd.DataFrame") -> dict:
     """One measurement as it was written: lists with a number for every layer."""
     shared = ("step", "epoch", "lr")
     return {name: rows[name].iloc[0] if name in shared else rows[name].tolist() for name in rows if name != "layer"}
+
+
+def _plain(row: dict) -> dict:
+    """A row with lists in the place of the arrays that Parquet gives."""
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()}
 
 
 def _write(path: Path, rows: list[dict]) -> None:

@@ -14,9 +14,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lrexplore.datasets import Batch, Data, normalize
 from lrexplore.datasets.split import mix
 from lrexplore.nn import Factorized
-from lrexplore.optim import FrobeniusDecay, HeadProductDecay, Lamb, parameter_groups, without_weight_decay
+from lrexplore.optim import (
+    FrobeniusDecay,
+    HeadProductDecay,
+    Lamb,
+    NuclearDecay,
+    parameter_groups,
+    without_weight_decay,
+)
 from lrexplore.recipes.config import Config
-from lrexplore.training.layer_norms import product_norms
+from lrexplore.training.finetuning.movable import freeze, with_rates
+from lrexplore.training.finetuning.teacher import Teacher
+from lrexplore.training.layer_norms import product_norms, watched_layers
 from lrexplore.training.non_finite import NonFiniteLoss, first_non_finite
 from lrexplore.training.processes import Processes, own_buffers
 from lrexplore.training.tasks import task_of
@@ -29,18 +38,31 @@ class Learner:
     """Trains a model. Its numbers depend on the configuration, the step and the images, not on what ran before:
     dropout is seeded by the step."""
 
-    def __init__(self, model: nn.Module, config: Config, data: Data, processes: Processes):
+    def __init__(
+        self, model: nn.Module, config: Config, data: Data, processes: Processes, teacher: nn.Module | None = None
+    ):
         self.config, self.data, self.processes = config, data, processes
         self.task = task_of(config)
         self._layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.model = model.to(processes.device, memory_format=self._layout)
+        self.frozen = freeze(model, config.freeze)
+        self.teacher = None
+        if teacher is not None:
+            asked = teacher.to(processes.device, memory_format=self._layout)
+            self.teacher = Teacher(asked, config.teacher_weight, config.temperature)
         self.factorized = [module for module in model.modules() if isinstance(module, Factorized)]
-        decay = "none" if config.decay == "normalized" else config.decay
+        decay = {"normalized": "none", "nuclear": "weight"}.get(config.decay, config.decay)
         strength = config.decay_strength
         groups = parameter_groups(model, decay=decay, decay_strength=strength, decay_norms=config.decay_norms)
         heads = {how: head_products(model, config, how) for how in ("frobenius", "none")}
         free = [weight for products in heads.values() for product in products for weight in product.factor_parameters()]
         groups = without_weight_decay(groups, free)
+        self.nuclear = None
+        if config.decay == "nuclear" and not self.factorized:
+            watched = [model.get_submodule(name) for name in watched_layers(model, config.layers)]
+            self.nuclear = NuclearDecay(watched, strength, scheme=config.scheme)
+            groups = self.nuclear.without_decay(groups)
+        groups = with_rates(groups, model, config.layer_lr)
         if config.optimizer == "sgd":
             self.optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
         else:
@@ -72,8 +94,8 @@ class Learner:
         image of the step can be read.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self._forward.train()
+            group["lr"] = lr * group["lr_share"]
+        self._train_mode()
         self.optimizer.zero_grad(set_to_none=True)
         totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
         num_labels = self.task.num_labels(self.config, batches)
@@ -88,7 +110,7 @@ class Learner:
                 if isinstance(batch, Batch):
                     self._example = batch.images[:1]
                 logits, labels = self._logits(self._forward, batch, step, k)
-                losses = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.config.label_smoothing)
+                losses = self._loss(batch, logits, labels)
                 self.scaler.scale(losses * (self.processes.count / num_labels)).backward()
             totals[:4] += _counts(losses.detach(), logits.detach(), labels)
             totals[4] += len(batch.corrupt)
@@ -103,6 +125,8 @@ class Learner:
                 " Replace them."
             )
         self._update()
+        if self.nuclear is not None:
+            self.nuclear.after_step(step + 1, self.optimizer)
         if self.average is not None:
             self.average.update_parameters(self.model)
         scale = 100 / max(count, 1)
@@ -117,9 +141,12 @@ class Learner:
         return self.model if self.average is None else self.average.module
 
     @torch.no_grad()
-    def evaluate(self, batches: Iterator[Batch], stop) -> dict[str, float] | None:
-        """Mean loss, top-1 and top-5 in percent over all processes' batches; None where it was stopped."""
-        model = self.judged
+    def evaluate(self, batches: Iterator[Batch], stop, model: nn.Module | None = None) -> dict[str, float] | None:
+        """Mean loss, top-1 and top-5 in percent over all processes' batches; None where it was stopped.
+
+        Of the network, of its average where there is one, or of another `model`.
+        """
+        model = model or self.judged
         totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
         with self._mean_statistics(model.eval()):
             for batch in batches:
@@ -191,6 +218,21 @@ class Learner:
             )
         return logits.float(), labels
 
+    def _loss(self, batch: Batch, logits: Tensor, labels: Tensor) -> Tensor:
+        """The sum over the batch of what is minimized."""
+        smoothing = self.config.label_smoothing
+        if self.teacher is None:
+            return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+        with self.autocast():
+            answers = self.teacher.answers(*self.task.inputs(batch, self))
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        return self.teacher.mixed(losses, logits, answers).sum()
+
+    def _train_mode(self) -> None:
+        self._forward.train()
+        for module in self.frozen:
+            module.eval()
+
     def _pass_over(self, last: bool) -> None:
         """A micro-batch without images: nothing, but for the gradients that all processes add up with their last."""
         if self.processes.count == 1 or not last:
@@ -199,7 +241,7 @@ class Learner:
         example = torch.zeros(size, dtype=torch.uint8) if self._example is None else self._example
         self._forward.eval()  # so that no statistic changes
         (self._forward(self.images(example)).sum() * 0).backward()
-        self._forward.train()
+        self._train_mode()
 
     @contextmanager
     def _mean_statistics(self, model: nn.Module) -> Iterator[None]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lrexplore.network import replace_layers
+from lrexplore.network.files import with_layers
 from lrexplore.nn import FACTORIZED
 from lrexplore.optim import frobenius_penalty
 from lrexplore.ranks import RankPlan
@@ -30,6 +31,11 @@ def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) 
     model = network_of(config, num_classes)
     if config.draw == "truncated-normal":
         draw_truncated_normal(model)
+    return cut(model, config, plan)
+
+
+def cut(model: nn.Module, config: Config, plan: RankPlan | None = None) -> nn.Module:
+    """A network with the ranks of a run, drawn or trained, in training mode; itself where the run has none."""
     ranks, scheme = chosen_ranks(model, config, plan)
     if not ranks:
         if config.factorized:
@@ -92,14 +98,19 @@ def trained_network(folder: str | Path) -> nn.Module:
             " only its records were kept. Train it again, or wait."
         )
     described = read_description(folder)
-    config = Config.of_record(described["config"])
+    config, plan = Config.of_record(described["config"]), recorded_plan(described)
     state = checkpoint["model"]
     if "average" in checkpoint:
         averaged = checkpoint["average"]
         state = {name.removeprefix("module."): value for name, value in averaged.items() if name != "n_averaged"}
     num_classes = described.get("num_classes") or len(list(state.values())[-1])  # else of the last layer's bias
     with torch.random.fork_rng(devices=[]):
-        # The weights are to be replaced: they are drawn the quickest way.
-        model = build_model(replace(config, initializer="independent"), num_classes, recorded_plan(described))
+        if described.get("start"):
+            model = with_layers(network_of(config, num_classes), described["start"]["layers"])
+            if plan is not None:
+                model.rank_plan = plan
+        else:
+            # The weights are to be replaced: they are drawn the quickest way.
+            model = build_model(replace(config, initializer="independent"), num_classes, plan)
     model.load_state_dict(state)
     return model.eval()

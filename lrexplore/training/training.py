@@ -4,25 +4,29 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
 from tqdm import tqdm
 
 from lrexplore.datasets import Batch, Data
 from lrexplore.recipes.config import Config
 from lrexplore.records import Reader, Writer
 from lrexplore.training.chosen_ranks import as_record, plan_of_run
+from lrexplore.training.finetuning.begun import begin
 from lrexplore.training.layer_norms import measure_layers, product_norms, watched_layers
 from lrexplore.training.learner import Learner, learning_rate
-from lrexplore.training.model import build_model
 from lrexplore.training.processes import Processes, environment, lost_process
 from lrexplore.training.progress import Progress
 from lrexplore.training.saved_state import load_checkpoint, save_checkpoint
 from lrexplore.training.settle_execution import settle_execution
+from lrexplore.training.spectra.recorder import SpectraRecorder
 from lrexplore.training.stop import Stop, Stopped, end_workers
 from lrexplore.training.tasks import task_of
 
 _STATUS_S = 1.0
+_SPECTRA_STEPS, _SPECTRA_SHARE = 20, 0.015
 
 
 class Training:
@@ -35,11 +39,14 @@ class Training:
         self.processes, self.stop, self._begun = processes, stop, begun
         self.task = task_of(config)
         self.plan = self.task.plan(config, data, processes.count)
-        self.rank_plan = plan_of_run(config, folder)
-        model = build_model(config, data.num_classes, self.rank_plan)
-        self.layers = watched_layers(model, config.layers)
-        self.learner = Learner(model, config, data, processes)
+        self.origin = begin(config, data.num_classes, plan_of_run(config, folder), folder)
+        self.rank_plan = self.origin.plan
+        self.layers = watched_layers(self.origin.model, config.layers)
+        self.learner = Learner(self.origin.model, config, data, processes, self.origin.teacher)
         self.execution = settle_execution(config, folder, self.learner, data, self.plan)
+        self.spectra: SpectraRecorder | None = None
+        if config.record_spectra and processes.is_first:
+            self.spectra = SpectraRecorder(self.learner.model, config.scheme, processes.device)
         self.norms = _recorded_norms(config, self.plan.num_steps, len(self.learner.factorized))
         self.step = self.epochs_done = 0
         self.wall_s = 0.0
@@ -81,10 +88,14 @@ class Training:
             "execution": self.execution,
             "factorization": [vars(record) for record in getattr(model, "factorization", ())],
             **as_record(self.rank_plan),
+            **self.origin.record,
+            **({} if self.spectra is None else {"spectra_layers": self.spectra.names}),
         }  # fmt: skip
         return Writer(self.folder, description, tensorboard=self.config.tensorboard, begun=self._begun)
 
     def __exit__(self, kind, error, trace) -> None:
+        if self.spectra is not None:
+            self.spectra.close()
         if self._writer is None:
             return
         self.stop.last_words = lambda: None
@@ -118,6 +129,8 @@ class Training:
             progress = stack.enter_context(
                 Progress(config, plan, self.step, shown=self.processes.is_first, unit=self.task.unit)
             )
+            if config.start is not None and self.step == 0 and not self._begin_curve():
+                return self._stop()
             while True:
                 if self._epoch_is_over() and not self._end_epoch(progress):
                     return self._stop()
@@ -132,6 +145,7 @@ class Training:
                 lr = learning_rate(config, self.step, plan.num_steps, plan.steps_per_epoch)
                 if self.step == 0:
                     self._measure(lr)
+                    self._take_spectra()
                 metrics = self.learner.step(micro_batches, self.step, lr, self.stop())
                 self.step += 1
                 if self.norms:
@@ -190,6 +204,8 @@ class Training:
         every = self.config.norms_steps or max(1, self.plan.steps_per_epoch // 10)
         if self.step % every == 0 or self.step == self.plan.num_steps:
             self._measure(lr)
+        if self._spectra_are_due():
+            self._take_spectra()
         if time.monotonic() - self._said > _STATUS_S:
             self._say("running")
 
@@ -199,6 +215,54 @@ class Training:
         norms = measure_layers(self.learner.model, self.layers, lr, self.config.scheme)
         epoch = self.plan.epoch(max(0, self.step - 1))
         self._writer.append("layers", {"step": self.step, "epoch": epoch, "lr": lr, **norms})
+
+    def _spectra_are_due(self) -> bool:
+        """As often as was asked for; by default seldom enough to cost little, whatever network it is."""
+        if self.step == self.plan.num_steps:
+            return True
+        if self.config.spectra_steps is not None:
+            return self.step % self.config.spectra_steps == 0
+        seldom = self.spectra is not None and self.spectra.taken_s <= _SPECTRA_SHARE * self.wall_s
+        return self.step % max(_SPECTRA_STEPS, self.plan.num_steps // 10) == 0 and seldom
+
+    def _take_spectra(self) -> None:
+        if self.spectra is not None:
+            self.spectra.take(self.step, self.plan.epoch(max(0, self.step - 1)))
+            self._write_spectra(wait=False)
+
+    def _write_spectra(self, *, wait: bool) -> None:
+        for row in self.spectra.rows(wait=wait) if self.spectra and self._writer else ():
+            self._writer.append("spectra", row)
+
+    def _begin_curve(self) -> bool:
+        """Evaluates what the run starts from, and what that was cut from; False where it was stopped.
+
+        The curve begins there, with an epoch 0; events tell of the original.
+        """
+        if self.processes.first(self._writer is not None and self._writer.rows["epochs"] > 0):
+            return True
+        found: dict[str, nn.Module | None] = {"after the cut" if self.origin.original else "before training": None}
+        if self.origin.original is not None:
+            found = {"before the cut": self.origin.original.to(self.processes.device), **found}
+        rows = {}
+        for when, model in found.items():
+            metrics = self._evaluate(self.data.held_out, model)
+            if metrics is None:
+                return False
+            rows[when] = {f"held_out_{key}": value for key, value in metrics.items()}
+        self.origin = replace(self.origin, original=None)  # its memory is needed
+        if self._writer is None:
+            return True
+        for said in self.origin.said:
+            self._writer.append("events", {"step": 0, "event": said})
+            tqdm.write(said, file=sys.stderr)
+        for when, row in rows.items():
+            if when == "before the cut":
+                self._writer.append("events", {"step": 0, "event": when, **row})
+            text = f"{when}: held-out loss {row['held_out_loss']:.4f}, top-1 {row['held_out_top1']:.2f} %"
+            tqdm.write(text, file=sys.stderr)
+        self._writer.append("epochs", {"step": 0, "epoch": 0, "wall_s": 0.0, **row})
+        return True
 
     def _end_epoch(self, progress: Progress) -> bool:
         """Evaluates on the held-out images, records the epoch and saves a checkpoint; False where it was stopped."""
@@ -220,11 +284,11 @@ class Training:
         self._save()
         return True
 
-    def _evaluate(self, images) -> dict | None:
+    def _evaluate(self, images, model=None) -> dict | None:
         batches = self.task.evaluation_batches(images, self.config, self.plan, self.processes)
-        metrics = self.learner.evaluate(self._checked(batches), self.stop)
-        if metrics is None:
-            return None
+        metrics = self.learner.evaluate(self._checked(batches), self.stop, model)
+        if metrics is None or model is not None:
+            return metrics
         more = self.task.judge(self.learner, images, self.config, self.stop)
         return None if more is None else metrics | more
 
@@ -244,6 +308,10 @@ class Training:
             return self._stop()
         row = {f"test_{key}": value for key, value in metrics.items()}
         if self._writer:
+            self._write_spectra(wait=True)
+            if nuclear := self.learner.nuclear:
+                spent = f"nuclear decay of unfactorized layers took {nuclear.spent_s:.1f} s of this process"
+                self._writer.append("events", {"step": self.step, "event": spent, "spent_s": nuclear.spent_s})
             self._writer.append("epochs", {"step": self.step, "epoch": self.epochs_done, **row})
             self._writer.finish()
             self._metrics |= row
@@ -260,6 +328,7 @@ class Training:
         state = self.learner.state_dict()
         if self._writer is None:
             return
+        self._write_spectra(wait=True)
         self._writer.sync()
         state |= {
             "step": self.step,

@@ -66,3 +66,13 @@ def test_a_plan_is_what_it_says_and_not_where_it_lies():
 def test_an_unfactorized_run_has_made_no_choice_of_factors():
     assert identity(choices(config(decay="weight"))) == identity(choices(config(initializer="spectral")))
     assert choices(config())["initializer"] == "unfactorized"
+
+
+def test_runs_from_the_networks_of_their_seeds_are_one_choice_and_a_factorized_start_has_its_decay():
+    runs = [
+        {**config(start=f"runs/whole-seed{seed}/best.pt", seed=seed), "start": {"layers": {"fc": {}}}}
+        for seed in (0, 1)
+    ]
+    assert differing([choices(run) for run in runs]) == ["seed"]
+    assert choices(runs[0])["decay"] == "frobenius" and choices(config(start="a.pt"))["decay"] == "weight"
+    assert differing([choices(config(start="a.pt")), choices(config(start="b.pt"))]) == ["start"]

@@ -81,3 +81,16 @@ def test_a_run_that_is_not_done_is_left_out_and_named(tmp_path, capsys):
     assert main([str(tmp_path / "runs"), str(tmp_path / "small"), "--prefix", "a-"]) == 0
     assert [folder.name for folder in (tmp_path / "small").iterdir()] == ["a-whole"]
     assert "half: left out: `source` must be a run that is done" in capsys.readouterr().out
+
+
+def test_spectra_stay_whole(tmp_path):
+    folder = tmp_path / "run"
+    write_run(folder, finished=False)
+    values = {"num_values": [2, 3], "values": [3.0, 1.0, 5.0, 2.0, 1.0], "stable_rank": [1.1, 1.2]}
+    with Writer(folder, {}) as writer:
+        writer.append("spectra", {"step": 20, "epoch": 1, **values})
+        writer.finish()
+        writer.status("done", step=20, num_steps=20)
+    thin(folder, tmp_path / "small")
+    reader = Run(tmp_path / "small").records
+    assert [{name: list(row[name]) for name in values} for row in reader.rows("spectra")] == [values]

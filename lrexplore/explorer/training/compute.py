@@ -1,7 +1,7 @@
 """The curves of groups of runs, followed while they write and thinned out for the screen. No widget, no tensor."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -12,6 +12,7 @@ from lrexplore.explorer.training.averages import average, smooth, thin
 from lrexplore.explorer.training.groups import Group
 from lrexplore.explorer.training.listed import Listed
 from lrexplore.explorer.training.series import RunSeries
+from lrexplore.explorer.training.spectra.spectra_moments import Moments
 from lrexplore.records.schema import UNREADABLE
 
 NUM_POINTS = 1000
@@ -102,6 +103,14 @@ class RunCurves:
         x, values = series.table(quantity, axis, run.steps_per_epoch)
         kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), NUM_COLUMNS)).round().astype(int))
         return x[kept], series.layers, values[kept].T
+
+    def moments(self, run: Listed) -> Moments:
+        """The recorded spectra of a followed run."""
+        return self._series[run.folder].moments
+
+    def when(self, run: Listed, steps: Sequence[int], axis: str) -> np.ndarray:
+        """Where steps of a followed run lie along x."""
+        return self._series[run.folder].when(steps, axis, run.steps_per_epoch)
 
     def _poll(self, run: Listed, deadline: float) -> bool:
         try:

@@ -140,8 +140,19 @@ def _curve(quantity: Quantity, group: Group, line: Line, view: View) -> dict:
     return trace | ({"customdata": _real(line.spread)} if line.count > 1 else {})
 
 
-def heat_plot(quantity: Quantity, name: str, x: np.ndarray, layers: list[str], values: np.ndarray, view: View) -> dict:
-    """A quantity of every layer of one run over time: color is its value, on a logarithmic scale if all are above 0."""
+def heat_plot(
+    quantity: Quantity,
+    name: str,
+    x: np.ndarray,
+    layers: list[str],
+    values: np.ndarray,
+    view: View,
+    which: str = "factorized layer",
+) -> dict:
+    """A quantity of every layer of one run over time: color is its value, on a logarithmic scale if all are above 0.
+
+    `which` says in the caption what these layers are.
+    """
     positive = values.size > 0 and bool(np.nanmin(values) > 0) if np.isfinite(values).any() else False
     shade = np.log10(values) if positive else values
     bar = {"thickness": 12, "outlinewidth": 0, "len": 1, "tickfont": {"size": 10}}
@@ -165,7 +176,7 @@ def heat_plot(quantity: Quantity, name: str, x: np.ndarray, layers: list[str], v
     return {
         "id": quantity.column,
         "label": f"{_capital(quantity.label)} of every layer",
-        "caption": f"{quantity.about}. Every factorized layer of the run {name}, first layer on top, {scale}.",
+        "caption": f"{quantity.about}. Every {which} of the run {name}, first layer on top, {scale}.",
         "data": [trace],
         "layout": {
             "margin": {"l": 8},

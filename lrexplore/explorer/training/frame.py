@@ -17,6 +17,7 @@ from lrexplore.explorer.training.figures import (
 )
 from lrexplore.explorer.training.groups import Group, group_runs, shared
 from lrexplore.explorer.training.listed import Listed
+from lrexplore.explorer.training.spectra.spectra_figures import spectra_heat, spectrum_plot
 from lrexplore.explorer.training.state import EVERY_LAYER, NO_BASELINE, UNFACTORIZED_RUNS, TrainingState
 from lrexplore.records.schema import UNREADABLE
 
@@ -85,6 +86,7 @@ def build_board(runs: Sequence[Listed], state: TrainingState, curves: RunCurves)
     plots = [_curves(quantity, groups, state, curves) for quantity in (step, epoch)]
     plots += [_layers(quantity, groups, by_name.get(state.selected), state, curves)
               for quantity in LAYER_QUANTITIES.values()]  # fmt: skip
+    plots += _spectra(groups, by_name.get(state.selected), state, curves)
     words = _said(runs, checked, state.folder)
     if checked and not dashed and state.baseline != NO_BASELINE:
         words += f" · {_missing_baseline(state.baseline)}"
@@ -135,6 +137,22 @@ def _layers(quantity: Quantity, groups, selected: Listed | None, state: Training
         return heat_plot(quantity, selected.name, *curves.heat(selected, quantity.column, state.axis), state.view)
     layer = None if state.layer in (MEDIAN, EVERY_LAYER) else state.layer
     return _curves(quantity, groups, state, curves, layer)
+
+
+def _spectra(groups: Sequence[Group], selected: Listed | None, state: TrainingState, curves: RunCurves) -> list[dict]:
+    """The map of all layers and the spectrum of one, where the selected run has recorded them."""
+    moments = None if selected is None else curves.moments(selected)
+    if not moments:
+        return []
+    x = curves.when(selected, moments.steps, state.axis)
+    layer = state.spectrum_layer if state.spectrum_layer in moments.names else moments.names[0]
+    shown = {run.name: run for group in groups for run in group.runs} | {selected.name: selected}
+    followed = {name: curves.moments(run) for name, run in shown.items()}
+    step = moments.steps[min(state.moment, len(moments) - 1)]
+    return [
+        spectra_heat(state.spectra_quantity, selected, moments, x, state.view),
+        spectrum_plot(layer, step, selected.name, followed, groups, log_y=state.log_y),
+    ]
 
 
 def _readouts(groups: Sequence[Group], curves: RunCurves, selected: Listed | None) -> list[dict]:

@@ -1,10 +1,13 @@
 """The recorded numbers of one run as arrays over steps, epochs or seconds, followed while it writes. No widget."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from lrexplore.explorer.training.spectra.spectra_moments import Moments
 from lrexplore.records import Reader, read
+from lrexplore.records.table import table_of
 
 AXES = ("step", "epoch", "time")
 LISTS = ("frobenius_norm", "nuclear_norm", "factor_bound", "non_orthogonality", "effective_lr")
@@ -24,6 +27,25 @@ class RunSeries:
         self._lists: dict[str, np.ndarray] = {}
         self._kept: dict[str, dict[str, np.ndarray]] = {}
         self._first_epoch = 0.0
+        self._moments: Moments | None = None
+        self._moments_read = 0
+
+    @property
+    def moments(self) -> Moments:
+        """The recorded spectra of its layers; each row is read once."""
+        names = self._reader.description.get("spectra_layers") or []
+        if self._moments is None or self._moments.names != names:
+            self._moments, self._moments_read = Moments(names), 0
+            if names and not (self.folder / "spectra.jsonl").exists() and (self.folder / "spectra.parquet").exists():
+                self._moments.extend(table_of(self.folder, "spectra").to_dict("records"))
+        for row in self._reader.rows("spectra", self._moments_read):
+            self._moments.extend([row])
+            self._moments_read += 1
+        return self._moments
+
+    def when(self, steps: Sequence[int], axis: str, steps_per_epoch: float | None = None) -> np.ndarray:
+        """Where steps lie along x."""
+        return self._along({"step": np.array(steps, dtype=float)}, axis, steps_per_epoch)
 
     @property
     def layers(self) -> list[str]:
@@ -38,9 +60,9 @@ class RunSeries:
     def poll(self, time_limit_s: float | None = None) -> bool:
         """Whether there are new rows; what is not read within the time is left for the next poll."""
         news = self._reader.poll(time_limit_s)
-        changed = any(news[stream] for stream in ("steps", "epochs", "layers"))
+        changed = any(news[stream] for stream in ("steps", "epochs", "layers", "spectra"))
         if min(news.values()) < 0:
-            self._first_epoch = 0.0
+            self._first_epoch, self._moments = 0.0, None
         if changed:
             if news["steps"]:
                 self._kept.pop("steps", None)

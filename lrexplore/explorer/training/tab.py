@@ -18,6 +18,7 @@ from lrexplore.explorer.training.form import BY_HAND, TrainingForm
 from lrexplore.explorer.training.frame import build_board, run_table
 from lrexplore.explorer.training.listed import Listed
 from lrexplore.explorer.training.runs import RunWatch, shipped_records
+from lrexplore.explorer.training.spectra.spectra_controls import SpectraControls
 from lrexplore.explorer.training.state import TrainingState
 from lrexplore.explorer.work.shown import error_text, shown
 from lrexplore.explorer.work.ticker import Ticker
@@ -26,7 +27,8 @@ from lrexplore.ranks import RankPlan
 LIVE_S, QUIET_S = 0.4, 3.0
 BEHIND_S = 0.05  # between two parts of what is read for the first time
 RANKS, LENGTHS = ("rank_scale", "rank_ratio", "plan"), ("epochs", "steps")
-DRAWN = ("grouping", "baseline", "axis", "step_quantity", "epoch_quantity", "layer", "smoothing", "log_x", "log_y")
+DRAWN = ("grouping", "baseline", "axis", "step_quantity", "epoch_quantity", "layer", "smoothing", "log_x", "log_y",
+         "spectra_quantity", "spectrum_layer", "moment")  # fmt: skip
 
 
 def watch(folder: str | Path = "runs") -> "TrainingTab":
@@ -62,8 +64,9 @@ class TrainingTab(Displayed):
         self.panel.share(self._lock)
         folders = [Path("runs"), *([shipped] if shipped else [])]
         self.controls = TrainingControls(self.state, folders, self.show_error)
+        self.spectra = SpectraControls(self.state, self.show_error)
         self.form = TrainingForm(model, by_hand=plan is not None)
-        self._box = w.VBox([self.controls.source, self.form.box, self.controls.box, self.panel])
+        self._box = w.VBox([self.controls.source, self.form.box, self.controls.box, self.spectra.box, self.panel])
         self.controls.new.observe(lambda change: self.form.show(change["new"]), names="value")
         self._ticker = Ticker(self._tick, self.show_error)
         self.panel.observe(self._on_panel, names=["checked", "layer", "value"])
@@ -163,6 +166,7 @@ class TrainingTab(Displayed):
         self._ticker.close()
         with self._lock:
             self.controls.close()
+            self.spectra.close()
             self.form.close()
             self.panel.close()
             self._box.close()
@@ -213,6 +217,9 @@ class TrainingTab(Displayed):
         runs = list(self.runs.values())
         self._watch.curves.follow(self._compared())
         self.controls.offer(self._watch.curves.layers(), [run.name for run in runs if run.state != "unreadable"])
+        chosen = self.runs.get(self.state.selected)
+        moments = self._watch.curves.moments(chosen) if chosen is not None else None
+        self.spectra.offer(moments.names if moments else (), moments.steps if moments else ())
         frame = build_board(runs, self.state, self._watch.curves)
         patch = patch_between(self._frame, frame)
         with self.panel.hold_sync():
@@ -225,7 +232,6 @@ class TrainingTab(Displayed):
             elif patch:
                 self.panel.amend(patch)
         self._frame = frame
-        chosen = self.runs.get(self.state.selected)
         self.controls.allow(stop=bool(chosen and chosen.can_stop), resume=bool(chosen and chosen.can_resume))
 
     def _wake(self) -> None:

@@ -1,0 +1,1 @@
+"""Spectra over time in the training tab: read, drawn, and the row of their controls."""

@@ -1,0 +1,1 @@
+"""What a run records of the spectra of its layers."""
