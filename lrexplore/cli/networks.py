@@ -173,10 +173,10 @@ def _loader(options, part: str | None = "calibration"):
     from lrexplore.models import names, preprocess
 
     chosen = options.images
-    if chosen == "none":
-        return None
     if options.num_images < 1:
         raise ValueError(f"`--num-images` must be 1 or more, got {options.num_images}. Leave it out for 64.")
+    if chosen == "none":
+        return None
     # A checkpoint is preprocessed like most ImageNet networks.
     name = options.model.lower() if options.model.lower() in names() else "resnet50"
     if chosen == PHOTOGRAPHS:
