@@ -28,7 +28,7 @@ def cost_readouts(
     """
     gap = "" if plan.gap is None else f" · at most {plan.gap:.1%} above the least predicted error"
     if plan.gap == 0:
-        gap = " · the least predicted error, proved; what the network says is measured below"
+        gap = " · the least predicted error, proved; what the network says is measured beside it"
     weights = f", each × its sensitivity on {probed}" if probed else ""
     flops = plan.flops
     return {
