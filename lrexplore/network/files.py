@@ -19,6 +19,7 @@ from lrexplore.network.batches import as_example, batch_size, device_of, example
 from lrexplore.network.private import copy_with, private_copy, to_fill, why, without_wrapper
 from lrexplore.nn.attention import heads_of
 from lrexplore.nn.attention.standing import factorized_heads, standing_modules, tell_width
+from lrexplore.nn.kinds import check_module
 from lrexplore.nn.rebuilt import NAMES, all_changed, own_names, rebuilt
 
 FORMAT = "lrexplore network 1"
@@ -44,6 +45,7 @@ def save(model: nn.Module, path: str | Path, *, architecture: str | None = None)
     >>> lr.load(path, model)[0].rank
     2
     """
+    check_module(model)
     output_path(path)
     for tensor_name, tensor in model.state_dict(keep_vars=True).items():
         if is_lazy(tensor) or getattr(tensor, "is_meta", False):

@@ -58,7 +58,7 @@ def test_a_whole_rank_may_be_written_with_a_point():
 
 
 BAD = {
-    "initializer": [["function"], None, 3, {"a": 1}],
+    "initializer": [["function"], 3, {"a": 1}],
     "activation": [["relu"], None, 3],
     "scheme": [None, ["channel"], 3, "rows"],
     "rank": [0, -1, 5, 2.5, True, math.nan, "2", None, [2]],

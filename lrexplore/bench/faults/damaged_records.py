@@ -14,6 +14,7 @@ import lrexplore as lr
 from lrexplore.bench.faults.verdict import Tally, Wrong, is_ours
 from lrexplore.records import Run, Writer
 from lrexplore.records.layout import STREAMS
+from lrexplore.records.spectra import QUANTITIES
 from lrexplore.records.table import read
 
 _STEPS = 12
@@ -49,12 +50,16 @@ def _write_run(folder: Path) -> None:
     config = configure(model="resnet20", rank_scale=0.1, steps=_STEPS, name=folder.name, runs=str(folder.parent))
     model = build_model(config, 10)
     layers = ["layer1.0.conv1", "layer1.0.conv2"]
-    about = {"name": folder.name, "config": config.as_dict(), "layers": layers, "num_classes": 10}
+    about = {
+        "name": folder.name, "config": config.as_dict(), "layers": layers, "spectra_layers": layers, "num_classes": 10,
+    }  # fmt: skip
     with Writer(folder, {**about, "environment": {"num_processes": 1, "num_threads": 1}}) as writer:
         for step in range(1, _STEPS + 1):
             writer.append("steps", {"step": step, "epoch": 1, "wall_s": 0.1 * step, "loss": 1 / step, "lr": 0.1})
             writer.append("norms", {"step": step, "frobenius_norm": [1.0, 2.0]})
             writer.append("layers", {"step": step, "epoch": 1, "lr": 0.1, "nuclear_norm": [1.0 + step, 2.0]})
+            spectra = {"num_values": [1, 2], "full_rank": [3, 3], "values": [1.0, 2.0, 1.0]}
+            writer.append("spectra", {"step": step, "epoch": 1, **spectra, **dict.fromkeys(QUANTITIES, [0.5, 0.5])})
         writer.append("epochs", {"step": _STEPS, "epoch": 1, "held_out_top1": 50.0, "test_top1": 51.0})
         writer.append("events", {"step": 3, "event": "corrupt image", "file": "a.png"})
         save_checkpoint(folder, {"model": model.state_dict(), "step": _STEPS, "rows": writer.rows})
@@ -151,7 +156,7 @@ def _look(runs: Path) -> None:
         with warnings.catch_warnings(record=True):
             warnings.simplefilter("always")
             rows = read(runs, stream)
-        expected = {"epochs": 1, "events": 1, "steps": _STEPS}.get(stream, 2 * _STEPS)
+        expected = {"epochs": 1, "events": 1, "steps": _STEPS, "spectra": _STEPS}.get(stream, 2 * _STEPS)
         if (rows["run"] == "sound").sum() != expected:
             raise Wrong(f"{(rows['run'] == 'sound').sum()} rows of {stream} of the sound run")
     _or_refused(lambda: lr.outcomes(runs))
@@ -161,6 +166,7 @@ def _look(runs: Path) -> None:
     for stream in STREAMS:
         _or_refused(lambda stream=stream: damaged.records.table(stream))
         _or_refused(lambda stream=stream: (damaged.records.columns(stream), damaged.records.lists(stream)))
+    _or_refused(damaged.spectra)
     _or_refused(lambda: lr.load(runs / "damaged"))
     _follow(runs)
     _or_refused(lambda: _go_on(runs / "damaged"))
