@@ -1,5 +1,6 @@
 """Spectra in the training tab: the map of all layers over time, one layer's spectrum at a moment."""
 
+import threading
 from time import perf_counter
 
 import numpy as np
@@ -134,6 +135,34 @@ def test_at_its_end_the_slider_stays_at_the_latest_moment_and_else_where_it_is(t
     tab._draw()
     assert (tab.spectra.slider.max, tab.spectra.slider.value, tab.state.moment) == (4, 1, 1)
     assert unpacked(plots(tab)["effective_rank"]["data"][0]["x"]).tolist() == [0, 10, 20, 30, 40]
+
+
+def test_play_goes_through_the_moments_to_the_latest_and_stops(tab):
+    seen, ended = [], threading.Event()
+
+    def note(change):
+        seen.append(change["new"])
+        if change["new"] == LATEST:
+            ended.set()
+
+    tab.state.observe(note, names="moment")
+    tab.spectra.play.click()
+    assert tab.spectra.play.description == "stop"
+    assert ended.wait(20)
+    tab.spectra.close()
+    tab.spectra._ticker.join(20)
+    assert seen == [0, 1, LATEST]
+    tab.spectra.is_playing = False
+
+
+def test_play_stops_where_it_is_pressed_again(tab, monkeypatch):
+    monkeypatch.setattr(tab.spectra._ticker, "wake", lambda: None)
+    tab.spectra.play.click()
+    assert (tab.spectra.slider.value, tab.spectra.is_playing) == (0, True)
+    assert tab.spectra._advance() > 0 and tab.spectra.slider.value == 1
+    tab.spectra.play.click()
+    assert tab.spectra._advance() is None
+    assert (tab.spectra.slider.value, tab.spectra.play.description) == (1, "play")
 
 
 def more(folder, step):

@@ -1,17 +1,15 @@
-"""The row of the spectra: what is mapped, whose spectrum is drawn, and the slider over time with Play."""
+"""The row of the spectra: what is mapped, whose spectrum is drawn, and when, with Play."""
 
 from collections.abc import Callable, Sequence
 
 import ipywidgets as w
 
-from lrexplore.explorer.pickers import ROW, WIDE, Bound, picker
+from lrexplore.explorer.pickers import ROW, WIDE, Bound, WholeNumber, button, picker
 from lrexplore.explorer.training.spectra.spectra_figures import SPECTRA_QUANTITIES
 from lrexplore.explorer.training.state import LATEST, TrainingState
-from lrexplore.explorer.work.locked_state import LockedWidget
+from lrexplore.explorer.work.ticker import Ticker
 
-
-class _Slider(LockedWidget, w.IntSlider):
-    """A place in time; at its end it stays at the latest."""
+PLAY, STAY_S = "play", 0.25
 
 
 class SpectraControls:
@@ -24,13 +22,16 @@ class SpectraControls:
         )
         self.layer = picker("spectrum of", ("",), "Whose singular values are drawn", "260px")
         self._bound = Bound(state, {"spectra_quantity": self.quantity, "spectrum_layer": self.layer}, on_error)
-        self.slider = _Slider(
-            min=0, max=0, description="recorded moment", readout=False, style=WIDE, layout={"width": "340px"},
-            tooltip="When: the spectrum as it was then; at the right end the latest",
+        # A number, as ipywidgets' sliders and players have no name that a screen reader could say.
+        self.slider = WholeNumber(
+            min=0, max=0, description="recorded moment", style=WIDE, layout={"width": "190px"},
+            tooltip="When: the spectrum as it was then; the last is the latest",
         )  # fmt: skip
         self.slider.share(state.lock)
-        self.play = w.Play(min=0, max=0, interval=250, show_repeat=False, tooltip="Go through the moments")
-        self._link = w.jslink((self.play, "value"), (self.slider, "value"))
+        self.play = button(PLAY, "Go through the moments, from the first where the last is shown; again: stop", "play")
+        self.play.on_click(self._toggle)
+        self._ticker = Ticker(self._advance, on_error)
+        self.is_playing = False
         self.said = w.Label()
         self.slider.observe(self._on_slider, names="value")
         state.observe(self._on_moment, names="moment")
@@ -46,7 +47,7 @@ class SpectraControls:
         self._moving = True
         try:
             last = len(steps) - 1
-            self.slider.max = self.play.max = last
+            self.slider.max = last
             self.slider.value = at = min(self._state.moment, last)
             self.said.value = f"step {steps[at]:,}"
         finally:
@@ -58,9 +59,27 @@ class SpectraControls:
             return
         self._bound.close()
         self._state.unobserve(self._on_moment, names="moment")
-        self._link.unlink()
+        self._ticker.close()
         for child in (*self.box.children, self.box):
             child.close()
+
+    def _toggle(self, pressed: w.Button) -> None:
+        self._show_playing(not self.is_playing and self.slider.max > 0)
+        if self.is_playing and self.slider.value == self.slider.max:
+            self.slider.value = 0
+        self._ticker.wake()
+
+    def _advance(self) -> float | None:
+        """Goes to the next moment; how long to stay there, None at the last one and where it was stopped."""
+        if self.is_playing and self.slider.value < self.slider.max:
+            self.slider.value += 1
+            return STAY_S
+        self._show_playing(False)
+        return None
+
+    def _show_playing(self, is_playing: bool) -> None:
+        self.is_playing = is_playing
+        self.play.description, self.play.icon = ("stop", "stop") if is_playing else (PLAY, "play")
 
     def _on_slider(self, change) -> None:
         if not self._moving:
