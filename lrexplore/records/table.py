@@ -114,11 +114,11 @@ def table_of(folder: Path, stream: str) -> "pd.DataFrame":
     if parquet.is_file() and (not lines.exists() or lines.stat().st_mtime_ns <= parquet.stat().st_mtime_ns):
         try:
             return pd.read_parquet(parquet)
-        except (ValueError, OSError) as error:  # pyarrow's errors are some of these
+        except (ValueError, OSError, LookupError, TypeError, AttributeError) as error:  # as pyarrow and pandas raise
             if not lines.exists():
                 raise ValueError(
                     f"`{parquet.name}` must be a Parquet file, got one that is torn in {printable(folder)}"
-                    f" ({str(error).splitlines()[0]}). Copy the run again."
+                    f" ({(str(error).splitlines() or [type(error).__name__])[0]}). Copy the run again."
                 ) from error
     reader = Reader(folder)
     reader.poll()

@@ -190,6 +190,8 @@ def _go_on(folder: Path) -> None:
     from lrexplore.records.schema import read_description
     from lrexplore.training.saved_state import load_checkpoint
 
+    if not (folder / "run.json").exists():  # then there is no run of this name yet, and one begins
+        return
     Config.of_record(read_description(folder)["config"])
     load_checkpoint(folder, torch.device("cpu"))
     with Writer(folder, {}) as writer:
