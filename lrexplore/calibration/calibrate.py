@@ -1,6 +1,6 @@
 """One pass over a loader that records what every factorizable layer is given."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import partial
 from math import prod
 from typing import Any, cast
@@ -29,7 +29,7 @@ from lrexplore.network.batches import (
     read_items,
     run_model,
 )
-from lrexplore.network.grouping import Groups, is_held_out, numbered
+from lrexplore.network.grouping import Groups, Numbering, is_held_out
 from lrexplore.network.layer_choices import named_layers
 from lrexplore.network.private import private_copy
 
@@ -85,7 +85,7 @@ def calibrate(
         name: _Recorder(model, layer, positions, num_samples, num_held_out, generator) for name, layer in wanted.items()
     }
     hooks, done = [], 0
-    seen: dict[Hashable, int] = {}
+    numbering = Numbering()
     twin = with_called_projections(twin) if heads else twin
     recorded: dict[str, HeadInputs] = {}
     try:
@@ -95,8 +95,7 @@ def calibrate(
         with evaluation(twin), recording_heads(twin, wanted=heads) as of_heads:
             for item in read_items(items):
                 size = batch_size(item.inputs)
-                ids = range(done, done + size) if item.groups is None else item.groups
-                numbers = torch.tensor(numbered(seen, ids))
+                numbers = torch.tensor(numbering.of(item.groups, size))
                 for recorder in recorders.values():
                     recorder.start(numbers)
                 for of_head in of_heads.values():
@@ -175,8 +174,9 @@ class _Recorder:
             vectors = input_vectors(self._module, part, picked)
             self._check(vectors)
             numbers = self._groups_of(start, len(vectors), len(x))
+            held = torch.tensor([is_held_out(number) for number in numbers.tolist()])
             for group in range(self._layer.groups):
-                self._add(group, vectors[:, :, group], numbers)
+                self._add(group, vectors[:, :, group], held, numbers[~held].tolist())
         self._outputs.add(output_vectors(output.detach(), picked, is_conv=is_conv))
 
     def _groups_of(self, start: int, count: int, total: int) -> Tensor:
@@ -185,12 +185,11 @@ class _Recorder:
         per_input = total // batch if total % batch == 0 else 1  # as windows of an image
         return self._numbers[((start + torch.arange(count)) // max(per_input, 1)).clamp_max(batch - 1)]
 
-    def _add(self, group: int, vectors: Tensor, numbers: Tensor) -> None:
-        held = torch.tensor([is_held_out(number) for number in numbers.tolist()])
+    def _add(self, group: int, vectors: Tensor, held: Tensor, fitted: list[int]) -> None:
         fit = vectors[(~held).to(vectors.device)]
         if len(fit):
             self._moments[group].add(fit)
-            self._spreads[group].add(fit, numbers[~held].tolist())
+            self._spreads[group].add(fit, fitted)
             self._samples[group].add(fit.flatten(0, 1))
         if held.any():
             self._held_out[group].add(vectors[held.to(vectors.device)].flatten(0, 1))

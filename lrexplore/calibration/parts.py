@@ -1,10 +1,10 @@
 """The inputs of a loader in two parts of which no group is in both: to fit to, and to judge by."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from lrexplore.network.batches import Item, batch_size, take
-from lrexplore.network.grouping import is_held_out, numbered
+from lrexplore.network.grouping import Numbering, is_held_out
 
 
 class Parts:
@@ -17,13 +17,11 @@ class Parts:
         self.fit: list[Any] = []
         self.judged: list[Any] = []
         self.judged_groups: list[int] = []
-        self.num_fit_groups = 0
-        seen: dict[Hashable, int] = {}
-        done = 0
+        numbering = Numbering()
+        fitted: set[int] = set()
         for item in items:
             size = batch_size(item.inputs)
-            numbers = numbered(seen, range(done, done + size) if item.groups is None else item.groups)
-            done += size
+            numbers = numbering.of(item.groups, size)
             held = [place for place, number in enumerate(numbers) if not fits or is_held_out(number)]
             kept = [place for place in range(size) if fits and not is_held_out(numbers[place])]
             if held:
@@ -31,7 +29,8 @@ class Parts:
                 self.judged_groups += [numbers[place] for place in held]
             if kept:
                 self.fit.append(take(item.inputs, kept))
-        self.num_fit_groups = sum(fits and not is_held_out(number) for number in seen.values())
+                fitted.update(numbers[place] for place in kept)
+        self.num_fit_groups = len(fitted)
 
     def spread_out(self, most: int) -> list[Any]:
         """Batches of judged inputs, `most` at most, so many of each group as all have room for, the first ones."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lrexplore.linalg.rank import check_size
 from lrexplore.network.answers import Choice, agreements, class_numbers, divergences, logits_of
 from lrexplore.network.batches import as_example, call, device_of, input_batches, read_items, run_model, to_device
-from lrexplore.network.grouping import Groups
+from lrexplore.network.grouping import Groups, Numbering
 from lrexplore.network.intervals import interval_of_mean, interval_of_share
 from lrexplore.network.layers import factorized_flops, find_layers
 from lrexplore.network.private import private_copy
@@ -153,7 +153,8 @@ class _Agreement:
     def __init__(self):
         self._parts: list[Tensor] = []
         self._labelled: list[Tensor] = []
-        self._groups: list[Hashable] = []
+        self._numbering = Numbering()
+        self._groups: list[int] = []  # of each input
 
     @property
     def num_inputs(self) -> int:
@@ -175,8 +176,7 @@ class _Agreement:
         if labels is not None:
             labels = class_numbers(labels, *own.shape).to(own.device)
             self._labelled.append(torch.stack([own.argmax(1) == labels, other.argmax(1) == labels]).double().cpu())
-        first = self.num_inputs
-        self._groups += range(first, first + len(own)) if groups is None else groups
+        self._groups += self._numbering.of(groups, len(own))
 
     def rows(self) -> dict[str, list]:
         names = ("top-1 agreement", "top-5 agreement", "KL divergence", "cosine of logits")

@@ -80,6 +80,19 @@ def numbered(seen: dict[Hashable, int], ids: Iterable[Hashable]) -> list[int]:
     return [seen.setdefault(one, len(seen)) for one in ids]
 
 
+class Numbering:
+    """Numbers for the groups of a loader's inputs, batch by batch; inputs of which no ids are said are a group each."""
+
+    def __init__(self):
+        self._seen: dict[Hashable, int] = {}
+        self._done = 0
+
+    def of(self, ids: Iterable[Hashable] | None, size: int) -> list[int]:
+        """The number of the group of each of the next `size` inputs, by first appearance."""
+        first, self._done = self._done, self._done + size
+        return numbered(self._seen, range(first, self._done) if ids is None else ids)
+
+
 def _listed(ids: Any) -> list[Hashable]:
     if hasattr(ids, "tolist"):  # tensors, arrays, columns of tables
         ids = ids.tolist()

@@ -66,3 +66,14 @@ def run_as(index: int, count: int, port: int, config: Config) -> None:
     os.environ.update({name: str(value) for name, value in place.items()})
     torch.set_num_threads(1)
     run(config)
+
+
+class StopAfter:
+    """Says stop from the n-th question on."""
+
+    def __init__(self, questions):
+        self.left = questions
+
+    def __call__(self):
+        self.left -= 1
+        return self.left < 0

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from training.runs import numbers, same_weights, weights
+from training.runs import StopAfter, numbers, same_weights, weights
 from training.test_processes import two_processes
-from training.test_resume import StopAfter
 from training.texts import tiny_text, write_pairs, write_text
 
 from lrexplore.models.language import LANGUAGE

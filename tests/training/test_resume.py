@@ -5,21 +5,10 @@ import signal
 
 import pytest
 import torch
-from training.runs import numbers, same_weights, tiny
+from training.runs import StopAfter, numbers, same_weights, tiny
 
 from lrexplore.records import Reader, Run
 from lrexplore.training.run import run
-
-
-class StopAfter:
-    """Says stop from the n-th question on."""
-
-    def __init__(self, questions):
-        self.left = questions
-
-    def __call__(self):
-        self.left -= 1
-        return self.left < 0
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 import torch
-from training.runs import numbers, same_weights, tiny, weights
+from training.runs import StopAfter, numbers, same_weights, tiny, weights
 from training.test_processes import two_processes
 
 import lrexplore as lr
@@ -23,15 +23,6 @@ from lrexplore.training.run import run
 
 UNCUT = {"rank_scale": None, "decay": "weight"}
 SHORT = {"steps": 2, "num_images": 16, "batch_size": 8, "norms_steps": 9}
-
-
-class StopAfter:
-    def __init__(self, questions):
-        self.left = questions
-
-    def __call__(self):
-        self.left -= 1
-        return self.left < 0
 
 
 @pytest.fixture(scope="module")
