@@ -1,6 +1,6 @@
 """One pass over a loader that records what every factorizable layer is given."""
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Sized
 from functools import partial
 from math import prod
 from typing import Any, cast
@@ -14,6 +14,7 @@ from lrexplore.calibration.head_inputs import HeadInputs, recording_heads
 from lrexplore.calibration.leaning import leaning
 from lrexplore.calibration.moments import Moments, OutputMoments
 from lrexplore.calibration.patches import input_vectors, output_vectors
+from lrexplore.calibration.places import LayerPlaces, Places, groups_of, parts_of
 from lrexplore.calibration.reservoir import Reservoir
 from lrexplore.calibration.spread import Spread
 from lrexplore.linalg.inputs import LayerInputs
@@ -31,9 +32,11 @@ from lrexplore.network.batches import (
 )
 from lrexplore.network.grouping import Groups, Numbering, is_held_out
 from lrexplore.network.layer_choices import named_layers
+from lrexplore.network.passes import digest_of_first
 from lrexplore.network.private import private_copy
 
 CHUNK_VALUES = 16 * 2**20
+POSITIONS, NUM_SAMPLES, NUM_HELD_OUT = 256, 2048, 1024
 
 
 def calibrate(
@@ -42,9 +45,9 @@ def calibrate(
     *,
     groups: Groups = None,
     layers: Iterable[str] | None = None,
-    positions: int | None = 256,
-    num_samples: int = 2048,
-    num_held_out: int = 1024,
+    positions: int | None = POSITIONS,
+    num_samples: int = NUM_SAMPLES,
+    num_held_out: int = NUM_HELD_OUT,
     lean: bool = True,
     heads: bool = False,
     generator: torch.Generator | None = None,
@@ -81,8 +84,10 @@ def calibrate(
         raise ValueError("`model` must hold values to be run, got tensors on the meta device. Load the weights first.")
     factorizable = {layer.name: layer for layer in find_layers(model, as_example(first)) if layer.skip_reason is None}
     wanted = factorizable if layers is None else named_layers(factorizable, layers)
+    places = Places(positions, generator)
     recorders = {
-        name: _Recorder(model, layer, positions, num_samples, num_held_out, generator) for name, layer in wanted.items()
+        name: _Recorder(model, layer, places.of(name), num_samples, num_held_out, generator)
+        for name, layer in wanted.items()
     }
     hooks, done = [], 0
     numbering = Numbering()
@@ -110,7 +115,9 @@ def calibrate(
         for hook in hooks:
             hook.remove()
     # Each recorder goes as its entry comes: there is memory for one of them, not for both.
-    calibration = Calibration({name: recorders.pop(name).entries() for name in wanted}, done, recorded)
+    calibration = Calibration(
+        {name: recorders.pop(name).entries() for name in wanted}, done, recorded, digest_of_first(first)
+    )
     return leaning(model, calibration, example_input=as_example(first), progress=progress) if lean else calibration
 
 
@@ -135,14 +142,14 @@ class _Recorder:
         self,
         model: nn.Module,
         layer: Layer,
-        positions: int | None,
+        places: LayerPlaces,
         num_samples: int,
         num_held_out: int,
         generator: torch.Generator,
     ):
         self._layer = layer
         self._module: Any = model.get_submodule(layer.name)
-        self._positions, self._generator = positions, generator
+        self._places = places
         weight = model.get_parameter(f"{layer.name}.weight")
         size = prod(layer.weight_shape[1:])
         scale, shift = evaluation_affine(model, layer)
@@ -163,27 +170,17 @@ class _Recorder:
         is_conv = self._layer.kind == "conv"
         if x.ndim == (3 if is_conv else 1):  # one input without a batch axis
             x, output = x[None], output[None]
-        count = output.flatten(2).shape[2] if is_conv else output[0].numel() // output.shape[-1]
-        picked = None
-        if self._positions is not None and self._positions < count:
-            picked = torch.randperm(count, generator=self._generator)[: self._positions].sort().values
-            picked, count = picked.to(x.device), self._positions
+        picked, count = self._places.pick(output, is_conv=is_conv)
         x = x.detach()
         size = count * prod(self._layer.weight_shape[1:]) * self._layer.groups
-        for start, part in _parts(x, max(1, CHUNK_VALUES // size)):
+        for start, part in parts_of(x, max(1, CHUNK_VALUES // size)):
             vectors = input_vectors(self._module, part, picked)
             self._check(vectors)
-            numbers = self._groups_of(start, len(vectors), len(x))
+            numbers = groups_of(self._numbers, start, len(vectors), len(x))
             held = torch.tensor([is_held_out(number) for number in numbers.tolist()])
             for group in range(self._layer.groups):
                 self._add(group, vectors[:, :, group], held, numbers[~held].tolist())
         self._outputs.add(output_vectors(output.detach(), picked, is_conv=is_conv))
-
-    def _groups_of(self, start: int, count: int, total: int) -> Tensor:
-        """The number of the group of each of `count` clusters, of `total` that the batch has become."""
-        batch = len(self._numbers)
-        per_input = total // batch if total % batch == 0 else 1  # as windows of an image
-        return self._numbers[((start + torch.arange(count)) // max(per_input, 1)).clamp_max(batch - 1)]
 
     def _add(self, group: int, vectors: Tensor, held: Tensor, fitted: list[int]) -> None:
         fit = vectors[(~held).to(vectors.device)]
@@ -237,12 +234,3 @@ class _Recorder:
             kernel_size=cast(tuple[int, int], self._layer.kernel_size),
             **columns,  # type: ignore[arg-type]  # tensors all
         )
-
-
-def _parts(x: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
-    """(index of the first, part) for parts of at most `size` inputs."""
-    if x.ndim == 1 or len(x) <= size:
-        yield 0, x
-        return
-    for start in range(0, len(x), size):
-        yield start, x[start : start + size]

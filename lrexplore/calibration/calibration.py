@@ -1,5 +1,6 @@
 """The record of a pass over real inputs, one entry a layer; saved and loaded as safetensors."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from lrexplore.calibration.head_inputs import HeadInputs, as_tensors, from_tensors, is_of_heads
 from lrexplore.disk.tensor_file import fitting, read_tensors, write_tensors
 from lrexplore.linalg.inputs import IMPLIED, REAL, WHITE, LayerInputs
+from lrexplore.network.batches import Item
+from lrexplore.network.passes import digest_of_first
 from lrexplore.nn.attention import heads_of
 from lrexplore.nn.linear import matrix_of
 
@@ -20,7 +23,8 @@ _FORMAT = "lrexplore calibration 1"
 class Calibration(Mapping[str, LayerInputs]):
     """Layer name -> its `LayerInputs` (of the first group, for a grouped convolution: `entries` gives all).
 
-    `heads`: name of an attention -> its `HeadInputs`, where they were asked for.
+    `heads`: name of an attention -> its `HeadInputs`, where they were asked for. `first_input` is a hash of the first
+    input of the loader, by which a loader that gives other inputs on its next pass is known; "" where there is none.
 
     >>> calibration = lr.calibrate(torch.nn.Sequential(torch.nn.Linear(8, 6)), [torch.randn(16, 8)])
     >>> calibration
@@ -35,8 +39,10 @@ class Calibration(Mapping[str, LayerInputs]):
         entries: dict[str, tuple[LayerInputs, ...]],
         num_inputs: int,
         heads: dict[str, HeadInputs] | None = None,
+        first_input: str = "",
     ):
         self._entries, self.num_inputs, self.heads = dict(entries), num_inputs, dict(heads or {})
+        self.first_input = first_input
 
     def __getitem__(self, name: str) -> LayerInputs:
         return self.entries(name)[0]
@@ -99,7 +105,17 @@ class Calibration(Mapping[str, LayerInputs]):
         """The entries of layers that are in `model` too, such as one whose attention heads are smaller."""
         modules = dict(model.named_modules())
         here = {name: parts for name, parts in self._entries.items() if "weight" in _parameters(modules.get(name))}
-        return Calibration(here, self.num_inputs)
+        return Calibration(here, self.num_inputs, first_input=self.first_input)
+
+    def warn_of_others(self, item: Item) -> None:
+        """Warns where `item`, the first of a loader, begins with another input than the loader of this calibration."""
+        if self.first_input and digest_of_first(item.inputs) != self.first_input:
+            warnings.warn(
+                "`loader` gives other inputs than `calibration` was made of, as one that shuffles or draws crops anew: "
+                "what is held out to judge by may be what was fitted to. Use `shuffle=False` and no random "
+                "augmentation, or a list of batches, unless this is meant.",
+                stacklevel=3,
+            )
 
     def save(self, path: str | Path) -> None:
         """Writes everything to one safetensors file."""
@@ -116,7 +132,9 @@ class Calibration(Mapping[str, LayerInputs]):
                     else:
                         numbers[key][field.name] = value
         tensors.update(as_tensors(self.heads))
-        about = {"format": _FORMAT, "num_inputs": self.num_inputs, "entries": numbers}
+        about = {
+            "format": _FORMAT, "num_inputs": self.num_inputs, "first_input": self.first_input, "entries": numbers
+        }  # fmt: skip
         write_tensors(path, tensors, about)
 
     @classmethod
@@ -143,7 +161,8 @@ class Calibration(Mapping[str, LayerInputs]):
                     raise ValueError(f"group {group} of {name} comes after {len(parts)} groups")
                 parts.append(LayerInputs(**values))
             found = {name: tuple(parts) for name, parts in entries.items()}
-            return cls(found, _whole(about["num_inputs"], 1), from_tensors(of_heads))
+            first = str(about.get("first_input", ""))
+            return cls(found, _whole(about["num_inputs"], 1), from_tensors(of_heads), first)
 
 
 def _whole(number, least: int) -> int:

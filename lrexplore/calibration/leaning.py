@@ -37,7 +37,7 @@ def leaning(
     for name in unsure:
         both = zip(entries[name], implied.entries(name), strict=True)
         entries[name] = tuple(_mixed(own, target) for own, target in both)
-    return Calibration(entries, calibration.num_inputs, calibration.heads)
+    return Calibration(entries, calibration.num_inputs, calibration.heads, calibration.first_input)
 
 
 def _is_sure(entry: LayerInputs) -> bool:

@@ -14,8 +14,8 @@ IMPLIED = "implied"
 
 
 def real_initializers() -> tuple[str, ...]:
-    """The names of the initializers that are fitted to real inputs."""
-    return tuple(name for name, record in REAL_INPUTS.items() if not record.is_implied)
+    """The names of the initializers that are fitted to real inputs of one layer."""
+    return tuple(name for name, record in REAL_INPUTS.items() if not (record.is_implied or record.in_sequence))
 
 
 class RealInputs:

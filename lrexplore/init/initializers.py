@@ -15,6 +15,7 @@ from lrexplore.init.function_space import function
 from lrexplore.init.independent import independent
 from lrexplore.init.rank_errors import independent_errors, rescaled_errors, spectral_errors
 from lrexplore.init.real.refined import refined
+from lrexplore.init.real.sequential import sequential
 from lrexplore.init.real.whitened import implied, whitened, whitened_centred, whitened_plain
 from lrexplore.init.real.whitened_function import whitened_function
 from lrexplore.init.record import INPUTS, Initializer, Registry
@@ -77,6 +78,7 @@ REAL_INPUTS = Registry(
     [
         _closed("whitened", whitened, "#009E73", "star"),
         _ours("implied", implied, "#661100", "star-square", inputs="implied", whitening={}),
+        _ours("sequential", sequential, "#DDCC77", "star-diamond", inputs="real", in_sequence=True, whitening={}),
         _closed("whitened_plain", whitened_plain, "#999933", "hexagon", centred=False, weighted=False),
         _closed("whitened_centred", whitened_centred, "#44AA99", "pentagon", weighted=False),
         _ours("whitened_function", whitened_function, "#7F6BD6", "triangle-down", inputs="real"),
@@ -87,7 +89,7 @@ REAL_INPUTS = Registry(
 """Name -> initializer, for real inputs: these need the layer's `calibration`.
 
 >>> list(lr.REAL_INPUTS)
-['whitened', 'implied', 'whitened_plain', 'whitened_centred', 'whitened_function', 'refined'...]
+['whitened', 'implied', 'sequential', 'whitened_plain', 'whitened_centred', 'whitened_function', 'refined'...]
 """
 
 NESTED = tuple(record.name for record in INITIALIZERS._records.values() if record.nested)

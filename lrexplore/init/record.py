@@ -24,6 +24,7 @@ class Initializer:
     picture.
 
     The rest is for initializers of ours. `all_ranks(problem, ranks, generator)`: errors at many ranks by a formula.
+    `in_sequence`: each layer of a network is fitted behind those before it; of one layer alone it is `whitened`.
     `whitening`: the options of `Whitening` of which it is the truncation. `on_step`: the option that takes a callback
     by which a long fit can be ended, `steps_often` options with which it is called more often for the same result.
     """
@@ -37,6 +38,7 @@ class Initializer:
     marker: str = "circle"
     is_ours: bool = False
     all_ranks: Callable[..., Any] | None = None
+    in_sequence: bool = False
     whitening: Mapping[str, bool] | None = None
     on_step: str | None = None
     steps_often: Mapping[str, int] = field(default_factory=dict)

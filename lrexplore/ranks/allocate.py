@@ -175,6 +175,8 @@ class Allocator:
             check_weights(layers, weights)
         if calibration is not None:
             Calibration.require(calibration, model)
+            if items:
+                calibration.warn_of_others(items[0])
         initializer = initializer or default_initializer(
             model, has_inputs=calibration is not None or loader is not None
         )

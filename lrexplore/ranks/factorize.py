@@ -17,11 +17,13 @@ from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.network.batches import Item, as_example, first_items
 from lrexplore.network.forms import replace_by_tensors
 from lrexplore.network.grouping import Groups, check_groups
-from lrexplore.network.layer_choices import check_choices, scheme_for
+from lrexplore.network.layer_choices import check_choices, choose_rank, scheme_for
+from lrexplore.network.passes import Passes
 from lrexplore.network.replace import nothing_to_factorize
 from lrexplore.nn.attention import attentions_of
 from lrexplore.nn.attention.narrow import NarrowHeads
 from lrexplore.ranks.corrected_norms import correct_if_better
+from lrexplore.ranks.in_sequence import factorize_in_sequence
 from lrexplore.ranks.numerical import NumericalRank, check_tolerance, numerical_ranks
 from lrexplore.ranks.plan import RankPlan
 
@@ -67,7 +69,8 @@ def factorize(
     Initializers for real inputs (`lrexplore.init.REAL_INPUTS`) need `loader`, an iterable of inputs or (input, label)
     pairs, or a `calibration` made of one. Default `initializer`: the plan's; "spectral" with a `tolerance`; else
     "whitened" with inputs; without, "implied" for a trained network with batch norms (`lr.implied_inputs`), else
-    "function". `groups` says which inputs of the loader belong together, as for `lr.calibrate`. With a `loader` the
+    "function". "sequential" fits layer after layer, each to what the layers before it then give; it goes over `loader`
+    several times, which must give the same inputs each time. `groups` says which inputs of the loader belong together, as for `lr.calibrate`. With a `loader` the
     running statistics of batch norms are then corrected on its first 64 inputs (`lrexplore.network.batch_norm`): with
     "auto" where that helps by more than its uncertainty on those of them that are held out, by groups; with True
     always, with False never. The other arguments are those of `lrexplore.network.replace`, whose record the copy
@@ -158,7 +161,17 @@ def factorize(
     if initializer is None:
         initializer = plan.initializer if plan is not None else default_initializer(model, has_inputs=has_inputs)
     record = find_initializer(initializer)
+    if record.in_sequence:
+        if loader is None:
+            raise ValueError(
+                "`loader` must be given for the initializer 'sequential', got None: every layer is fitted to what the "
+                "layers before it give. Pass an iterable of inputs, or `initializer='whitened'` with a calibration."
+            )
+        passes = Passes(loader, model, groups)
+        loader, groups = passes(), None
     items, loader = first_items(loader, NUM_CORRECTING, model, groups) if loader is not None else ([], None)
+    if calibration is not None and items:
+        calibration.warn_of_others(items[0])
     if record.is_implied and (calibration is None or not calibration.is_implied):
         example_input = as_example(items[0].inputs) if items else None
         layers = find_layers(model, example_input)
@@ -172,10 +185,22 @@ def factorize(
                 "or `initializer='function'`, which needs none."
             )
         calibration = calibrate(model, loader, progress=progress)
-    factorized = replace_layers(
-        model, rank_scale=rank_scale, rank_multiple=rank_multiple, ranks=ranks, initializer=initializer,
-        scheme=scheme, calibration=calibration, generator=generator, progress=progress,
-    )  # fmt: skip
+    if record.in_sequence and calibration is not None:
+        layers = find_layers(model, as_example(items[0].inputs))
+        check_choices(layers, rank_scale, ranks, record, scheme, calibration)
+        rank_of = {
+            layer.name: choose_rank(layer, scheme_for(layer, scheme), rank_scale, ranks, rank_multiple, calibration)
+            for layer in layers
+        }
+        factorized = factorize_in_sequence(
+            model, layers, {name: rank for name, rank in rank_of.items() if isinstance(rank, int)}, passes,
+            calibration=calibration, scheme=scheme, generator=generator, progress=progress,
+        )  # fmt: skip
+    else:
+        factorized = replace_layers(
+            model, rank_scale=rank_scale, rank_multiple=rank_multiple, ranks=ranks, initializer=initializer,
+            scheme=scheme, calibration=calibration, generator=generator, progress=progress,
+        )  # fmt: skip
     _correct_norms(original, factorized, items, correct_norms)
     if found:
         records: Any = factorized.factorization

@@ -11,7 +11,7 @@ from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, YOURS, real_initia
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.explorer.subject import Subject
 from lrexplore.explorer.work.locked_state import LockedState
-from lrexplore.init import INITIALIZERS
+from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import METHODS, PLAIN, SENSITIVITY, WEIGHTS
 
@@ -22,7 +22,8 @@ def initializers_for(inputs: str) -> tuple[str, ...]:
     """The initializers that a whole network can be factorized by on these inputs, the default first."""
     own = [name for name, record in INITIALIZERS.items() if not (record.is_ours or record.slow)]
     names = ("function", "rescaled", "spectral", *own)
-    return {YOURS: (*real_initializers(), *names), IMPLIED: ("implied", *names)}.get(inputs, names)
+    in_sequence = [name for name, record in REAL_INPUTS.items() if record.in_sequence]
+    return {YOURS: (*real_initializers(), *in_sequence, *names), IMPLIED: ("implied", *names)}.get(inputs, names)
 
 
 CHOICES = ("budget", "ratio", "method", "inputs", "initializer", "scheme", "weights")
