@@ -70,12 +70,12 @@ def factorize(
     pairs, or a `calibration` made of one. Default `initializer`: the plan's; "spectral" with a `tolerance`; else
     "whitened" with inputs; without, "implied" for a trained network with batch norms (`lr.implied_inputs`), else
     "function". "sequential" fits layer after layer, each to what the layers before it then give; it goes over `loader`
-    several times, which must give the same inputs each time. `groups` says which inputs of the loader belong together, as for `lr.calibrate`. With a `loader` the
-    running statistics of batch norms are then corrected on its first 64 inputs (`lrexplore.network.batch_norm`): with
-    "auto" where that helps by more than its uncertainty on those of them that are held out, by groups; with True
-    always, with False never. The other arguments are those of `lrexplore.network.replace`, whose record the copy
-    carries too. `plan` is kept on it as `rank_plan`, what was decided about batch norms in
-    `lr.report(copy).attrs["batch norms"]`.
+    several times, which must give the same inputs each time. `groups` says which inputs of the loader belong together,
+    as for `lr.calibrate`. With a `loader` the running statistics of batch norms are then corrected on its first 64
+    inputs (`lrexplore.network.batch_norm`): with "auto" where that helps by more than its uncertainty on those of them
+    that are held out, by groups; with True always, with False never. The other arguments are those of
+    `lrexplore.network.replace`, whose record the copy carries too. `plan` is kept on it as `rank_plan`, what was
+    decided about batch norms in `lr.report(copy).attrs["batch norms"]`.
 
     `form`: "matrix" (two factors), or "tucker", "tt", "cp" for kernels larger than 1 x 1 as products of more factors
     (`lrexplore.network.forms`). Ranks are then tuples, `shapes` names the linear layers to be tensor trains, and the
