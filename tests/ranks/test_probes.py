@@ -83,8 +83,8 @@ def test_few_photographs_weigh_no_layers_where_noise_can():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1)).eval()
     model[1].running_mean += 0.1
     implied, layers = lr.implied_inputs(model), find_layers(model)
-    for num_groups, own in ((3, 0), (4, 4)):
-        items = list(read_items([torch.randn(4, 3, 8, 8)], groups=[place % num_groups for place in range(4)]))
+    for num_groups, own in ((15, 0), (16, 16)):
+        items = list(read_items([torch.randn(16, 3, 8, 8)], groups=[place % num_groups for place in range(16)]))
         probes = Probes.of(model, layers, items, implied, fits=False)
         assert sum(map(len, probes.own)) == own and probes.noise is not None
-        assert probes.share == (num_groups / (num_groups + 8) if own else 0)
+        assert probes.share == (num_groups / (num_groups + 64) if own else 0)
