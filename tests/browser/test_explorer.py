@@ -95,8 +95,8 @@ def test_stable_ranks_that_come_later_leave_focus_order_and_search_alone(shown):
     order = "() => [...document.querySelectorAll('.lrx-layers tbody tr:not([hidden])')].map((row) => row.dataset.name)"
     before = page.evaluate(order)
     row(page, LAYER).focus()
-    cell = row(page, LAYER).locator("td").nth(3)
-    assert cell.inner_text().isdigit()
+    number = "name => /^[0-9]+$/.test(document.querySelector(`tr[data-name='${name}'] td:nth-child(4)`).textContent)"
+    page.wait_for_function(number, arg=LAYER)
     shown.kernel_value(
         "setattr(explorer.panel, 'table', {**explorer.panel.table, 'rows': "
         "[{**row, 'stable_rank': '…'} for row in explorer.panel.table['rows']]})"
@@ -245,13 +245,13 @@ def test_long_work_says_how_far_it_is_and_can_be_cancelled(shown):
     row(page, "layer4.0.conv2").click()
     cancel = page.get_by_role("button", name="cancel")
     cancel.wait_for(state="visible")
-    assert " of " in page.locator(".lrx-status-text").inner_text()
+    page.locator(".lrx-status-text", has_text=" of ").wait_for()
     cancel.click()
     cancel.wait_for(state="hidden")
     shown.wait_for_value("explorer.state.progress", 1.0)
-    assert "cancelled" in page.locator(".lrx-status-text").inner_text()
+    page.locator(".lrx-status-text", has_text="cancelled").wait_for()
     go_on = page.get_by_role("button", name="go on")
-    assert go_on.is_visible()
+    go_on.wait_for()
     known = shown.kernel_value("len(explorer.layer_tab.study().curve('function').ranks)")
     go_on.click()
     go_on.wait_for(state="hidden")

@@ -3,6 +3,8 @@
 import pytest
 from browser.accessibility import violations
 
+from lrexplore.explorer.network.state import CHOICES
+
 pytestmark = pytest.mark.browser
 
 CELL = """
@@ -42,13 +44,18 @@ CELLS = """() => {
     const {activeCellIndex, mode, widgets} = window.jupyterapp.shell.currentWidget.content;
     return [activeCellIndex, mode, ...widgets.map(({model}) => model.type)];
 }"""
-FOCUS = """place => {
-    const explorer = document.querySelector(".jp-OutputArea-output:has(.lrx)");
-    const every = explorer.querySelectorAll("select, button, input, textarea, summary, a[href], [tabindex]");
+CONTROLS = "select, button, input, textarea, summary, a[href], [tabindex]"
+FREE = """
+    const every = document.querySelector(".jp-OutputArea-output:has(.lrx)").querySelectorAll(controls);
     const free = [...every].filter((node) => !node.disabled && !node.closest("[inert]") && node.checkVisibility());
-    free[place]?.focus({preventScroll: true});
-    return free[place] ? [free[place] === document.activeElement, free[place].outerHTML.slice(0, 300)] : null;
-}"""
+"""
+FOCUS = f"""controls => {{{FREE}
+    const next = free.find((node) => !window.walked.has(node));
+    if (next === undefined) return null;
+    window.walked.add(next);
+    next.focus({{preventScroll: true}});
+    return [next === document.activeElement, next.tagName, next.outerHTML.slice(0, 300)];
+}}"""
 KINDS = ("SELECT", "BUTTON", "INPUT", "SUMMARY", "TR")
 TAKEN = (*"abrxcvymzjkdd00", "ArrowDown", "ArrowUp", "ArrowRight", "ArrowLeft", "PageDown", "Escape", "Shift+M")
 """Keys with which JupyterLab's command mode changes, moves and cuts cells, or restarts the kernel."""
@@ -231,14 +238,15 @@ def test_the_map_fills_while_curves_are_computed_and_cancel_goes_back(shown):
     page.get_by_role("heading", name="2 of 5 layers so far").first.wait_for()
     assert "partial" in page.locator(".lrx-is-board .lrx-title").inner_text()
     assert slider(page).count() == 0
-    assert page.get_by_role("button", name="save", exact=True).is_disabled()
+    saving = page.get_by_role("button", name="save", exact=True)
+    saving.and_(page.locator(":disabled")).wait_for()
     finite = "() => document.querySelector('[data-plot-id=heat]').data[0].z[0].filter(Number.isFinite).length"
     page.wait_for_function(f"() => ({finite})() === 2")
     page.get_by_role("button", name="cancel").last.click()
     shown.kernel_value("gate.set()")
     shown.wait_for_value(f"{PAGE}.state.scheme", "channel")
     slider(page).wait_for()
-    assert page.get_by_role("button", name="save", exact=True).is_enabled()
+    saving.and_(page.locator(":enabled")).wait_for()
 
 
 def test_layers_are_weighed_and_judged_by_more_inputs_on_demand(shown):
@@ -271,27 +279,49 @@ def test_a_budget_being_typed_is_left_alone_by_what_is_drawn_meanwhile(shown):
     assert box.input_value() == "0.7"
 
 
+def settle(shown):
+    """Wait until nothing is computed for the screen any more, in either tab."""
+    assert shown.kernel_value(f"explorer.wait(120) and {PAGE}.wait(120)")
+
+
+def walk(shown, controls=CONTROLS):
+    """Kinds of the controls that were not met so far: every key was pressed on each, and the cells are as they were."""
+    page, before, kinds = shown.page, shown.page.evaluate(CELLS), set()
+    assert before[1] == "command"
+    while (focused := page.evaluate(FOCUS, controls)) is not None:
+        reached, kind, text = focused
+        assert reached, f"cannot be reached: {text}"
+        kinds.add(kind)
+        for key in TAKEN:
+            page.keyboard.press(key)
+        assert page.evaluate(CELLS) == before, text
+    return kinds
+
+
 def test_no_control_of_any_tab_gives_its_keys_to_the_notebook(shown):
     page = shown.page
+    before = shown.kernel_value(f"{{name: getattr({PAGE}.state, name) for name in {CHOICES}}}")
     for title, least in (("Training", 10), ("Network", 30), ("Layer", 30)):
         tab(page, title).click()
         shown.wait_for_value("explorer.state.tab", title)
-        page.wait_for_function(f"least => {{ const at = {FOCUS}; return at(least) !== null; }}", arg=least)
-        if title != "Training":  # there are plots, with words under them
-            page.locator(".lrx summary:visible").first.wait_for()
-        before, kinds = page.evaluate(CELLS), set()
-        assert before[1] == "command"
-        place = 0
-        while (focused := page.evaluate(FOCUS, place)) is not None:
-            place += 1
-            assert focused[0], f"cannot be reached: {focused[1]}"
-            kinds.add(page.evaluate("document.activeElement.tagName"))
-            for key in TAKEN:
-                page.keyboard.press(key)
-            assert page.evaluate(CELLS) == before, focused[1]
-        assert kinds >= {"SELECT", "BUTTON", "INPUT"}
-        assert title == "Training" or kinds >= set(KINDS) - ({"TR"} if title == "Network" else set())
-    notes = "[explorer.state.assign(initializer='function', scheme='channel', activation='relu'), "
-    shown.kernel_value(notes + "explorer.wait(120)]")
+        enough = f"([controls, least]) => {{{FREE} return free.length > least; }}"
+        page.wait_for_function(enough, arg=[CONTROLS, least])
+        page.evaluate("() => { window.walked = new WeakSet(); }")
+        has_plots = title != "Training"  # with words under them, away while what was chosen is computed
+        kinds = walk(shown, "select")
+        settle(shown)
+        for _ in range(2):  # a number that is set may take plots away once more
+            if has_plots:
+                page.locator(".lrx summary:visible").first.wait_for()
+            kinds |= walk(shown)
+            settle(shown)
+        wanted = set(KINDS) - ({"TR"} if title == "Network" else set()) if has_plots else {"SELECT", "BUTTON", "INPUT"}
+        assert kinds >= wanted
+    settle(shown)
+    error = shown.kernel_value(f"{PAGE}.panel.error")
+    assert error == "" or "larger" in error, "a rule or a kind of budget was chosen for which a half is too little"
+    shown.kernel_value(f"{PAGE}.state.assign(**{before})")
+    shown.kernel_value("explorer.state.assign(initializer='function', scheme='channel', activation='relu')")
+    settle(shown)
     tab(page, "Network").click()
     shown.wait_for_value("explorer.state.tab", "Network")

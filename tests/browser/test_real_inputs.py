@@ -44,6 +44,8 @@ def test_real_inputs_are_chosen_calibrated_on_and_said_beside_every_number(watch
     expected = notebook.kernel_value(
         "float(explorer.table().set_index(['initializer', 'rank']).function_error['whitened', explorer.state.rank])"
     )
+    exact = "() => !document.querySelector('[data-readout-id=function_error] .lrx-value').textContent.includes('≈')"
+    page.wait_for_function(exact)
     shown = page.locator("[data-readout-id=function_error] .lrx-value").inner_text()
     assert float(shown.split()[0]) == pytest.approx(expected, rel=5e-3)
     page.get_by_label("inputs", exact=True).select_option("gaussian")
