@@ -177,19 +177,19 @@ def _others_of_torchvision() -> list[Member]:
     def clip(frames: int, size: int) -> Tensor:
         return torch.randn(1, 3, frames, size, size, generator=torch.Generator().manual_seed(0))
 
-    found = [Member(name=f"torchvision/{name}", make=partial(boxes, name), example=pictures, part="backbone")
+    members = [Member(name=f"torchvision/{name}", make=partial(boxes, name), example=pictures, part="backbone")
              for name in DETECTION]  # fmt: skip
     for name in SEGMENTATION:
         make = partial(models.get_model, name, weights=None, weights_backbone=None)
-        found.append(Member(name=f"torchvision/{name}", make=make, example=partial(_image, 96)))
+        members.append(Member(name=f"torchvision/{name}", make=make, example=partial(_image, 96)))
     for name, published, frames, size in (("r3d_18", 40.697, 16, 112), ("s3d", 17.979, 128, 224)):
         make = partial(models.get_model, name, weights=None)
         example = partial(clip, 16, 64 if name == "r3d_18" else 224)
-        known: dict[str, Any] = (
+        reference: dict[str, Any] = (
             {"published": published, "published_for": partial(clip, frames, size)} if name == "r3d_18" else {}
         )
-        found.append(Member(name=f"torchvision/{name}", make=make, example=example, digits=5e-4, **known))
-    return found
+        members.append(Member(name=f"torchvision/{name}", make=make, example=example, digits=5e-4, **reference))
+    return members
 
 
 def _timm() -> list[Member]:

@@ -62,12 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{'network':58}{'layers':>7}{'of them':>8}{'GFLOP':>8}{'known':>8}{'error':>9} saved export    s")
     rows = [measured(member, exports=not options.no_export) for member in members]
     failed = [row for row in rows if row.failed]
-    known = [row for row in rows if row.published]
+    published = [row for row in rows if row.published]
     print(
         f"\n{len(rows)} networks, {len(failed)} failed. Full rank within {TOLERANCE:g}: "
         f"{sum(row.error is not None and row.error <= TOLERANCE for row in rows)}; multiply-adds within "
-        f"{COST_TOLERANCE:.0%} of {len(known)} published: {sum(_near(row) for row in known)}; saved and loaded: "
-        f"{sum(row.saved == 'yes' for row in rows)}; exported: {sum(row.exported == 'yes' for row in rows)}, "
+        f"{COST_TOLERANCE:.0%} of {len(published)} published: {sum(_near(row) for row in published)}; "
+        f"saved and loaded: {sum(row.saved == 'yes' for row in rows)}; exported: {sum(row.exported == 'yes' for row in rows)}, "
         f"{sum(row.exported == 'no' for row in rows)} said why not."
     )
     for row in failed:

@@ -109,8 +109,8 @@ def calibrate(
                 done += size
                 if progress:
                     progress(done, total, "inputs")
-            found = {name: recorder.inputs() for name, recorder in of_heads.items()}
-            recorded = {name: inputs for name, inputs in found.items() if inputs is not None}
+            inputs_of_heads = {name: recorder.inputs() for name, recorder in of_heads.items()}
+            recorded = {name: inputs for name, inputs in inputs_of_heads.items() if inputs is not None}
     finally:
         for hook in hooks:
             hook.remove()

@@ -160,9 +160,9 @@ class Calibration(Mapping[str, LayerInputs]):
                 if int(group) != len(parts):
                     raise ValueError(f"group {group} of {name} comes after {len(parts)} groups")
                 parts.append(LayerInputs(**values))
-            found = {name: tuple(parts) for name, parts in entries.items()}
+            layers = {name: tuple(parts) for name, parts in entries.items()}
             first = str(about.get("first_input", ""))
-            return cls(found, _whole(about["num_inputs"], 1), from_tensors(of_heads), first)
+            return cls(layers, _whole(about["num_inputs"], 1), from_tensors(of_heads), first)
 
 
 def _whole(number, least: int) -> int:

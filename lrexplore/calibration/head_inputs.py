@@ -177,8 +177,8 @@ class HeadRecorder:
             return None
         moments = []
         for held in (False, True):
-            found = [self._sums.get((part, held)) or self._sums[part, False] for part in "qka"]
-            q, k, (count, total, squares) = ((n, total / n, squares / n) for n, total, squares in found)
+            sums = [self._sums.get((part, held)) or self._sums[part, False] for part in "qka"]
+            q, k, (count, total, squares) = ((n, total / n, squares / n) for n, total, squares in sums)
             covariance = squares - total[:, :, None] * total[:, None, :]
             moments += [self.attention.grouped(q[2]).sum(1), k[2], total, covariance]
         size = self.attention.head_dim
@@ -204,8 +204,8 @@ def is_of_heads(key: str) -> bool:
 
 def from_tensors(tensors: dict[str, Tensor]) -> dict[str, HeadInputs]:
     """What `as_tensors` gave."""
-    found: dict[str, dict[str, Tensor]] = {}
+    fields: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, field = key.removeprefix(_PREFIX).rpartition("|")
-        found.setdefault(name, {})[field] = tensor
-    return {name: HeadInputs(**values) for name, values in found.items()}
+        fields.setdefault(name, {})[field] = tensor
+    return {name: HeadInputs(**values) for name, values in fields.items()}

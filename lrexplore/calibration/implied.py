@@ -81,13 +81,13 @@ def implied_inputs(
     >>> entry.source, round(float(entry.mean[0]), 2)  # E relu(1 + z)
     ('implied by batch norm', 1.08)
     """
-    found = find_layers(model, example_input)
+    listed = find_layers(model, example_input)
     if not _has_statistics(model):
         raise ValueError(
             "`model` must have batch norms with statistics of its training data, got a network without. Pass a "
             "`loader` of inputs, or `initializer='function'`, which needs neither."
         )
-    wanted = {layer.name: layer for layer in found if layer.skip_reason is None}
+    wanted = {layer.name: layer for layer in listed if layer.skip_reason is None}
     if layers is not None:
         wanted = named_layers(wanted, layers)
     for name, layer in wanted.items():
@@ -97,8 +97,8 @@ def implied_inputs(
                 f"`layers` must have {MOST_INPUTS:,} inputs at most, got `{name}` with {size:,}. Leave it out with "
                 "`layers=`, or use `initializer='function'`."
             )
-    walk = _Walk(model, {layer.name: layer for layer in found}, progress)
-    given = walk.through(found.graph, len(wanted)) if found.graph is not None else {}
+    walk = _Walk(model, {layer.name: layer for layer in listed}, progress)
+    given = walk.through(listed.graph, len(wanted)) if listed.graph is not None else {}
     generator = torch.Generator().manual_seed(0)
     entries = {}
     for name, layer in wanted.items():
@@ -177,14 +177,14 @@ class _Walk:
         """The belief after what the batch norm behind the layer has stored of its outputs; white noise for None."""
         norm: Any = self._modules[layer.follows.batch_norm] if layer.follows.batch_norm else None
         variance = None if norm is None or layer.follows.shared_norm else getattr(norm, "running_var", None)
-        known = belief is not None
+        is_believed = belief is not None
         belief = belief or Belief.of_nothing(channels)
         if variance is None or layer.groups == channels > 1:
-            return belief, mixing, IMPLIED if known else WHITE
+            return belief, mixing, IMPLIED if is_believed else WHITE
         variance, wanted = variance.double().cpu(), norm.running_mean.double().cpu() - mixing.bias
         groups, size = mixing.groups, channels // mixing.groups
         mean, covariance = belief.mean.clone(), _trusted(belief.covariance)
-        if not known:
+        if not is_believed:
             covariance *= float(variance.sum() / mixing(belief).covariance.diagonal().sum().clamp_min(1e-30))
         for group in range(groups):
             columns, rows = slice(group * size, (group + 1) * size), slice(*_rows(group, groups, len(variance)))
@@ -220,18 +220,18 @@ def _layer_normalized(norm: nn.LayerNorm, belief: Any) -> Belief:
     """After a layer norm: its shift, the square of its scale."""
     gamma = norm.weight.detach().double().cpu()
     beta = torch.zeros_like(gamma) if norm.bias is None else norm.bias.detach().double().cpu()
-    known = isinstance(belief, Belief) and len(belief) == len(gamma)
-    return (belief if known else Belief.of_nothing(len(gamma))).normalized(beta, gamma.square())
+    is_believed = isinstance(belief, Belief) and len(belief) == len(gamma)
+    return (belief if is_believed else Belief.of_nothing(len(gamma))).normalized(beta, gamma.square())
 
 
 def _activated(target: Any, belief: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
     """After an activation, if `target` is one; the belief itself after what changes nothing."""
     if not isinstance(belief, Belief) or target is None:
         return belief
-    found = activation_of(target, args, kwargs or {})
-    if found is None:
+    follower = activation_of(target, args, kwargs or {})
+    if follower is None:
         return belief if operation(target) in TRANSPARENT else None
-    return belief.activated(find_activation(found[0]))
+    return belief.activated(find_activation(follower[0]))
 
 
 def _combined(name: str, node: fx.Node, beliefs: list[Belief]) -> Belief | None:

@@ -23,10 +23,10 @@ class FolderImages:
     def __init__(self, folder: str | Path, size: int, classes: Sequence[str] | None = None):
         self.size, folder = size, Path(folder)
         there = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
-        found = {name: image_files(folder / name) for name in filter(is_visible, there)}
-        empty = [name for name, files in found.items() if not files]
-        if not found or len(empty) == len(found):
-            kind = "no such folder" if not folder.is_dir() else "images in none of its folders" if found else "none"
+        files_of = {name: image_files(folder / name) for name in filter(is_visible, there)}
+        empty = [name for name, files in files_of.items() if not files]
+        if not files_of or len(empty) == len(files_of):
+            kind = "no such folder" if not folder.is_dir() else "images in none of its folders" if files_of else "none"
             raise FileNotFoundError(
                 f"`data` must be a folder with images in one folder a class, got {kind} in {folder}. Check the path; "
                 "ImageNet has train/ and val/ there."
@@ -36,15 +36,15 @@ class FolderImages:
                 f"`data` must have images in every class folder of {folder}, got none in {', '.join(empty[:5])}. Put "
                 "images there or remove the folder."
             )
-        self.classes = list(classes or found)
-        unknown = sorted(set(found) - set(self.classes))
+        self.classes = list(classes or files_of)
+        unknown = sorted(set(files_of) - set(self.classes))
         if unknown:
             raise ValueError(
                 f"`{folder}` must have the classes of the training images, got {', '.join(unknown[:3])} besides."
                 " Give both splits the same class folders."
             )
         label = {name: number for number, name in enumerate(self.classes)}
-        self.samples = [(path, label[name]) for name, files in found.items() for path in files]
+        self.samples = [(path, label[name]) for name, files in files_of.items() for path in files]
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -26,12 +26,12 @@ def image_files(folder: str | Path) -> list[str]:
 
     Images of kinds that Pillow cannot read here are left out too, with a warning that names the first.
     """
-    found = []
+    files = []
     for place, names in sorted(_walk(folder)):
-        found += [os.path.join(place, name) for name in sorted(names) if is_visible(name)]
-    images = [path for path in found if path.lower().endswith(SUFFIXES)]
-    known = tuple(Image.registered_extensions())
-    unknown = [path for path in images if not path.lower().endswith(known)]
+        files += [os.path.join(place, name) for name in sorted(names) if is_visible(name)]
+    images = [path for path in files if path.lower().endswith(SUFFIXES)]
+    readable = tuple(Image.registered_extensions())
+    unknown = [path for path in images if not path.lower().endswith(readable)]
     if unknown:
         suffix = Path(unknown[0]).suffix.lower()
         warnings.warn(
@@ -39,7 +39,7 @@ def image_files(folder: str | Path) -> list[str]:
             " Install its plugin (pillow-heif) and call its `register_heif_opener`, or convert them.",
             stacklevel=3,
         )
-    return [path for path in images if path.lower().endswith(known)]
+    return [path for path in images if path.lower().endswith(readable)]
 
 
 def _walk(folder: str | Path) -> Iterator[tuple[str, list[str]]]:

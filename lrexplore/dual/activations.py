@@ -84,13 +84,13 @@ class Activation:
     @cached_property
     def jumps(self) -> tuple[tuple[float, float, float], ...]:
         """By how much s, s' and s'' jump at each break; needs `degree`. Rounding is taken for no jump."""
-        found = []
+        places = []
         for at, (before, after) in zip(self.breaks, pairwise(self.pieces), strict=True):
             c, b, a = (y - x for x, y in zip(before, after, strict=True))
             jumps = c + b * at + a * at**2, b + 2 * a * at, 2 * a
             value, slope, bend = (jump if abs(jump) > 1e-11 else 0.0 for jump in jumps)
-            found.append((value, slope, bend))
-        return tuple(found)
+            places.append((value, slope, bend))
+        return tuple(places)
 
     @property
     def kinks(self) -> tuple[tuple[float, float], ...] | None:
@@ -127,12 +127,12 @@ class Activations(Mapping[str, Activation]):
         self._load()
         if name in self._records:
             return self._records[name]
-        found = re.fullmatch(r"(\w+)\((.+)\)", name)
-        record = self._records.get(found[1]) if found else None
-        if found is None or record is None or record.rebuild is None:
+        parts = re.fullmatch(r"(\w+)\((.+)\)", name)
+        record = self._records.get(parts[1]) if parts else None
+        if parts is None or record is None or record.rebuild is None:
             raise KeyError(name)
         try:
-            return record.at(*(float(value) for value in found[2].split(",")))
+            return record.at(*(float(value) for value in parts[2].split(",")))
         except (TypeError, ValueError) as error:
             raise KeyError(name) from error
 

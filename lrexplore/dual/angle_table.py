@@ -87,13 +87,13 @@ def _by_recurrence(coefficients: Tensor, x: Tensor) -> Tensor:
 
 def _differentiated(coefficients: Tensor) -> Tensor:
     """The Chebyshev coefficients of the derivative in x."""
-    found = torch.zeros_like(coefficients)
+    derivative = torch.zeros_like(coefficients)
     for j in range(coefficients.shape[1] - 1, 0, -1):
-        found[:, j - 1] = 2 * j * coefficients[:, j]
+        derivative[:, j - 1] = 2 * j * coefficients[:, j]
         if j + 1 < coefficients.shape[1]:
-            found[:, j - 1] += found[:, j + 1]
-    found[:, 0] /= 2
-    return found
+            derivative[:, j - 1] += derivative[:, j + 1]
+    derivative[:, 0] /= 2
+    return derivative
 
 
 def wide(vector: Shaped[Tensor, " n"], like: Tensor) -> Shaped[Tensor, "n *ones"]:

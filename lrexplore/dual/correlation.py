@@ -57,10 +57,10 @@ def correlate_series(
 
 def _bends(activation: Activation, scale: Tensor, shift: Tensor) -> Tensor:
     """Whether s bends within some deviations of the shift, (neurons,)."""
-    found = scale > width_of(activation)
+    bends = scale > width_of(activation)
     for at in activation.breaks:
-        found = found | ((at - shift).abs() < 6 * scale)
-    return found
+        bends = bends | ((at - shift).abs() < 6 * scale)
+    return bends
 
 
 def correlate(activation: Activation, rho: Tensor | float, first: float, second: float, shift: float) -> Tensor:

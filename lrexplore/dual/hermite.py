@@ -54,12 +54,12 @@ def _on_shared_nodes(activation: Activation, scale: Tensor, shift: Tensor) -> tu
     z, weight = gauss(ends, _NUM_NODES)
     weight = weight * torch.exp(-(z**2) / 2) / sqrt(2 * pi)
     basis = torch.stack(list(_polynomials(z)), 1) * weight[:, None]
-    found = [
+    chunks = [
         (value @ basis, value.square() @ weight)
         for a, c in zip(scale.split(16 * _CHUNK), shift.split(16 * _CHUNK), strict=True)
         for value in [activation.function(a[:, None] * z + c[:, None])]
     ]
-    return torch.cat([series for series, _ in found]), torch.cat([square for _, square in found])
+    return torch.cat([series for series, _ in chunks]), torch.cat([square for _, square in chunks])
 
 
 def _on_own_nodes(

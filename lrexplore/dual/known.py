@@ -23,7 +23,9 @@ _SAME = {
 Parts = tuple[Callable[[Tensor], Tensor], tuple[float, ...], int | None]
 
 
-def _family(name: str, text: str, make: Callable[..., Parts], parameters: dict[str, float], **known: Any) -> Activation:
+def _family(
+    name: str, text: str, make: Callable[..., Parts], parameters: dict[str, float], **options: Any
+) -> Activation:
     """The record of an activation with parameters at their defaults; its `at` gives those of other values.
 
     `make(*values)` gives function, breaks and degree.
@@ -46,7 +48,7 @@ def _family(name: str, text: str, make: Callable[..., Parts], parameters: dict[s
         breaks = tuple(at for at in breaks if abs(at) < inf)
         pairs = tuple(zip(parameters, values, strict=True))
         written = text + (f"({', '.join(f'{value:g}' for value in shown)})" if shown else "")
-        return Activation(name + inner, function, written, breaks, degree, pairs, rebuild=rebuild, **known)
+        return Activation(name + inner, function, written, breaks, degree, pairs, rebuild=rebuild, **options)
 
     return rebuild(*defaults)
 

@@ -20,9 +20,9 @@ def density(x: Tensor) -> Tensor:
 def _tails(away: Tensor, top: int) -> list[Tensor]:
     """E (z - away)_+^d / d! of a standard normal z, d = 0..top, to all digits also far out; `away` >= 0."""
     tail = torch.erfc(away / sqrt(2)) / 2
-    found = [tail, density(away) - away * tail]
+    tails = [tail, density(away) - away * tail]
     for d in range(2, top + 1):
-        found.append((found[-2] - away * found[-1]) / d)
+        tails.append((tails[-2] - away * tails[-1]) / d)
     far = away > 3
     if bool(far.any()):
         # d m_d = m_{d-2} - away m_{d-1} backwards, as a continued fraction of the ratios m_d / m_{d-1}
@@ -30,8 +30,8 @@ def _tails(away: Tensor, top: int) -> list[Tensor]:
         ratios = [ratio := 1 / (away + (d + 1) * ratio) for d in range(30, -1, -1)]
         for d in range(top + 1):
             last = last * ratios[-1 - d]
-            found[d] = torch.where(far, last, found[d])
-    return found
+            tails[d] = torch.where(far, last, tails[d])
+    return tails
 
 
 class Side:

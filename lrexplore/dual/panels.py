@@ -46,28 +46,28 @@ def find_panels(function: Function, breaks: Iterable[float] = ()) -> Panels:
     """The smooth intervals of a function, as far from 0 as they are few; `breaks` that are known need no search."""
     middle = float(function(torch.linspace(-2, 2, 41, dtype=torch.float64)).abs().max())
     low, high = _FIRST
-    edges, found, reach = set(breaks), set(breaks), 0.0
+    edges, found_breaks, reach = set(breaks), set(breaks), 0.0
     spans = [_FIRST]
     for _ in range(_NUM_OCTAVES):
-        split = [part for span in spans if (part := _split(function, span, found, middle)) is not None]
+        split = [part for span in spans if (part := _split(function, span, found_breaks, middle)) is not None]
         if len(split) < len(spans):
             break
         for new_edges, new_breaks in split:
             edges.update(new_edges)
-            found.update(new_breaks)
+            found_breaks.update(new_breaks)
         reach = min(-low, high)
         spans = [(2 * low, low), (high, 2 * high)]
         low, high = 2 * low, 2 * high
     reach = min(reach, FARTHEST)
     inside = {at for at in edges if abs(at) < reach} | {-reach, reach}
-    return Panels(tuple(sorted(inside)), tuple(sorted(found)), reach)
+    return Panels(tuple(sorted(inside)), tuple(sorted(found_breaks)), reach)
 
 
 def _split(
-    function: Function, span: tuple[float, float], known: set[float], middle: float
+    function: Function, span: tuple[float, float], earlier: set[float], middle: float
 ) -> tuple[set[float], set[float]] | None:
     """Edges of the smooth intervals of a span, and breaks inside; None where there are too many."""
-    ends = [span[0], *sorted(at for at in known if span[0] < at < span[1]), span[1]]
+    ends = [span[0], *sorted(at for at in earlier if span[0] < at < span[1]), span[1]]
     todo = torch.tensor(list(zip(ends, ends[1:], strict=False)), dtype=torch.float64)
     edges, breaks = set(ends), set()
     while len(todo):
@@ -83,7 +83,7 @@ def _split(
                 following += [(low, (low + high) / 2), ((low + high) / 2, high)]
             elif at in (low, high) or share < _NARROWEST:
                 edges.update((low, high))
-                breaks.update([] if known & {low, high} else [at])
+                breaks.update([] if earlier & {low, high} else [at])
             else:
                 breaks.add(at)
                 following += [(low, at), (at, high)]

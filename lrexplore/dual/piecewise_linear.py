@@ -75,11 +75,11 @@ def _in_chunks(
     whole = (rho, a, b, shift)
     parts = [x.split(rows) if x.ndim == len(shape) and len(x) > 1 else None for x in whole]
     count = max(len(part) for part in parts if part is not None)
-    found = [
+    chunks = [
         _correlation(form, other, *(x if part is None else part[i] for x, part in zip(whole, parts, strict=True)))
         for i in range(count)
     ]
-    return torch.cat([value for value, _ in found]), torch.cat([slope for _, slope in found])
+    return torch.cat([value for value, _ in chunks]), torch.cat([slope for _, slope in chunks])
 
 
 def _correlation(
@@ -116,17 +116,17 @@ def _correlation(
             density = (pair.square * falls).addcmul_(pair.product, turns).exp_()
             for d, weighed in pair.terms(cos, falls).items():
                 sums[d] = sums[d].addcmul_(density, weighed) if d in sums else density * weighed
-        for d, found in sums.items():
-            found.mul_(mass)
+        for d, part in sums.items():
+            part.mul_(mass)
             if d == 0:
-                value += found
+                value += part
             elif d == 1:
-                slope += found
-                value.addcmul_(found, away)
+                slope += part
+                value.addcmul_(part, away)
             else:
-                found.mul_(away)
-                slope += found
-                value.addcmul_(found, away, value=0.5)
+                part.mul_(away)
+                slope += part
+                value.addcmul_(part, away, value=0.5)
     sin = torch.sin(least).clamp_min(1e-12)
     for pair in pairs:
         if (0, 0) in pair.weights:  # a jump with a jump: the density itself
@@ -154,11 +154,11 @@ class _Pair:
 
     def terms(self, cos: Tensor, falls: Tensor) -> dict[int, Tensor]:
         """Power of (rho - cos) -> what the density at correlation `cos` is weighed with; `falls` = -1 / (2 sin^2)."""
-        found: dict[int, Tensor] = {}
+        weights: dict[int, Tensor] = {}
         for (d, e), weight in self.weights.items():
             if d != e:
                 x, y, sign = (self._x, self._y, self._sign) if d < e else (self._y, self._x, self._other)
                 turned = (x - cos * y) * (-2 * falls)
                 weight = weight * (sign * turned if abs(d - e) == 1 else turned**2 + 2 * falls)
-            found[max(d, e)] = found[max(d, e)] + weight if max(d, e) in found else weight
-        return found
+            weights[max(d, e)] = weights[max(d, e)] + weight if max(d, e) in weights else weight
+        return weights

@@ -92,11 +92,11 @@ def _check_function(function: Callable[[Tensor], Tensor]) -> None:
         given = points.to(dtype)
         value = _call(function, given.clone())
         if not isinstance(value, Tensor) or value.shape != given.shape or value.dtype != dtype:
-            found = f"a {type(value).__name__}"
+            got = f"a {type(value).__name__}"
             if isinstance(value, Tensor):
-                found = f"{tuple(value.shape)} of {value.dtype}"
+                got = f"{tuple(value.shape)} of {value.dtype}"
             raise ValueError(
-                f"`function` must give a tensor of the shape and dtype it is given, got {found} for "
+                f"`function` must give a tensor of the shape and dtype it is given, got {got} for "
                 f"{tuple(given.shape)} of {dtype}. Pass a function of one number, which acts on each entry alone."
             )
     bad = ~torch.isfinite(value)

@@ -59,18 +59,18 @@ def respond(
 
     Raises ValueError for an unknown activation, a batch norm of another width, or pre-activations past its reach.
     """
-    found = find_activation(activation)
+    record = find_activation(activation)
     norms = norms.double()
     if batch_norm is None:
-        if found.leak is not None:
-            return HomogeneousResponse(norms, found.leak)
-        check_reach(found, "weight", float(norms.max()), most=MOST)
-        return ScaledResponse(norms, found)
+        if record.leak is not None:
+            return HomogeneousResponse(norms, record.leak)
+        check_reach(record, "weight", float(norms.max()), most=MOST)
+        return ScaledResponse(norms, record)
     check_batch_norm(batch_norm, len(norms))
     gamma, beta = (x.detach().to(norms) for x in batch_norm)
-    most = inf if found.leak is not None else MOST
-    check_reach(found, "batch_norm", float(gamma.abs().max()), float(beta.abs().max()), most=most)
-    return NormalizedResponse(norms, found, gamma.abs(), beta)
+    most = inf if record.leak is not None else MOST
+    check_reach(record, "batch_norm", float(gamma.abs().max()), float(beta.abs().max()), most=most)
+    return NormalizedResponse(norms, record, gamma.abs(), beta)
 
 
 def check_batch_norm(batch_norm: BatchNorm | None, num_neurons: int) -> BatchNorm | None:

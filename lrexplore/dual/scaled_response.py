@@ -54,11 +54,11 @@ class SeriesPairs:
         angle = (self._k + 0.5) * (pi / count)
         share = (1 + torch.cos(angle)) / 2
         scale = self._width * torch.expm1(share * self._pace) if wide_range else share * self._largest
-        found = Expansion.of(activation, scale, 0 * scale)
+        expansion = Expansion.of(activation, scale, 0 * scale)
         # Terms that are small at every spread cost time and change nothing: their squares count.
-        size = found.series.abs().amax(0)
+        size = expansion.series.abs().amax(0)
         num_terms = 1 + int((size >= 1e-7 * size.max()).nonzero().max())
-        found = found._replace(series=found.series[:, :num_terms])
+        expansion = expansion._replace(series=expansion.series[:, :num_terms])
         basis = torch.cos(self._k[:, None] * angle) * (2 / count)
         basis[0] /= 2
         # As many digits for large spreads as for small ones, of a bounded activation and of one that grows.
@@ -68,7 +68,7 @@ class SeriesPairs:
             low, high = Expansion.of(activation, ends, 0 * ends).square.tolist()
             self._power = log(high / low) / 2 / log(self._largest / self._width) if low > 0 and high > 0 else 0.0
         grown = (self._width + scale) ** self._power
-        self._series, self._square = basis @ (found.series / grown[:, None]), basis @ (found.square / grown**2)
+        self._series, self._square = basis @ (expansion.series / grown[:, None]), basis @ (expansion.square / grown**2)
 
     def expand(self, scale: Tensor) -> Expansion:
         """The expansions at spreads (neurons,)."""
@@ -90,19 +90,19 @@ class SeriesPairs:
 
     def square(self, scale: Tensor) -> Tensor:
         """E s(scale z)^2."""
-        found = [self._basis(part) @ self._square for part in scale.flatten().split(_CHUNK)]
-        return torch.cat(found).view_as(scale) * (self._width + scale) ** (2 * self._power)
+        parts = [self._basis(part) @ self._square for part in scale.flatten().split(_CHUNK)]
+        return torch.cat(parts).view_as(scale) * (self._width + scale) ** (2 * self._power)
 
     def cross(self, scale: Tensor, other: Tensor, rho: Tensor) -> Tensor:
         """E s(scale z) s(other z'), `scale` (neurons,), `other` and `rho` (neurons, points)."""
         own = self.expand(scale)
         rows = torch.arange(len(scale), device=scale.device)[:, None].expand_as(rho).flatten()
         parts = zip(rows.split(_CHUNK), other.flatten().split(_CHUNK), rho.flatten().split(_CHUNK), strict=True)
-        found = [
+        values = [
             correlate_series(self._activation, at[:, None], Expansion(*(x[row] for x in own)), self.expand(beside))
             for row, beside, at in parts
         ]
-        return torch.cat(found).view_as(rho)
+        return torch.cat(values).view_as(rho)
 
 
 class ScaledResponse:
@@ -156,8 +156,8 @@ class ScaledResponse:
         finest = finest_angle(self._activation, self._largest)
         rho = node_rho(self._norms, pi / 2, finest)
         nodes, basis = self._norm_nodes()
-        found = [self._search(part, rho) for part in nodes.split(max(1, _CHUNK // len(rho)))]
-        places, kept = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
+        pairs = [self._search(part, rho) for part in nodes.split(max(1, _CHUNK // len(rho)))]
+        places, kept = (torch.cat([pair[i] for pair in pairs]) for i in (0, 1))
         return AngleTable(basis @ places, pi / 2, finest), AngleTable(basis @ kept, pi / 2, finest)
 
     def _norm_nodes(self) -> tuple[Tensor, Tensor]:

@@ -119,10 +119,10 @@ class _Smoothed:
 
 def _legendre(x: Tensor) -> Tensor:
     """Legendre polynomials below degree 16 at x (...), (..., degrees)."""
-    found = [torch.ones_like(x), x]
+    polynomials = [torch.ones_like(x), x]
     for k in range(2, _NUM_NODES):
-        found.append(((2 * k - 1) * x * found[-1] - (k - 1) * found[-2]) / k)
-    return torch.stack(found, -1)
+        polynomials.append(((2 * k - 1) * x * polynomials[-1] - (k - 1) * polynomials[-2]) / k)
+    return torch.stack(polynomials, -1)
 
 
 def _edges(activation: Activation, reach: float) -> set[float]:

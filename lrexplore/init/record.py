@@ -69,10 +69,10 @@ class Initializer:
         taken = signature(self.make).parameters
         if any(one.kind is Parameter.VAR_KEYWORD for one in taken.values()):
             return
-        known = [name for name in taken if name not in ("problem", "rank", "generator")]
+        options_taken = [name for name in taken if name not in ("problem", "rank", "generator")]
         for name in options:
-            if name not in known:
-                way_out = f"It takes {', '.join(known)}." if known else "Leave it out."
+            if name not in options_taken:
+                way_out = f"It takes {', '.join(options_taken)}." if options_taken else "Leave it out."
                 raise TypeError(f"`{name}` must be an option of the initializer, got {self.name!r}. {way_out}")
 
     def _checked(self, made: Any, problem: Problem, rank: int) -> Factors:

@@ -111,8 +111,8 @@ def _recognized(ways: Sequence[Reading]) -> tuple[Reading, Match]:
             return way, match
     scores = []
     for number, way in enumerate(ways):
-        found = likeness({key: _shape(tensor) for key, tensor in way.tensors.items()})
-        scores += [(score, -number, name) for name, score in found.items()]
+        shares = likeness({key: _shape(tensor) for key, tensor in way.tensors.items()})
+        scores += [(score, -number, name) for name, score in shares.items()]
     nearest = sorted(scores, reverse=True)[:_NUM_COMPARED]
     tried = [(ways[-number], compare(ways[-number].tensors, name)) for _, number, name in nearest]
     tried = tried or [(ways[0], compare(ways[0].tensors, "resnet18"))]

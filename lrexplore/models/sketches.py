@@ -118,11 +118,11 @@ def likeness(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
     """Architecture -> about how many of its tensors are among these, more so where they are most of its; none at 0."""
     # DenseNets alone have old names.
     marks = {mark(name, shapes[old]) for kind in ("", "densenet121") for name, old in renamed(kind, shapes).items()}
-    found = {}
+    likenesses = {}
     for architecture, entry in SKETCHES.items():
         count, digits = entry.split()
         its = [digits[place : place + 4] for place in range(0, len(digits), 4)]
         share = sum(one in marks for one in its) / len(its)
         if share:
-            found[architecture] = share * share * int(count)
-    return found
+            likenesses[architecture] = share * share * int(count)
+    return likenesses

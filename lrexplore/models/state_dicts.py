@@ -62,18 +62,18 @@ def tell(path: str | Path, reading: Reading) -> None:
 def readings(path: str | Path) -> list[Reading]:
     """Every way to read a file, the likeliest first. Raises as `read_state_dict`, but for values."""
     content = read_file(path)
-    found = [(place, tensors) for place, given in _mappings(content, ()) if (tensors := _cleaned(given))]
-    if not found:
+    entries = [(place, tensors) for place, given in _mappings(content, ()) if (tensors := _cleaned(given))]
+    if not entries:
         raise ValueError(
             f"`{Path(path).name}` must hold a state dict (tensors by name), got {_described(content)}."
             " Save `model.state_dict()` with torch.save or safetensors."
         )
-    largest = max(len(tensors) for _, tensors in found)
-    found.sort(key=lambda entry: (10 * len(entry[1]) < largest, *_likeliness(*entry)))
-    groups = {place: tensors for place, tensors in found}
-    plain = next((tensors for place, tensors in found if not _is_average(place, groups)), {})
+    largest = max(len(tensors) for _, tensors in entries)
+    entries.sort(key=lambda entry: (10 * len(entry[1]) < largest, *_likeliness(*entry)))
+    groups = {place: tensors for place, tensors in entries}
+    plain = next((tensors for place, tensors in entries if not _is_average(place, groups)), {})
     made = []
-    for place, tensors in found:
+    for place, tensors in entries:
         name = ".".join(place)
         if not _is_average(place, groups):
             made.append(Reading(tensors, name))
@@ -87,7 +87,7 @@ def readings(path: str | Path) -> list[Reading]:
         else:
             made.append(Reading(tensors, name))
     if all(_is_average(place, groups) for place in groups):
-        made = [Reading(tensors, ".".join(place)) for place, tensors in found]
+        made = [Reading(tensors, ".".join(place)) for place, tensors in entries]
     return [part for whole in made for part in (whole, *_parts(whole))]
 
 

@@ -154,18 +154,18 @@ def _refuse_own_file(path: Path, about: str) -> None:
 
 def _harmless() -> list[Any]:
     """Types that stand beside weights and do nothing when they are made; of some, a plain type stands in."""
-    known: list[Any] = [argparse.Namespace, codecs.encode, np.dtype, np.ndarray]
-    known += {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"}
+    harmless: list[Any] = [argparse.Namespace, codecs.encode, np.dtype, np.ndarray]
+    harmless += {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"}
     made = {"scalar": np.array(0.0)[()].__reduce__()[0], "_reconstruct": np.array([0.0]).__reduce__()[0]}
     for room in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        known += [(function, f"{room}.{name}") for name, function in made.items()]
+        harmless += [(function, f"{room}.{name}") for name, function in made.items()]
     for room in ("pathlib", "pathlib._local"):
-        known += [(pathlib.PurePosixPath, f"{room}.{name}") for name in ("PosixPath", "Path", "PurePosixPath")]
-        known += [(pathlib.PureWindowsPath, f"{room}.{name}") for name in ("WindowsPath", "PureWindowsPath")]
+        harmless += [(pathlib.PurePosixPath, f"{room}.{name}") for name in ("PosixPath", "Path", "PurePosixPath")]
+        harmless += [(pathlib.PureWindowsPath, f"{room}.{name}") for name in ("WindowsPath", "PureWindowsPath")]
     for room in ("pytorch_lightning.utilities.parsing", "lightning.pytorch.utilities.parsing",
                  "lightning_fabric.utilities.data", "lightning.fabric.utilities.data"):  # fmt: skip
-        known.append((dict, f"{room}.AttributeDict"))
-    return known
+        harmless.append((dict, f"{room}.AttributeDict"))
+    return harmless
 
 
 def _read_torch(path: Path) -> object:

@@ -308,8 +308,8 @@ class _Forward:
         while type(model).__name__ in WRAPPERS:
             model = getattr(model, WRAPPERS[type(model).__name__])
         try:
-            known = check_module(model).forward if model is not None else None
-            parameters = inspect.signature(known).parameters.values() if known is not None else ()
+            forward = check_module(model).forward if model is not None else None
+            parameters = inspect.signature(forward).parameters.values() if forward is not None else ()
         except (TypeError, ValueError):  # a forward written in C
             parameters = ()
         places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -22,14 +22,14 @@ def named_layers(factorizable: dict[str, Layer], layers: Iterable[str]) -> dict[
     """Those of the layers that can be factorized which are named. Raises TypeError or ValueError for other names."""
     if isinstance(layers, str) or not isinstance(layers, Iterable):
         raise TypeError(f"`layers` must be names of layers, got {layers!r}. Pass a list of them: `[name]`.")
-    found = {}
+    chosen = {}
     for name in layers:
         if not isinstance(name, str) or name not in factorizable:
             raise ValueError(
                 f"`layers` must name layers that can be factorized, got {name!r}. See `lr.layers(model)` for them."
             )
-        found[name] = factorizable[name]
-    return found
+        chosen[name] = factorizable[name]
+    return chosen
 
 
 def choose_rank(

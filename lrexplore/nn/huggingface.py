@@ -126,4 +126,6 @@ def _name_here(model: nn.Module, name: str) -> str | None:
     The network in it may be opened without its head, or one with a head be made of it.
     """
     prefix, modules = f"{getattr(model, 'base_model_prefix', '')}.", dict(model.named_modules())
-    return next((known for known in (name, name.removeprefix(prefix), prefix + name) if known in modules), None)
+    return next(
+        (spelling for spelling in (name, name.removeprefix(prefix), prefix + name) if spelling in modules), None
+    )

@@ -104,7 +104,7 @@ def factorize(
             )
         plan.check(model)
         ranks, scheme = plan.ranks, plan.schemes
-    found: dict[str, NumericalRank] = {}
+    numerical: dict[str, NumericalRank] = {}
     if tolerance is not None:
         if rank_scale is not None or ranks is not None:
             raise ValueError(
@@ -116,9 +116,9 @@ def factorize(
         if all(layer.skip_reason for layer in layers):
             raise nothing_to_factorize(model, layers)
         check_choices(layers, None, {}, find_initializer("spectral"), scheme, None)
-        found = numerical_ranks(model, layers, tolerance, measure=tolerance_of, scheme=scheme)
+        numerical = numerical_ranks(model, layers, tolerance, measure=tolerance_of, scheme=scheme)
         largest = {layer.name: layer.break_even_rank(scheme_for(layer, scheme)) for layer in layers}
-        ranks = {name: at.rank for name, at in found.items() if at.rank <= largest[name]}
+        ranks = {name: at.rank for name, at in numerical.items() if at.rank <= largest[name]}
         initializer = initializer or "spectral"
     if not isinstance(correct_norms, bool) and not (isinstance(correct_norms, str) and correct_norms == "auto"):
         raise TypeError(f"`correct_norms` must be 'auto', True or False, got {correct_norms!r}. Choose one of them.")
@@ -202,9 +202,9 @@ def factorize(
             scheme=scheme, calibration=calibration, generator=generator, progress=progress,
         )  # fmt: skip
     _correct_norms(original, factorized, items, correct_norms)
-    if found:
+    if numerical:
         records: Any = factorized.factorization
-        told: Any = tuple(_with_finding(record, found.get(record.name), tolerance_of) for record in records)
+        told: Any = tuple(_with_finding(record, numerical.get(record.name), tolerance_of) for record in records)
         factorized.factorization = told
     if plan is not None:
         factorized.rank_plan = plan  # type: ignore[assignment]  # torch: attributes of modules are tensors
@@ -254,11 +254,11 @@ def _with_smaller_heads(
     return smaller
 
 
-def _with_finding(record: Replacement, found: NumericalRank | None, measure: str) -> Replacement:
+def _with_finding(record: Replacement, finding: NumericalRank | None, measure: str) -> Replacement:
     """What became of a layer, with the numerical rank that was found in its reason."""
-    if found is None:
+    if finding is None:
         return record
-    said = f"numerical rank {found.rank}, {measure} error {found.error:.2g}"
+    said = f"numerical rank {finding.rank}, {measure} error {finding.error:.2g}"
     if record.rank is None:
         return replace(record, reason=f"{said}: past break-even, left alone")
     return replace(record, reason="; ".join(filter(None, [said, record.reason])))

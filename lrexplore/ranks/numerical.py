@@ -53,7 +53,7 @@ def numerical_ranks(
     every group is within the tolerance.
     """
     check_tolerance(tolerance, measure)
-    found = {}
+    ranks = {}
     for layer in layers:
         if layer.skip_reason:
             continue
@@ -63,8 +63,8 @@ def numerical_ranks(
             curves.append(_errors(weight, measure, scheme_for(layer, scheme), layer.follows.activation, norm))
         worst = torch.stack(curves).amax(0)
         rank = int((worst > tolerance).sum()) + 1  # errors never rise with the rank
-        found[layer.name] = NumericalRank(rank, float(worst[rank - 1]))
-    return found
+        ranks[layer.name] = NumericalRank(rank, float(worst[rank - 1]))
+    return ranks
 
 
 def _errors(weight: Tensor, measure: str, scheme: str, activation: str, norm: BatchNorm | None) -> Tensor:

@@ -79,10 +79,10 @@ class Probes:
 
         Own inputs set the scale, if there are any.
         """
-        found = [measure(batches) for batches in (self.own, [] if self.noise is None else [self.noise]) if batches]
-        if len(found) < 2:
-            return found[0] if found else {}
-        own, noise = found
+        measured = [measure(batches) for batches in (self.own, [] if self.noise is None else [self.noise]) if batches]
+        if len(measured) < 2:
+            return measured[0] if measured else {}
+        own, noise = measured
         totals = sum(own.values()), sum(noise.values())
         if not all(totals):
             return own if totals[0] else noise

@@ -7,17 +7,17 @@ def patterns(text: str | None) -> list[str]:
     """The names and patterns between the commas. Raises ValueError for an empty one."""
     if text is None:
         return []
-    found = [part.strip() for part in text.split(",")]
-    if not all(found):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
         raise ValueError(
             f"`freeze` must be names of layers with commas between them, got {text!r}. Write such as 'conv1,stages.0'."
         )
-    return found
+    return parts
 
 
 def rates(text: str | None) -> list[tuple[str, float]]:
     """(name or pattern, share of the rate) in the order of the text. Raises ValueError for what is none."""
-    found = []
+    pairs = []
     for part in text.split(",") if text is not None else ():
         name, equals, share = (piece.strip() for piece in part.rpartition("="))
         try:
@@ -29,8 +29,8 @@ def rates(text: str | None) -> list[tuple[str, float]]:
                 f"`layer_lr` must be names of layers with shares of the rate in (0, 1e6], got {text!r}. Write such as"
                 " 'stages.*=0.1,fc=10'; layers that must not move are for `freeze`."
             )
-        found.append((name, number))
-    return found
+        pairs.append((name, number))
+    return pairs
 
 
 def is_under(name: str, pattern: str) -> bool:

@@ -241,11 +241,11 @@ class Training:
         """
         if self.processes.first(self._writer is not None and self._writer.rows["epochs"] > 0):
             return True
-        found: dict[str, nn.Module | None] = {"after the cut" if self.origin.original else "before training": None}
+        stages: dict[str, nn.Module | None] = {"after the cut" if self.origin.original else "before training": None}
         if self.origin.original is not None:
-            found = {"before the cut": self.origin.original.to(self.processes.device), **found}
+            stages = {"before the cut": self.origin.original.to(self.processes.device), **stages}
         rows = {}
-        for when, model in found.items():
+        for when, model in stages.items():
             metrics = self._evaluate(self.data.held_out, model)
             if metrics is None:
                 return False

@@ -2,8 +2,7 @@
 
 import pytest
 
-from lrexplore.bench import faults_explorer
-from lrexplore.bench.faults_explorer import explorer_events
+from lrexplore.bench.faults.explorer_events import _Campaign, explorer_events
 
 
 def test_random_events_from_four_threads_end_well_and_leave_all_of_one_mind(no_floor):
@@ -14,7 +13,7 @@ def test_random_events_from_four_threads_end_well_and_leave_all_of_one_mind(no_f
 
 
 def test_the_campaign_finds_a_state_that_is_apart_from_its_panel(no_floor, monkeypatch):
-    look = faults_explorer._Campaign._look
+    look = _Campaign._look
 
     def break_and_look(campaign, when):
         campaign.training.panel.checked = campaign.training.state.checked
@@ -23,7 +22,7 @@ def test_the_campaign_finds_a_state_that_is_apart_from_its_panel(no_floor, monke
         campaign.explorer.panel.rank = campaign.explorer.state.max_rank + 1
         look(campaign, when)
 
-    monkeypatch.setattr(faults_explorer._Campaign, "_look", break_and_look)
+    monkeypatch.setattr(_Campaign, "_look", break_and_look)
     assert any("rank on the panel" in fault for fault in explorer_events(4).faults)
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 # What is tried, how often without being asked otherwise, and where it is: module, function, unit.
@@ -38,29 +37,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := [what for what in options.what if what not in chosen]:
         parser.error(f"WHAT must be of {', '.join(chosen)}, got {unknown[0]}")
-    found = {}
+    tallies = {}
     with _little_memory(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for what, campaign in _campaigns(options):
             if not options.what or what in options.what:
-                found[what] = tally = campaign()
+                tallies[what] = tally = campaign()
                 print("\n".join(tally.lines()), flush=True)
     if options.json:
         from lrexplore.disk.whole_file import write_whole
 
-        write_whole(options.json, json.dumps({what: asdict(tally) for what, tally in found.items()}, indent=1))
-    return int(any(tally.faults for tally in found.values()))
+        write_whole(options.json, json.dumps({what: asdict(tally) for what, tally in tallies.items()}, indent=1))
+    return int(any(tally.faults for tally in tallies.values()))
 
 
 def _campaigns(options: argparse.Namespace) -> Iterator[tuple[str, Callable]]:
     for name, (_, module, _) in _TRIES.items():
         count = getattr(options, name)
         yield name, partial(_run, f"lrexplore.bench.faults.{module}", module, count, options.seed, options.first)
-    if find_spec("lrexplore.bench.faults_explorer") is not None:
-        yield (
-            "explorer",
-            partial(_run, "lrexplore.bench.faults_explorer", "explorer_events", options.events, options.seed),
-        )
+    module = "lrexplore.bench.faults.explorer_events"
+    yield "explorer", partial(_run, module, "explorer_events", options.events, options.seed)
 
 
 def _run(module: str, function: str, *arguments: int):

@@ -122,8 +122,8 @@ def _floor(given: _Arguments) -> None:
         _is_error(lr.lower_bound(given.of(weight), given.of(rank), scheme=scheme, time_limit_s=limit, **options), 1.0)
     elif kind == 1:
         made = given.of(things.factors(given.draw, weight, scheme))
-        found = lr.certificate(given.of(weight), made, time_limit_s=given.of(0.05), **options)
-        _expect(0 <= found.lower_bound <= found.error + 1e-9 and found.gap >= 0, str(found))
+        floor = lr.certificate(given.of(weight), made, time_limit_s=given.of(0.05), **options)
+        _expect(0 <= floor.lower_bound <= floor.error + 1e-9 and floor.gap >= 0, str(floor))
     else:
         proven = lr.provable(given.of(weight), given.of(1), eps=given.of(0.1), time_limit_s=given.of(0.1))
         _expect(0 <= proven.lower_bound <= proven.error + 1e-9, str(proven[1:]))
@@ -177,13 +177,15 @@ def _network(given: _Arguments) -> None:
         _expect(lr.RankPlan.from_json(plan.to_json()) == plan, "another plan from its text")
         plan.save(given.path("plan.json"))
     elif kind == 4:
-        found = lr.calibrate(given.of(net), given.of(things.loader(draw)), **given.maybe(layers=["0"]))
-        found.save(given.path("inputs.safetensors"))
-        for name in found:
-            _expect(torch.isfinite(found[name].second_moment).all(), "moments that are not finite")
+        calibration = lr.calibrate(given.of(net), given.of(things.loader(draw)), **given.maybe(layers=["0"]))
+        calibration.save(given.path("inputs.safetensors"))
+        for name in calibration:
+            _expect(torch.isfinite(calibration[name].second_moment).all(), "moments that are not finite")
             weight = net.get_submodule(name).weight
-            made = lr.initialize(given.of(weight), given.of(1), initializer="whitened", calibration=found[name])
-            _expect(lr.input_error(given.of(weight), given.of(made), given.of(found[name])) >= 0, "a negative error")
+            made = lr.initialize(given.of(weight), given.of(1), initializer="whitened", calibration=calibration[name])
+            _expect(
+                lr.input_error(given.of(weight), given.of(made), given.of(calibration[name])) >= 0, "a negative error"
+            )
     elif kind == 5:
         path = given.path("net.safetensors")
         lr.save(given.of(net), path, **given.maybe(architecture=None))

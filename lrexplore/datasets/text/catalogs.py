@@ -25,11 +25,11 @@ def catalog_folders() -> list[Path]:
 def find_catalogs(folders: Iterable[Path], language: str) -> list[Path]:
     """The catalogs *.mo of a language below the folders: in LC_MESSAGES of a folder called de, or such as de_DE."""
     pattern = re.compile(rf"{language}([_@.]\w+)*")
-    found = {
+    catalogs = {
         path for folder in folders for path in Path(folder).rglob("LC_MESSAGES/*.mo")
         if pattern.fullmatch(path.parent.parent.name)
     }  # fmt: skip
-    return sorted(found)
+    return sorted(catalogs)
 
 
 def catalog_pairs(folders: Iterable[Path], language: str) -> list[Pair]:

@@ -20,7 +20,7 @@ def docstring_paragraphs(packages: tuple[str, ...] = PACKAGES) -> list[tuple[str
 
     Files are read, nothing of them is run. Raises ModuleNotFoundError where none of the packages is installed.
     """
-    found: dict[str, str] = {}
+    file_of: dict[str, str] = {}
     roots = [Path(spec.origin).parent for name in packages if (spec := find_spec(name)) and spec.origin]
     if not roots:
         raise ModuleNotFoundError(
@@ -30,8 +30,8 @@ def docstring_paragraphs(packages: tuple[str, ...] = PACKAGES) -> list[tuple[str
         for path in sorted(root.rglob("*.py")):
             if not {"tests", "testing", "_vendor"} & set(path.relative_to(root).parts):
                 for paragraph in _paragraphs(path.read_text(encoding="utf-8", errors="replace")):
-                    found.setdefault(paragraph, f"{root.name}/{path.relative_to(root).as_posix()}")
-    return [(file, paragraph) for paragraph, file in found.items()]
+                    file_of.setdefault(paragraph, f"{root.name}/{path.relative_to(root).as_posix()}")
+    return [(file, paragraph) for paragraph, file in file_of.items()]
 
 
 def _paragraphs(source: str) -> list[str]:

@@ -28,16 +28,16 @@ def read_paragraphs(path: Path) -> list[tuple[str, str]]:
     A paragraph ends with an empty line. Raises ValueError where there is no text.
     """
     files = sorted(p for suffix in ("txt", "md") for p in path.rglob(f"*.{suffix}")) if path.is_dir() else [path]
-    found = []
+    paragraphs = []
     for file in files:
         lines: list[str] = []
         for line in [*read_lines(file), ""]:
             if line:
                 lines.append(line)
             elif lines:
-                found.append((str(file.name), " ".join(lines)))
+                paragraphs.append((str(file.name), " ".join(lines)))
                 lines = []
-    if not found:
+    if not paragraphs:
         where = f"{len(files)} files *.txt or *.md without any" if path.is_dir() else "an empty file"
         raise ValueError(f"`data` must hold text, got {where}: {path}. Name a text file, or a folder of them.")
-    return found
+    return paragraphs

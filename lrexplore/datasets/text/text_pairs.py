@@ -28,12 +28,12 @@ class PairParts:
 
 def check_languages(languages: str) -> tuple[str, str]:
     """Source and target in such as "en-de". Raises ValueError for another text."""
-    found = re.fullmatch(r"([a-z]{2,3})-([a-z]{2,3})", languages)
-    if not found or found[1] == found[2]:
+    pair = re.fullmatch(r"([a-z]{2,3})-([a-z]{2,3})", languages)
+    if not pair or pair[1] == pair[2]:
         raise ValueError(
             f"`languages` must be two codes, the source's first, such as 'en-de', got {languages!r}. Write such a pair."
         )
-    return found[1], found[2]
+    return pair[1], pair[2]
 
 
 def without_duplicates(pairs: Iterable[Pair]) -> list[Pair]:
@@ -45,10 +45,10 @@ def without_duplicates(pairs: Iterable[Pair]) -> list[Pair]:
     seen: tuple[set[str], set[str]] = (set(), set())
     for pair in pairs:
         keys = [_key(text) for text in pair]
-        if not any(key in known for key, known in zip(keys, seen, strict=True)):
+        if not any(key in earlier for key, earlier in zip(keys, seen, strict=True)):
             kept.append(pair)
-            for key, known in zip(keys, seen, strict=True):
-                known.add(key)
+            for key, earlier in zip(keys, seen, strict=True):
+                earlier.add(key)
     return kept
 
 
@@ -77,13 +77,13 @@ def read_pair_files(path: Path, languages: tuple[str, str], held_out: float) -> 
     """
     if not path.is_dir():
         return _checked(split_pairs(_read_pair(path, languages), held_out), path)
-    found = {part: _named(path, names, languages) for part, names in _OTHER_NAMES.items()}
-    if found["train"] is None:
+    stems = {part: _named(path, names, languages) for part, names in _OTHER_NAMES.items()}
+    if stems["train"] is None:
         raise FileNotFoundError(
             f"`data` must be a folder with train.{languages[0]} and train.{languages[1]}, or with catalogs *.mo, got"
             f" neither in {path}. Check the path, and `languages`."
         )
-    read = {part: without_duplicates(_read_pair(stem, languages)) for part, stem in found.items() if stem is not None}
+    read = {part: without_duplicates(_read_pair(stem, languages)) for part, stem in stems.items() if stem is not None}
     judged = {_key(source) for part in ("held_out", "test") for source, _ in read.get(part, ())}
     parts: dict[str, list[Pair]] = {"held_out": [], "test": [], **read, "train": []}
     for pair in read["train"]:

@@ -79,8 +79,8 @@ def gain_plot(
 def gain_layout(curves: dict[str, Curve], names: tuple[str, ...]) -> dict:
     """The part of the gain plot's layout that follows its curves: an axis from the best to what is not much worse."""
     differences = [_difference(curves, name)[1] for name in _with_gain(names)]
-    known = np.concatenate([np.zeros(1), *(values[np.isfinite(values)] for values in differences)])
-    low, high = float(known.min()), float(known.max())
+    finite = np.concatenate([np.zeros(1), *(values[np.isfinite(values)] for values in differences)])
+    low, high = float(finite.min()), float(finite.max())
     if low < 0:
         high = min(high, MOST_REACH * -low)
     low, high = (low, high) if high - low >= LEAST_REACH else (-LEAST_REACH, LEAST_REACH)

@@ -131,8 +131,8 @@ def near_readouts(study: Study, initializer: str, curves: dict[str, Curve]) -> d
     near = [~np.isin(ranks, curves[name].ranks) for name in (initializer, "spectral") if name in curves]
     own = near[0] if initializer in curves else np.zeros(len(ranks), dtype=bool)
     both = np.logical_or.reduce([own, *near])
-    known = {name: (both if name == "saved" else own).astype(np.uint8) for name in ERRORS}
-    return {name: known[name] for name in _error_names(study)}
+    is_near = {name: (both if name == "saved" else own).astype(np.uint8) for name in ERRORS}
+    return {name: is_near[name] for name in _error_names(study)}
 
 
 def near_time(study: Study, time: LayerTime | None) -> np.ndarray:

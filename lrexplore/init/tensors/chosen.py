@@ -48,10 +48,10 @@ TENSOR_INITIALIZERS: dict[str, Make | None] = {
 
 def check_tensor_initializer(name: Any, form: str) -> str:
     """The name itself, when it is one of an initializer that the form has. Raises ValueError otherwise."""
-    known = [one for one in TENSOR_INITIALIZERS if one != "whitened" or form == TuckerFactors.form]
-    if not isinstance(name, str) or name not in known:
+    choices = [one for one in TENSOR_INITIALIZERS if one != "whitened" or form == TuckerFactors.form]
+    if not isinstance(name, str) or name not in choices:
         raise ValueError(
-            f"`initializer` must be one of {', '.join(known)} for the form {form}, got {name!r}. Choose one of them."
+            f"`initializer` must be one of {', '.join(choices)} for the form {form}, got {name!r}. Choose one of them."
         )
     return name
 

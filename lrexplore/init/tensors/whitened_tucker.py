@@ -36,8 +36,8 @@ def whitened_tucker(
     (channel_root, channel_inverse), (tap_root, tap_inverse) = _roots(channels), _roots(taps)
     weight = real.sensitivity
     seen = torch.einsum("o,oca,cd,ab->odb", weight, kernel.double().flatten(2), channel_root, tap_root)
-    found = TuckerFactors.decompose(seen.reshape(kernel.shape), ranks)
-    left, core, right = found.tensors
+    decomposed = TuckerFactors.decompose(seen.reshape(kernel.shape), ranks)
+    left, core, right = decomposed.tensors
     core = (core.flatten(2) @ tap_inverse).reshape(core.shape)
     factors = TuckerFactors(left / weight[:, None], core, right @ channel_inverse).equalized()
     product = factors.product().flatten(1)

@@ -66,11 +66,11 @@ class TrainMatrix(ManyFactors):
 
     def gradients(self) -> tuple[Tensor, ...]:
         """Gradients of half the squared norm from the transfer matrices of both directions."""
-        after, found = self.cores[0].new_ones(1, 1), []
+        after, gradients = self.cores[0].new_ones(1, 1), []
         for core, before in zip(reversed(self.cores), reversed(self._prefixes()[:-1]), strict=True):
-            found.append(torch.einsum("rs,sabt,tu->rabu", before, core, after))
+            gradients.append(torch.einsum("rs,sabt,tu->rabu", before, core, after))
             after = torch.einsum("rabt,tu,sabu->rs", core, after, core)
-        return tuple(reversed(found))
+        return tuple(reversed(gradients))
 
     def scaled_outputs(self, scale: Tensor) -> Self:
         """Raises ValueError: no core has one row an output."""

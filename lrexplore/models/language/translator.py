@@ -124,5 +124,5 @@ def translate(model: Translator, source: Tensor, *, begin: int, end: int, beam: 
         if finished.all():
             break
     winners = (first[:, 0] + (scores / lengths).argmax(1)).tolist()
-    found = said[winners, 1:].tolist()
-    return [row[: row.index(end)] if end in row else [piece for piece in row if piece != PAD] for row in found]
+    sentences = said[winners, 1:].tolist()
+    return [row[: row.index(end)] if end in row else [piece for piece in row if piece != PAD] for row in sentences]

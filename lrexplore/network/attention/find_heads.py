@@ -38,13 +38,13 @@ class Head:
 
 def unattentions_of(model: nn.Module) -> dict[str, nn.Module]:
     """Name -> module of what is called an attention, holds linear layers of its own, and is in no known attention."""
-    known = [name for name, module in model.named_modules() if architecture_of(module) is not None]
-    within = tuple(f"{name}." for name in known if name)
+    attentions = [name for name, module in model.named_modules() if architecture_of(module) is not None]
+    within = tuple(f"{name}." for name in attentions if name)
     unknown: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
-        inside = name in known or name.startswith(within) or any(name.startswith(f"{other}.") for other in unknown)
+        inside = name in attentions or name.startswith(within) or any(name.startswith(f"{other}.") for other in unknown)
         has_linear = any(isinstance(child, nn.Linear) for child in module.modules() if child is not module)
-        above = any(other.startswith(f"{name}." if name else "") for other in known)
+        above = any(other.startswith(f"{name}." if name else "") for other in attentions)
         if not inside and not above and has_linear and "attention" in type(module).__name__.lower():
             unknown[name] = module
     return unknown

@@ -16,10 +16,10 @@ def choose_head_ranks(model: nn.Module, heads: float | Mapping[str, int]) -> dic
     A share rounds to at least 1; to whole planes (2 dimensions) under rotary positions. Raises ValueError for unknown
     names with the nearest ones, ranks out of range, heads that cannot be factorized, and a model without known heads.
     """
-    found = find_heads(model)
-    possible = {head.name: head for head in found if head.reason is None}
+    listed = find_heads(model)
+    possible = {head.name: head for head in listed if head.reason is None}
     if isinstance(heads, Mapping):
-        every = {head.name: head for head in found}
+        every = {head.name: head for head in listed}
         for name, rank in heads.items():
             if name not in every:
                 near = get_close_matches(str(name), list(every), n=3, cutoff=0.4)
@@ -33,7 +33,7 @@ def choose_head_ranks(model: nn.Module, heads: float | Mapping[str, int]) -> dic
             "Use `heads=0.5`; `lr.heads(model)` has the names."
         )
     if not possible:
-        reasons = "; ".join(dict.fromkeys(f"{head.reason}" for head in found[:3]))
+        reasons = "; ".join(dict.fromkeys(f"{head.reason}" for head in listed[:3]))
         raise ValueError(
             f"`model` must have an attention head that can be factorized, got a {type(model).__name__} with none"
             f"{f' ({reasons})' if reasons else ''}. See `lr.heads(model)`, and `lr.register_attention`."

@@ -85,7 +85,7 @@ def _factors(
     attention: AttentionHeads, chosen: list[Head], ranks: Mapping[str, int], moments: Mapping[str, HeadMoments]
 ) -> tuple[list[HeadFactors], list[HeadFactors]]:
     """The factors of every key head's two products."""
-    found = {kind: [unchanged(attention.head_dim) for _ in range(attention.num_groups)] for kind in (QK, OV)}
+    factors = {kind: [unchanged(attention.head_dim) for _ in range(attention.num_groups)] for kind in (QK, OV)}
     grams = {}
     for head in chosen:
         if head.kind not in grams:
@@ -94,14 +94,14 @@ def _factors(
             grams[head.kind] = head_grams(attention, head.kind)
         left, right = (gram[head.place] for gram in grams[head.kind])
         moment = moments.get(head.name)
-        found[head.kind][head.place] = head_factors(
+        factors[head.kind][head.place] = head_factors(
             left,
             right,
             ranks[head.name],
             moments=None if moment is None else (moment.left.double().cpu(), moment.right.double().cpu()),
             planes=attention.planes if head.kind == QK else None,
         )
-    return found[QK], found[OV]
+    return factors[QK], factors[OV]
 
 
 @torch.no_grad()

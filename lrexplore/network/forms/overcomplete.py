@@ -56,31 +56,31 @@ def overcomplete(
     >>> lr.collapse(wider)[0]
     Linear(in_features=8, out_features=32, bias=True)
     """
-    for argument, value, known in (
+    for argument, value, allowed in (
         ("kind", kind, KINDS),
         ("inner", inner, INNER),
         ("initializer", initializer, STARTS),
         ("scheme", scheme, SCHEMES),
     ):
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"`{argument}` must be one of {', '.join(known)}, got {value!r}. Choose one of them.")
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f"`{argument}` must be one of {', '.join(allowed)}, got {value!r}. Choose one of them.")
     if isinstance(width, bool) or not isinstance(width, int) or width < 1:
         raise ValueError(f"`width` must be a whole number >= 1, got {width!r}. Use 3 or 9, as published.")
     for argument, number, low in (("noise", noise, 0.0), ("surplus", surplus, 1e-6)):
         if isinstance(number, bool) or not isinstance(number, Real) or not low <= number <= 1:
             raise ValueError(f"`{argument}` must lie in {low:g}..1, got {number!r}. Leave it out for the default.")
     check_generator(generator)
-    found = find_layers(model)
+    listed = find_layers(model)
     names = None if layers is None else [layers] if isinstance(layers, str) else list(layers)
-    check_names(found, 1.0, None, layers=dict.fromkeys(names or ()))
-    choices = {layer.name: _choice(layer, names) for layer in found}
-    chosen = [layer for layer in found if choices[layer.name] is None]
+    check_names(listed, 1.0, None, layers=dict.fromkeys(names or ()))
+    choices = {layer.name: _choice(layer, names) for layer in listed}
+    chosen = [layer for layer in listed if choices[layer.name] is None]
     if not chosen and names is None:
-        raise nothing_to_factorize(model, found)
+        raise nothing_to_factorize(model, listed)
     for layer in chosen:
         check_finite(model, layer)
     memo: dict[int, Any] = {}
-    records = {layer.name: left_alone(layer, choices[layer.name] or "", form=DEEP) for layer in found}
+    records = {layer.name: left_alone(layer, choices[layer.name] or "", form=DEEP) for layer in listed}
     seeded: dict[torch.device, torch.Generator] = {}
     for layer in chosen:
         old: Any = model.get_submodule(layer.name)

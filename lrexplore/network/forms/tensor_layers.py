@@ -139,10 +139,10 @@ def _choice(layer: Layer, form: str, rank_scale, ranks, shapes: Shapes) -> tuple
         except ValueError as error:
             raise ValueError(f"`ranks` of layer {layer.name!r}: {error}") from None
     if shape is None:
-        found = ranks_from_scale(form, layer.group_shape, rank_scale)
+        fitting = ranks_from_scale(form, layer.group_shape, rank_scale)
     else:
         full = kind.full_ranks(sizes)
-        found = kind.useful(sizes, [rank_from_scale((rank, rank), rank_scale) for rank in full])
-    if kind.count(sizes, found) >= torch.Size(layer.group_shape).numel():
-        return f"ranks {found} save no parameters"
-    return found
+        fitting = kind.useful(sizes, [rank_from_scale((rank, rank), rank_scale) for rank in full])
+    if kind.count(sizes, fitting) >= torch.Size(layer.group_shape).numel():
+        return f"ranks {fitting} save no parameters"
+    return fitting

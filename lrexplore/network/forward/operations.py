@@ -81,8 +81,8 @@ def activation_of(target, args: tuple = (), kwargs: dict | None = None) -> tuple
 
     `args` and `kwargs` are those of the call after its input; a module brings its own.
     """
-    found = _of_module(target) if isinstance(target, nn.Module) else _of_call(target, args, kwargs or {})
-    return (found.name, found.text, "") if isinstance(found, Activation) else found
+    activation = _of_module(target) if isinstance(target, nn.Module) else _of_call(target, args, kwargs or {})
+    return (activation.name, activation.text, "") if isinstance(activation, Activation) else activation
 
 
 def _of_module(module: nn.Module):

@@ -77,9 +77,9 @@ def prune(
     """
     check_module(model)
     check_generator(generator)
-    for argument, value, known in (("method", method, METHODS), ("scope", scope, SCOPES)):
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"`{argument}` must be one of {', '.join(known)}, got {value!r}. Choose one of them.")
+    for argument, value, allowed in (("method", method, METHODS), ("scope", scope, SCOPES)):
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f"`{argument}` must be one of {', '.join(allowed)}, got {value!r}. Choose one of them.")
     if (sparsity is None) == (masks is None):
         raise ValueError(
             f"One of `sparsity` and `masks` must be given, got {'neither' if masks is None else 'both'}. Use "
@@ -95,11 +95,11 @@ def prune(
             f"`loader` must be given for the method {method!r}, got None. Pass batches of (inputs, labels), or use "
             "method='magnitude', which needs none."
         )
-    found = find_layers(model)
+    every = find_layers(model)
     names = None if layers is None else [layers] if isinstance(layers, str) else list(layers)
-    check_names(found, 1.0, None, layers=dict.fromkeys(names or ()), masks=masks or {})
-    reasons = {layer.name: _reason(model, layer, masks if names is None else names) for layer in found}
-    chosen = [layer.name for layer in found if reasons[layer.name] is None]
+    check_names(every, 1.0, None, layers=dict.fromkeys(names or ()), masks=masks or {})
+    reasons = {layer.name: _reason(model, layer, masks if names is None else names) for layer in every}
+    chosen = [layer.name for layer in every if reasons[layer.name] is None]
     if not chosen:
         raise ValueError(
             f"`model` must have a linear layer or convolution to prune, got a {type(model).__name__} with none. Pass a "
@@ -122,7 +122,7 @@ def prune(
         made: Any = SparseConv2d if isinstance(old, nn.Conv2d) else SparseLinear
         memo[id(old)] = made.like(old).adopt(old, kept[name])
     pruned: Any = copied_with(model, chosen, memo)
-    pruned.pruning = tuple(_record(layer, weights.get(layer.name), kept.get(layer.name), reasons) for layer in found)
+    pruned.pruning = tuple(_record(layer, weights.get(layer.name), kept.get(layer.name), reasons) for layer in every)
     note_in_config(pruned)
     empty = [record.name for record in pruned.pruning if not record.non_zeros]
     if empty:

@@ -168,15 +168,15 @@ def attentions_of(model: nn.Module) -> dict[str, AttentionHeads]:
 
     Raises ValueError, with its name, for one whose numbers of heads do not divide.
     """
-    found = {}
+    attentions = {}
     for name, module in check_module(model).named_modules():
         try:
             heads = heads_of(module)
         except ValueError as error:
             raise ValueError(f"`{name}`: {error}") from None
         if heads is not None:
-            found[name] = heads
-    return found
+            attentions[name] = heads
+    return attentions
 
 
 def _refused(module: nn.Module, architecture: Architecture, num_heads: int, reason: str) -> AttentionHeads:

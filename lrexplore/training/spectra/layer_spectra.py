@@ -89,17 +89,21 @@ def _of_group(weight: Tensor, norm: BatchNorm | None, taken: Snapshot, whole: in
     ranks = [rank_from_scale(tuple(problem.matrix.shape), scale) for scale in CUTS]
     cut = [rank for rank in ranks if rank < whole]
     values = problem.decomposition(max(cut, default=1)).values[:whole]
-    found = {"values": values.numpy(), "stable_rank": stable_rank(values), "effective_rank": effective_rank(values)}
+    quantities = {
+        "values": values.numpy(),
+        "stable_rank": stable_rank(values),
+        "effective_rank": effective_rank(values),
+    }
     squares = values.square()
     total = float(squares.sum())
     for scale, rank in zip(CUTS, ranks, strict=True):
-        found[f"frobenius_error_{scale:g}"] = float(squares[rank:].sum()) / total if total else 0.0
-        found[f"function_error_{scale:g}"] = 0.0
+        quantities[f"frobenius_error_{scale:g}"] = float(squares[rank:].sum()) / total if total else 0.0
+        quantities[f"function_error_{scale:g}"] = 0.0
     if cut and total:
         try:
             errors = spectral_errors(problem, cut).function_error.tolist()
         except ValueError:  # past the reach of what follows, as in a run that diverges
             errors = [float("nan")] * len(cut)
         for scale, error in zip(CUTS, errors, strict=False):  # what is cut are the smallest scales
-            found[f"function_error_{scale:g}"] = error
-    return found
+            quantities[f"function_error_{scale:g}"] = error
+    return quantities

@@ -54,11 +54,11 @@ class SpectraRecorder:
 
 
 def _row(step: int, epoch: int, taken: list[Snapshot]) -> dict:
-    found = [measure(layer) for layer in taken]
+    measured = [measure(layer) for layer in taken]
     row = {
         "step": step,
         "epoch": epoch,
-        **{name: [layer[name] for layer in found] for name in ("num_values", "full_rank")},
+        **{name: [layer[name] for layer in measured] for name in ("num_values", "full_rank")},
     }
-    row["values"] = [float(f"{value:.7g}") for layer in found for value in layer["values"]]
-    return row | {key: [layer[key] for layer in found] for key in QUANTITIES}
+    row["values"] = [float(f"{value:.7g}") for layer in measured for value in layer["values"]]
+    return row | {key: [layer[key] for layer in measured] for key in QUANTITIES}

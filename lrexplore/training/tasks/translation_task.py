@@ -36,13 +36,13 @@ class TranslationTask(TextTask):
         """`bleu` of the part as sacrebleu counts it (13a, mixed case, one reference)."""
         processes = learner.processes
         batches = cut_into_batches(part.lengths(), max(_AT_ONCE, *part.lengths()))
-        found, stopped = {}, False
+        own, stopped = {}, False
         for indices in batches[processes.index :: processes.count]:
             if stopped := stop():
                 break
             texts = translations(learner.judged.eval(), learner.data.subwords, part, indices, config.beam)
-            found.update(zip(indices, texts, strict=True))
-        shares = processes.gather((stopped, found))
+            own.update(zip(indices, texts, strict=True))
+        shares = processes.gather((stopped, own))
         if any(ended for ended, _ in shares):
             return None
         every = {index: text for _, share in shares for index, text in share.items()}
@@ -58,8 +58,8 @@ def translations(model: Translator, subwords: Subwords, part: TokenPairs, indice
         return subwords.decode(translate(model, sources, begin=BEGIN, end=END, beam=beam, most=most))
 
 
-def bleu(found: list[str], expected: list[str]) -> float:
+def bleu(translations: list[str], expected: list[str]) -> float:
     """BLEU of texts against one reference each, 0 to 100."""
     import sacrebleu
 
-    return sacrebleu.corpus_bleu(found, [expected]).score
+    return sacrebleu.corpus_bleu(translations, [expected]).score
