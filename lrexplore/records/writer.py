@@ -35,7 +35,7 @@ class Writer:
         import fcntl  # which Windows lacks: there runs are read, not written
 
         self.folder = made_folder(folder, "runs")
-        self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 - held as long as the writer
+        self._lock = os.fdopen(_open_file(self.folder / "lock"), "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -132,8 +132,8 @@ class Writer:
                 continue  # not there yet, or the file system is away: the run itself will say so
 
 
-def _open_whole(path: Path) -> int:
-    """A descriptor that appends, after a torn last line was cut off (no reader has taken it)."""
+def _open_file(path: Path) -> int:
+    """A descriptor that appends; waits for nobody. Raises ValueError for what is no file, or none of this person's."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0), 0o644)
         if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -144,6 +144,12 @@ def _open_whole(path: Path) -> int:
             f"`{path.name}` must be a file that can be written, got {error.strerror} in {printable(path.parent)}."
             " Remove it to go on."
         ) from error
+    return file
+
+
+def _open_whole(path: Path) -> int:
+    """A descriptor that appends, after a torn last line was cut off (no reader has taken it)."""
+    file = _open_file(path)
     size = os.lseek(file, 0, os.SEEK_END)
     end = size
     while end and os.pread(file, 1, end - 1) != b"\n":

@@ -22,6 +22,14 @@ def test_a_run_has_one_writer(tmp_path):
     writer_of(tmp_path).close()
 
 
+@pytest.mark.parametrize("make", ["mkdir", "mkfifo"])
+@pytest.mark.parametrize("name", ["lock", "steps.jsonl"])
+def test_what_is_no_file_in_the_place_of_one_is_named_at_once(tmp_path, make, name):
+    getattr(os, make)(tmp_path / name)
+    with pytest.raises(ValueError, match=f"`{name}` must be a file that can be written, got .* Remove it to go on"):
+        writer_of(tmp_path)
+
+
 def test_the_description_is_written_once(tmp_path):
     writer_of(tmp_path).close()
     first = (tmp_path / "run.json").read_bytes()
