@@ -60,6 +60,24 @@ def toys(tmp_path, monkeypatch):
     sys.modules.pop("toys", None)
 
 
+@pytest.mark.parametrize("way", ["name", "function", "address"])
+def test_a_toy_initializer_starts_factors_curves_plans_and_networks(toys, way):
+    chosen = {"name": "toy", "function": toys.toy, "address": "toys:toy"}[way]
+    network = toys.build(3)
+    weight = network.body.weight.detach()
+    pair = lr.initialize(weight, 5, initializer=chosen)
+    torch.testing.assert_close(pair.product(), 2 * lr.initialize(weight, 5, initializer="spectral").product())
+    curve = lr.error_curve(weight, initializer=chosen)
+    assert curve.frobenius_error.iloc[-1] == pytest.approx(1, abs=1e-5)  # |2 W - W|^2 / |W|^2 at full rank
+    plan = lr.allocate(network, parameter_ratio=0.6, initializer=chosen, example_input=torch.zeros(2, 1, 12, 12))
+    assert plan.initializer == "toy"
+    small = lr.factorize(network, rank_scale=0.5, initializer=chosen)
+    expected = 2 * lr.initialize(weight, small.body.rank, initializer="spectral", activation="relu").product()
+    torch.testing.assert_close(small.body.factors()[0].product(), expected)
+    planned = lr.report(lr.factorize(network, plan=plan)).set_index("name")
+    assert planned["rank"].dropna().to_dict() == plan.ranks
+
+
 def test_a_toy_initializer_is_in_the_explorers_menu_curves_table_and_exports(toys, tmp_path):
     explorer = lr.explore(toys.build(3), initializer=toys.toy)
     assert explorer.state.initializer == "toy" and "toy" in explorer.controls.initializer.options

@@ -3,20 +3,20 @@
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lrexplore.calibration import Calibration, run_model
 from lrexplore.init import find_initializer
 from lrexplore.linalg import rank_from_scale
 from lrexplore.network import Layer, replace_layers
-from lrexplore.network.answers import Choice, answer_of, divergences, relative_changes
+from lrexplore.network.answers import Choice, answer_of, movements, relative_changes
 from lrexplore.network.batches import evaluation, tensors_of
 from lrexplore.network.private import private_copy
 from lrexplore.ranks.cache import digest, keep, recall
 from lrexplore.ranks.network_curves import LayerCurve, fingerprint
 
 PROBE_SCALE = 0.25
-_FORMAT = "sensitivity 2"
+_FORMAT = "sensitivity 3"
 SMALLEST_DIVERGENCE = 1e-9  # nats; in float64 the logits' rounding is far below
 
 
@@ -68,7 +68,8 @@ def sensitivities(
                 for batch, before in zip(batches, said, strict=True):
                     if progress:
                         progress(done, len(layers), layer.name)
-                    parts.append(_movement(before, answer_of(run_model(probe, batch), logits).double()))
+                    after = answer_of(run_model(probe, batch), logits).double()
+                    parts.append(torch.stack([movements(before, after), relative_changes(before, after)]))
                 kept = {"movement": torch.cat(parts, 1).mean(1).cpu().numpy()}
                 if use_cache:
                     keep(key, kept)
@@ -82,12 +83,3 @@ def sensitivities(
 def _entries(calibration: Calibration | None, layer: Layer) -> list:
     entries = calibration.entries(layer.name) if calibration is not None else ()
     return [x for entry in entries if entry for x in fingerprint(entry)]
-
-
-def _movement(old: Tensor, new: Tensor) -> Tensor:
-    """(2, inputs): KL divergence and relative squared change of every output."""
-    change = relative_changes(old, new)
-    divergence = torch.zeros_like(change)
-    if old.ndim == 2 and old.shape[1] > 1:
-        divergence = divergences(old, new)
-    return torch.stack([divergence, change])
