@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"\n{len(rows)} networks, {len(failed)} failed. Full rank within {TOLERANCE:g}: "
         f"{sum(row.error is not None and row.error <= TOLERANCE for row in rows)}; multiply-adds within "
         f"{COST_TOLERANCE:.0%} of {len(published)} published: {sum(_near(row) for row in published)}; "
-        f"saved and loaded: {sum(row.saved == 'yes' for row in rows)}; exported: {sum(row.exported == 'yes' for row in rows)}, "
+        f"saved and loaded: {sum(row.saved == 'yes' for row in rows)}; "
+        f"exported: {sum(row.exported == 'yes' for row in rows)}, "
         f"{sum(row.exported == 'no' for row in rows)} said why not."
     )
     for row in failed:
