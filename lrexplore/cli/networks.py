@@ -16,6 +16,7 @@ PHOTOGRAPHS = "photographs"
 def allocate(arguments: Sequence[str]) -> int:
     """Prints a rank plan and saves it; the exit status."""
     from lrexplore.disk.paths import output_path
+    from lrexplore.linalg.tensors import FORMS
     from lrexplore.ranks import METHODS
     from lrexplore.ranks import allocate as allocate_ranks
 
@@ -29,6 +30,9 @@ def allocate(arguments: Sequence[str]) -> int:
     parser.add_argument("--method", choices=METHODS, default="optimal", help="(default: %(default)s)")
     parser.add_argument("--scheme", choices=("channel", "spatial", "best"), default="channel")
     parser.add_argument(
+        "--forms", nargs="+", choices=FORMS, default=[FORMS[0]], help="what kernels may become (default: matrix)"
+    )
+    parser.add_argument(
         "--rank-multiple", type=int, default=1, metavar="N", help="only multiples of it, such as 8 for tensor cores"
     )
     parser.add_argument("--pin", action="append", default=[], metavar="LAYER=RANK", help="RANK may be 'keep'")
@@ -39,10 +43,11 @@ def allocate(arguments: Sequence[str]) -> int:
     plan = allocate_ranks(
         model, parameter_ratio=options.parameter_ratio, flop_ratio=options.flop_ratio,
         latency_ratio=options.latency_ratio, initializer=options.initializer, scheme=options.scheme, loader=loader,
-        pinned=dict(map(_pin, options.pin)), method=options.method, rank_multiple=options.rank_multiple,
-        progress=_progress,
+        forms=options.forms, pinned=dict(map(_pin, options.pin)), method=options.method,
+        rank_multiple=options.rank_multiple, progress=_progress,
     )  # fmt: skip
-    columns = ["name", "rank", "scheme", "error", "parameters_before", "parameters_after", "reason"]
+    scheme = "scheme" if options.forms == [FORMS[0]] else "form"
+    columns = ["name", "rank", scheme, "error", "parameters_before", "parameters_after", "reason"]
     print(plan.table()[columns].to_string(index=False))
     print(plan)
     plan.save(options.out)

@@ -1,7 +1,9 @@
 """Which layers of a model can be factorized, their sizes, and what follows each."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, fx, nn
@@ -9,6 +11,7 @@ from torch import Tensor, fx, nn
 from lrexplore.dual import BatchNorm
 from lrexplore.linalg.matricization import matrix_shape
 from lrexplore.linalg.rank import break_even_rank, check_rank, num_factor_parameters
+from lrexplore.linalg.tensors import tensor_form
 from lrexplore.network.batches import as_example, example_inputs
 from lrexplore.network.forward.follows import Follows, find_follows
 from lrexplore.network.forward.sizes import Call, measure
@@ -248,6 +251,25 @@ def factorized_parameters(layer: Layer, rank: int, scheme: str = "channel") -> i
     shape = layer.matrix_shape(scheme)
     factors = layer.groups * num_factor_parameters(shape, check_rank(rank, shape))
     return factors + (layer.weight_shape[0] if layer.bias else 0)
+
+
+def tensor_parameters(layer: Layer, form: str, ranks: Sequence[int]) -> int:
+    """Numbers in the factors of all groups and the bias, in a form other than factor pairs."""
+    count = tensor_form(form, layer.group_shape).count(layer.group_shape, ranks)
+    return layer.groups * count + (layer.weight_shape[0] if layer.bias else 0)
+
+
+def tensor_flops(layer: Layer, form: str, ranks: Sequence[int]) -> int | None:
+    """Multiply-adds of one sample in the chain of convolutions; None where `layer.flops` is."""
+    if layer.calls is None:
+        return None
+    kind, flops = tensor_form(form, layer.group_shape), 0
+    for call in layer.calls:
+        (height, width), (rows, columns) = call.input_size, call.output_size
+        pixels = {"input": height * width, "rows": rows * width, "output": rows * columns}
+        shapes = zip(kind.positions, kind.shapes(layer.group_shape, ranks), strict=True)
+        flops += layer.groups * sum(pixels[position] * prod(shape) for position, shape in shapes)
+    return flops
 
 
 def factorized_flops(layer: Layer, rank: int, scheme: str = "channel") -> int | None:

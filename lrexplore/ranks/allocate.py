@@ -13,18 +13,30 @@ from lrexplore.calibration import Calibration, calibrate, implied_inputs
 from lrexplore.init import find_initializer
 from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
+from lrexplore.linalg.tensors import MATRIX
 from lrexplore.network import find_layers, weights_of
 from lrexplore.network.answers import Choice
 from lrexplore.network.batches import as_example, first_items
 from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layers import Layer, Layers
 from lrexplore.network.replace import nothing_to_factorize
-from lrexplore.ranks.budget_choices import PLAIN, check_budget, check_pins, check_weights, check_words
+from lrexplore.ranks.budget_choices import PLAIN, check_budget, check_forms, check_pins, check_weights, check_words
 from lrexplore.ranks.factorize import default_initializer
+from lrexplore.ranks.form_menus import FormMenu, form_menus
 from lrexplore.ranks.knapsack import MAX_STATES, solve
 from lrexplore.ranks.latency import LatencyCost
 from lrexplore.ranks.network_curves import LayerCurve, inputs_of, layer_curves
-from lrexplore.ranks.options import CostOf, Options, flop_cost, layer_options, layer_plan, parameter_cost
+from lrexplore.ranks.options import (
+    CostOf,
+    FormCostOf,
+    Options,
+    flop_cost,
+    form_flop_cost,
+    form_parameter_cost,
+    layer_options,
+    layer_plan,
+    parameter_cost,
+)
 from lrexplore.ranks.plan import RankPlan
 from lrexplore.ranks.probes import Probes
 from lrexplore.ranks.rules import RULES, picks_by_rule
@@ -42,6 +54,7 @@ def allocate(
     latency_ratio: float | None = None,
     initializer: str | None = None,
     scheme: str = "channel",
+    forms: Sequence[str] = (MATRIX,),
     loader: Iterable | None = None,
     groups: Groups = None,
     calibration: Calibration | None = None,
@@ -61,7 +74,10 @@ def allocate(
     and `initializer` is "whitened"; without them it is "implied" for a trained network with batch norms, errors being
     those on the inputs that these imply (`lr.implied_inputs`), else "function" and inputs are Gaussian. `groups` says
     which inputs of `loader` belong together, as for `lr.calibrate`.
-    `scheme` "best" chooses one of both for every kernel. `pinned`: layer name -> rank, or None for "as it is".
+    `scheme` "best" chooses one of both for every kernel. `forms`: what layers may become, factor pairs ("matrix") and
+    products of more tensors ("tucker", "tt", "cp"; kernels larger than 1 x 1), whose ranks are on the menus of
+    `lrexplore.ranks.form_menus`; layers without one of them stay as they are. `pinned`: layer name -> rank, or None
+    for "as it is".
     `weights`: what layers count in the total: "plain", "sensitivity" (movement of the output; the default where there
     is something to measure it on) or layer name -> weight. The sensitivity is measured on inputs of `loader` that are
     held out from fitting, and, where batch norms imply inputs, on noise with the spectrum of photographs.
@@ -88,10 +104,11 @@ def allocate(
         )
     [(budget, ratio)] = given.items()
     check_budget(budget, ratio, method)
+    check_forms(forms, method)
     chosen = Allocator.of(
-        model, initializer=initializer, scheme=scheme, loader=loader, groups=groups, calibration=calibration,
-        weights=weights, pinned=pinned, rank_multiple=rank_multiple, example_input=example_input, logits=logits,
-        use_cache=use_cache, progress=progress,
+        model, initializer=initializer, scheme=scheme, forms=forms, loader=loader, groups=groups,
+        calibration=calibration, weights=weights, pinned=pinned, rank_multiple=rank_multiple,
+        example_input=example_input, logits=logits, use_cache=use_cache, progress=progress,
     )  # fmt: skip
     return chosen.plan(budget, ratio, method=method)
 
@@ -130,6 +147,8 @@ class Allocator:
     calibration: Calibration | None
     latency: LatencyCost
     rank_multiple: int = 1
+    forms: tuple[str, ...] = (MATRIX,)
+    menus: dict[tuple[str, str], FormMenu] = field(default_factory=dict, repr=False)
     made_options: _Memory = field(default_factory=_Memory, repr=False)  # whatever the pins
     spectra: _Memory = field(default_factory=_Memory, repr=False)
 
@@ -140,6 +159,7 @@ class Allocator:
         *,
         initializer: str | None = None,
         scheme: str = "channel",
+        forms: Sequence[str] = (MATRIX,),
         loader: Iterable | None = None,
         groups: Groups = None,
         calibration: Calibration | None = None,
@@ -158,6 +178,7 @@ class Allocator:
         """
         check_words(scheme, weights, has_loader=loader is not None)
         check_multiple(rank_multiple)
+        forms = check_forms(forms)
         if initializer is not None:
             find_initializer(initializer)
         check_groups(groups, has_loader=loader is not None)
@@ -195,8 +216,14 @@ class Allocator:
             model, layers, initializer=initializer, schemes=schemes, calibration=calibration, use_cache=use_cache,
             progress=progress, on_curve=on_curve,
         )  # fmt: skip
+        menus = form_menus(
+            model, layers, forms=forms, initializer=initializer, calibration=calibration, use_cache=use_cache,
+            progress=progress,
+        )  # fmt: skip
         latency = LatencyCost(model)
-        allocator = cls(model, layers, curves, initializer, scheme, {}, PLAIN, {}, calibration, latency, rank_multiple)
+        allocator = cls(
+            model, layers, curves, initializer, scheme, {}, PLAIN, {}, calibration, latency, rank_multiple, forms, menus
+        )
         if isinstance(weights, Mapping):
             allocator = allocator.with_weights(weights, "given")
         elif weights != PLAIN:
@@ -234,20 +261,31 @@ class Allocator:
             "flop_ratio": flop_cost,
             "latency_ratio": self.latency,
         }
+        form_costs: dict[str, FormCostOf] = {
+            "parameter_ratio": form_parameter_cost,
+            "flop_ratio": form_flop_cost,
+            "latency_ratio": self.latency.in_form,
+        }
         options = []
         for layer in self.layers:
             if layer.skip_reason is None:
                 pin = (self.pinned[layer.name],) if layer.name in self.pinned else None
-                make = partial(self._options, layer, costs[budget], pin)
+                make = partial(self._options, layer, costs[budget], form_costs[budget], pin)
                 options.append(self.made_options.get((budget, layer.name, pin), make))
         return options
 
-    def _options(self, layer: Layer, cost: CostOf, pin: tuple[int | None] | None) -> Options:
+    def _options(self, layer: Layer, cost: CostOf, form_cost: FormCostOf, pin: tuple[int | None] | None) -> Options:
         curves = [curve for (name, _), curve in self.curves.items() if name == layer.name]
+        if MATRIX not in self.forms and pin is None:
+            curves = []
+        menus = [menu for (name, _), menu in self.menus.items() if name == layer.name]
         if pin is not None and pin[0] is not None:
             curves = [curve for curve in curves if pin[0] <= len(curve.errors)]
         weight = self.weights.get(layer.name, 1.0)
-        return layer_options(layer, curves, cost, pin=pin, weight=weight, multiple=self.rank_multiple)
+        return layer_options(
+            layer, curves, cost, pin=pin, weight=weight, multiple=self.rank_multiple, menus=menus,
+            form_cost_of=form_cost,
+        )  # fmt: skip
 
     def total(self, budget: str) -> float:
         """Cost of the whole unfactorized network in the unit of `budget`."""
@@ -271,6 +309,7 @@ class Allocator:
     def plan(self, budget: str, ratio: float, *, method: str = "optimal", max_states: int = MAX_STATES) -> RankPlan:
         """The plan of one budget by one method; `max_states` bounds the search of "optimal", and its time."""
         check_budget(budget, ratio, method)
+        check_forms(self.forms, method)
         options, total = self.options(budget), self.total(budget)
         fixed = total - sum(option.original_cost for option in options)
         allowed, smallest = ratio * total - fixed, self.smallest(budget)
@@ -278,7 +317,7 @@ class Allocator:
             raise ValueError(
                 f"`{budget}` must be at least {np.ceil(1e4 * smallest) / 1e4:g} for this model"
                 f"{' with these pins' if self.pinned else ''}, got {ratio:g}: what cannot be factorized and rank "
-                f"{self.rank_multiple} everywhere else cost that much. Choose a larger ratio."
+                f"{self.rank_multiple} everywhere else cost that much{self._in_forms()}. Choose a larger ratio."
             )
         if method == "optimal":
             solution = solve([option.choices for option in options], allowed, max_states=max_states)
@@ -289,6 +328,9 @@ class Allocator:
             picks, _ = picks_by_rule(options, self._spectra(scheme), RULES[method], allowed, scheme)
             gap = None
         return self._plan(options, picks, f"{budget} {ratio:g}", method, gap)
+
+    def _in_forms(self) -> str:
+        return "" if self.forms == (MATRIX,) else f" in the forms {', '.join(self.forms)}"
 
     def _spectra(self, scheme: str) -> dict[str, np.ndarray]:
         def spectrum(layer: Layer) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from numbers import Real
+from typing import Any
 
 from lrexplore.linalg import SCHEMES, check_rank
+from lrexplore.linalg.tensors import FORMS, MATRIX
 from lrexplore.network import Layer
 from lrexplore.ranks.rules import RULES
 
@@ -19,6 +21,18 @@ def check_budget(budget: str, ratio: float, method: str) -> None:
         raise TypeError(f"`{budget}` must be a number, got {ratio!r}. Use 0.5 for half.")
     if not ratio > 0:
         raise ValueError(f"`{budget}` must be positive, got {ratio}. Use 0.5 for half.")
+
+
+def check_forms(forms: Any, method: str | None = None) -> tuple[str, ...]:
+    """The forms as a tuple. Raises ValueError for what are none, and for a rule of matrices with other forms."""
+    given = (forms,) if isinstance(forms, str) else forms
+    if not isinstance(given, tuple | list) or not given or any(form not in FORMS for form in given):
+        raise ValueError(f"`forms` must be one or more of {', '.join(FORMS)}, got {forms!r}. Use ('matrix', 'tucker').")
+    if method is not None and method != METHODS[0] and set(given) != {MATRIX}:
+        raise ValueError(
+            f"`method` must be {METHODS[0]} for forms of tensors, got {method!r}, a rule of singular values. Use it."
+        )
+    return tuple(dict.fromkeys(given))
 
 
 def check_pins(layers: Iterable[Layer], scheme: str, pinned: Mapping[str, int | None]) -> None:

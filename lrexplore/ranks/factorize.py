@@ -15,7 +15,7 @@ from lrexplore.network import Replacement, find_layers, replace_layers
 from lrexplore.network.attention import choose_head_ranks, find_heads, smaller_heads
 from lrexplore.network.batch_norm import correct_batch_norms
 from lrexplore.network.batches import Item, as_example, first_items
-from lrexplore.network.forms import replace_by_tensors
+from lrexplore.network.forms import replace_by_tensors, replace_each
 from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layer_choices import check_choices, choose_rank, scheme_for
 from lrexplore.network.passes import Passes
@@ -143,7 +143,7 @@ def factorize(
         if plan is not None or rank_multiple != 1 or scheme != "channel":
             raise ValueError(
                 f"`plan`, `rank_multiple` and `scheme` must be left out for the form {form}, got one of them. Give "
-                "`rank_scale` or `ranks`."
+                "`rank_scale` or `ranks`; a plan has its own forms."
             )
         items, loader = first_items(loader, NUM_CORRECTING, model, groups) if loader is not None else ([], None)
         if initializer is None:
@@ -175,7 +175,8 @@ def factorize(
     if record.is_implied and (calibration is None or not calibration.is_implied):
         example_input = as_example(items[0].inputs) if items else None
         layers = find_layers(model, example_input)
-        check_choices(layers, rank_scale, ranks, find_initializer("function"), scheme, None)
+        if plan is None:
+            check_choices(layers, rank_scale, ranks, find_initializer("function"), scheme, None)
         names = [layer.name for layer in layers if layer.skip_reason is None and (ranks is None or layer.name in ranks)]
         calibration = implied_inputs(model, layers=names, example_input=example_input, progress=progress)
     elif record.is_real and calibration is None:
@@ -185,7 +186,13 @@ def factorize(
                 "or `initializer='function'`, which needs none."
             )
         calibration = calibrate(model, loader, progress=progress)
-    if record.in_sequence and calibration is not None:
+    if plan is not None and set(plan.forms.values()) - {MATRIX}:
+        given = calibration is not None and not calibration.is_implied
+        factorized = replace_each(
+            model, ranks=ranks or {}, forms=plan.forms, scheme=scheme, initializer=initializer, has_inputs=given,
+            calibration=calibration, generator=generator, progress=progress,
+        )  # fmt: skip
+    elif record.in_sequence and calibration is not None:
         layers = find_layers(model, as_example(items[0].inputs))
         check_choices(layers, rank_scale, ranks, record, scheme, calibration)
         rank_of = {

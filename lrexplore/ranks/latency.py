@@ -1,7 +1,7 @@
 """Measured time of a layer as it is and at some ranks, beside the count of its operations."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ from lrexplore.network.batches import evaluation
 from lrexplore.network.private import private_copy
 from lrexplore.network.timing import latency_rounds
 from lrexplore.nn import FactorizedConv2d, FactorizedLinear
+from lrexplore.nn.tensor import CONVS
 
 BATCH_SIZE = 8
 _SHARES = (0.05, 0.15, 0.35, 0.6, 1.0)
@@ -58,6 +59,27 @@ def layer_latencies(
     return np.array(by_rank), float(original)
 
 
+def form_latencies(model: nn.Module, layer: Layer, form: str, ranks: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """Times of a layer in a form at each of these ranks, ms, measured as `layer_latencies` does."""
+    assert layer.calls is not None
+    module: Any = private_copy(model.get_submodule(layer.name))
+    x = _input(layer, module, BATCH_SIZE)
+    like = {"device": x.device, "dtype": x.dtype}
+    networks = []
+    for one in ranks:
+        twin = CONVS[form].like(module, one).to_empty(device=x.device)
+        for parameter in twin.parameters():
+            parameter.data = torch.ones(parameter.shape, **like)
+        networks.append(twin)
+    rounds, start = [], time.monotonic()
+    with evaluation(module):
+        for times in islice(latency_rounds([partial(net, x) for net in networks], x.device), 1 + _NUM_ROUNDS):
+            rounds.append(times)
+            if len(rounds) > 2 and time.monotonic() - start > _TIME_LIMIT_S:
+                break
+    return len(layer.calls) * np.min(rounds[1:], axis=0)
+
+
 class LatencyCost:
     """Cost function in ms of one batch of `BATCH_SIZE` inputs on the model's device: cost(layer, rank, scheme).
 
@@ -68,6 +90,7 @@ class LatencyCost:
     def __init__(self, model: nn.Module):
         self._model = model
         self._measured: dict[tuple, tuple[list[int], np.ndarray, float]] = {}
+        self._forms: dict[tuple, np.ndarray] = {}
 
     def __call__(self, layer: Layer, rank: int, scheme: str) -> float:
         key = (*kind_of(layer), scheme)
@@ -79,6 +102,14 @@ class LatencyCost:
             self._measured[key] = ranks, *measured
         ranks, times, original = self._measured[key]
         return original if rank == 0 else float(np.interp(rank, ranks, np.maximum.accumulate(times)))
+
+    def in_form(self, layer: Layer, form: str, ranks: Sequence[tuple[int, ...]]) -> np.ndarray:
+        """The same of a layer in another form, at each of these ranks."""
+        key = (*kind_of(layer), form, tuple(ranks))
+        if key not in self._forms:
+            self(layer, 0, "channel")  # raises where the size is not known
+            self._forms[key] = form_latencies(self._model, layer, form, ranks) if ranks else np.zeros(0)
+        return self._forms[key]
 
 
 def kind_of(layer: Layer) -> tuple:

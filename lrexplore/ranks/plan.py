@@ -13,6 +13,7 @@ from torch import nn
 from lrexplore import linalg
 from lrexplore.disk.paths import input_path
 from lrexplore.disk.whole_file import write_whole
+from lrexplore.linalg.tensors import MATRIX, tensor_form
 from lrexplore.nn.linear import matrix_of
 
 if TYPE_CHECKING:
@@ -23,14 +24,15 @@ _FORMAT = "lrexplore rank plan 1"
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """What is to become of one layer. `rank` (of each group) is None where it stays as it is; `reason` says why.
+    """What is to become of one layer. `rank` (of each group) is None where it stays as it is; `reason` says why. A
+    `form` of several ranks has them all, the inputs' side first.
 
     `error` is the layer's predicted relative function error, `weight` what it counts in the total.
     """
 
     name: str
     weight_shape: tuple[int, ...]
-    rank: int | None
+    rank: int | tuple[int, ...] | None
     scheme: str = "channel"
     error: float = 0.0
     weight: float = 1.0
@@ -40,6 +42,7 @@ class LayerPlan:
     flops_after: int | None = None
     pinned: bool = False
     reason: str = ""
+    form: str = MATRIX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ class RankPlan:
     weights: str = "plain"
 
     @property
-    def ranks(self) -> dict[str, int]:
+    def ranks(self) -> dict[str, Any]:
         """Layer name -> rank of the layers to factorize."""
         return {layer.name: layer.rank for layer in self.layers if layer.rank is not None}
 
@@ -82,6 +85,11 @@ class RankPlan:
     def schemes(self) -> dict[str, str]:
         """Layer name -> scheme of the layers to factorize."""
         return {layer.name: layer.scheme for layer in self.layers if layer.rank is not None}
+
+    @property
+    def forms(self) -> dict[str, str]:
+        """Layer name -> form of the layers to factorize."""
+        return {layer.name: layer.form for layer in self.layers if layer.rank is not None}
 
     @property
     def parameter_ratio(self) -> float:
@@ -116,7 +124,7 @@ class RankPlan:
 
         columns = [field.name for field in fields(LayerPlan)]
         table = pd.DataFrame([[getattr(layer, name) for name in columns] for layer in self.layers], columns=columns)
-        return table.astype({"rank": "Int64"})
+        return table if set(self.forms.values()) - {MATRIX} else table.astype({"rank": "Int64"})
 
     def diff(self, other: "RankPlan") -> "pd.DataFrame":
         """DataFrame of the layers whose rank or scheme differs: theirs here and in `other`, and the change in error."""
@@ -126,12 +134,14 @@ class RankPlan:
         rows: list[tuple] = []
         for layer in self.layers:
             twin = theirs.pop(layer.name, None)
-            if twin is None or (twin.rank, twin.scheme) != (layer.rank, layer.scheme):
+            if twin is None or (twin.rank, twin.scheme, twin.form) != (layer.rank, layer.scheme, layer.form):
                 rows.append((layer.name, layer.rank, twin and twin.rank, layer.scheme, twin and twin.scheme,
                              twin and twin.error - layer.error))  # fmt: skip
         rows += [(name, None, twin.rank, None, twin.scheme, None) for name, twin in theirs.items()]
         columns = ["layer", "rank", "other_rank", "scheme", "other_scheme", "error_change"]
-        return pd.DataFrame(rows, columns=columns).astype({"rank": "Int64", "other_rank": "Int64"})
+        table = pd.DataFrame(rows, columns=columns)
+        others = {*self.forms.values(), *other.forms.values()} - {MATRIX}
+        return table if others else table.astype({"rank": "Int64", "other_rank": "Int64"})
 
     def to_json(self) -> str:
         """The plan as json, one line a layer, so that two plans can be compared line by line."""
@@ -147,9 +157,7 @@ class RankPlan:
             values = json.loads(text)
             if values.pop("format") != _FORMAT:
                 raise KeyError("format")
-            layers = [
-                LayerPlan(**{**layer, "weight_shape": tuple(layer["weight_shape"])}) for layer in values.pop("layers")
-            ]
+            layers = [_layer_plan(layer) for layer in values.pop("layers")]
             pairs = {name: values[name] and tuple(values[name]) for name in ("parameters", "flops", "latency_ms")}
             if "weights" not in values:  # written before plans recorded it
                 values["weights"] = "plain" if all(layer.weight == 1 for layer in layers) else "given"
@@ -179,6 +187,12 @@ class RankPlan:
         )
 
 
+def _layer_plan(read: dict[str, Any]) -> LayerPlan:
+    """The plan of a layer, lists as tuples."""
+    lists = {name: tuple(read[name]) for name in ("weight_shape", "rank") if isinstance(read[name], list)}
+    return LayerPlan(**{**read, **lists})
+
+
 def _check(plan: RankPlan) -> None:
     """Raises ValueError or TypeError, with the first thing that cannot be, for a plan that was read."""
     if not plan.layers or len({layer.name for layer in plan.layers}) < len(plan.layers):
@@ -189,7 +203,14 @@ def _check(plan: RankPlan) -> None:
         words += [layer.name, layer.reason]
         numbers += [layer.error, layer.weight]
         counts = [*layer.weight_shape, layer.parameters_before, layer.parameters_after]
-        if layer.rank is not None:
+        if layer.form != MATRIX:
+            kind = tensor_form(layer.form, layer.weight_shape)
+            full = kind.full_ranks(layer.weight_shape)
+            if not isinstance(layer.rank, tuple) or len(layer.rank) != len(full):
+                raise ValueError(f"ranks {layer.rank!r} of `{layer.name}` in the form {layer.form}")
+            if not all(1 <= _number(rank, whole=True) <= most for rank, most in zip(layer.rank, full, strict=True)):
+                raise ValueError(f"ranks {layer.rank!r} of `{layer.name}`")
+        elif layer.rank is not None:
             _number(layer.rank, whole=True)
             linalg.check_rank(layer.rank, linalg.matrix_shape(layer.weight_shape, layer.scheme))
         elif layer.parameters_after != layer.parameters_before:

@@ -28,7 +28,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_rank(value: Any) -> bool:
-    return value is None or _is_whole(value)  # None: the layer stays whole
+    return value is None or _is_whole(value) or _is_list_of(_is_whole)(value)  # None: the layer stays whole
 
 
 def _is_switch(value: Any) -> bool:
@@ -90,6 +90,7 @@ _CHECKS: dict[str, tuple[Callable, str]] = {
 DESCRIPTION = {
     "name": "text", "started": "time", "config": "object", "environment": "environment", "layers": "texts",
     "num_classes": "whole", "num_parameters": "whole", "execution": "object", "factorization": "objects",
+    "pruning": "objects",
     "plan": "plan", "start": "object", "spectra_layers": "texts", "thinned": "thinned",
 }  # fmt: skip
 NEEDED = ("started", "config")
@@ -102,17 +103,19 @@ CONFIG = {
         ("model", "data", "plan", "start", "teacher", "freeze", "layer_lr", "rank_rule",
          "layers", "initializer", "scheme", "execution", "draw", "decay",
          "norms_from", "optimizer", "schedule", "warmup", "recipe", "precision", "device", "corrupt", "runs", "name",
+         "form", "prune",
          "qk_initializer", "ov_initializer", "qk_decay", "ov_decay", "languages"),
         "text",
     ),
     **dict.fromkeys(
         ("num_images", "image_size", "rank_multiple", "steps", "batch_size", "micro_batch_size", "seed", "workers",
-         "checkpoint_steps", "norms_steps", "spectra_steps", "vocabulary", "beam"),
+         "checkpoint_steps", "norms_steps", "spectra_steps", "vocabulary", "beam", "cutout"),
         "whole",
     ),
     **dict.fromkeys(
         ("held_out", "rank_scale", "rank_ratio", "decay_strength", "lr", "momentum", "clip_norm", "label_smoothing",
-         "ema", "warmup_epochs", "step_factor", "epochs", "head_scale", "dropout", "teacher_weight", "temperature"),
+         "ema", "warmup_epochs", "step_factor", "epochs", "head_scale", "dropout", "teacher_weight", "temperature",
+         "sparsity"),
         "number",
     ),
     **dict.fromkeys(
