@@ -43,3 +43,17 @@ def cut_and_mirror(images: Tensor, padding: int, generator: torch.Generator) -> 
     columns = torch.where(mirrored, columns.flip(1), columns)
     padded = F.pad(images, (padding,) * 4)
     return padded[torch.arange(b)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """The normalized images (b, c, h, w) with a square of zeros each, centred on any pixel and cut at the borders
+    (DeVries & Taylor 2017, arXiv:1708.04552)."""
+    b, _, h, w = images.shape
+    rows = torch.randint(h, (b, 1), generator=generator)
+    columns = torch.randint(w, (b, 1), generator=generator)
+    inside = [
+        (along >= middle - side // 2) & (along < middle - side // 2 + side)
+        for along, middle in ((torch.arange(h), rows), (torch.arange(w), columns))
+    ]
+    hidden = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return images.masked_fill(hidden.to(images.device), 0.0)

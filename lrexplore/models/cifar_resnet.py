@@ -1,4 +1,5 @@
-"""Residual networks for small images: the thin ResNets of He et al., and ResNet-32 twice as wide."""
+"""Residual networks for small images: the thin ResNets of He et al., ResNet-32 of four times their width, and ResNet-20
+so narrow that it has a tenth or a twentieth of its parameters."""
 
 from collections.abc import Sequence
 
@@ -6,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _DEPTHS = (20, 32, 44, 56, 110)
-CIFAR_RESNETS = (*(f"resnet{depth}" for depth in _DEPTHS), "resnet32x2")
+_NARROW = {"resnet20_tenth": (5, 10, 20), "resnet20_twentieth": (4, 7, 14)}
+CIFAR_RESNETS = (*(f"resnet{depth}" for depth in _DEPTHS), "resnet32x2", *_NARROW)
 
 
 class BasicBlock(nn.Module):
@@ -78,6 +80,8 @@ def cifar_resnet(name: str, num_classes: int = 10) -> CifarResNet:
     """A randomly initialized network by name (`resnet20` ... `resnet110`, `resnet32x2`)."""
     if name == "resnet32x2":
         return CifarResNet(5, (64, 128, 256), num_classes, projection=True)
+    if name in _NARROW:
+        return CifarResNet(3, _NARROW[name], num_classes, projection=False)
     if name not in CIFAR_RESNETS:
         raise ValueError(f"`name` must be one of {', '.join(CIFAR_RESNETS)}, got {name!r}. Choose one of them.")
     depth = int(name.removeprefix("resnet"))

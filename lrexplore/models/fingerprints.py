@@ -74,7 +74,11 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
     "04b2407d3df6": ("resnet110",),
     "9f9c78c1b074": ("resnet152",),
     "e90b1f58ce95": ("resnet18",),
-    "5c0acfafb417": ("resnet20",),
+    "5c0acfafb417": (
+        "resnet20",
+        "resnet20_tenth",
+        "resnet20_twentieth",
+    ),
     "d29b05fe6f4f": ("resnet32",),
     "d01eb3c2b94c": ("resnet32x2",),
     "aeaf9ac2b41b": ("resnet34",),
@@ -85,6 +89,7 @@ FINGERPRINTS: dict[str, tuple[str, ...]] = {
         "wide_resnet50_2",
     ),
     "0c7439acd8d9": ("resnet56",),
+    "273e527db5f7": ("separable_resnet28_10",),
     "824c1bfd4dca": (
         "shufflenet_v2_x0_5",
         "shufflenet_v2_x1_0",

@@ -15,6 +15,11 @@ _HELP = {
     "rank_multiple": "round the ranks of a scale to multiples of this, such as 8 for tensor cores",
     "rank_ratio": "instead: the fraction of all parameters to keep",
     "execution": "how factorized layers compute: by two operations, by one with their product, or what is faster here",
+    "form": "what kernels become: factor pairs, Tucker-2, tensor trains, or sums of products of vectors",
+    "sparsity": "instead of ranks: the share of single weights to set to zero",
+    "prune": "which ones: chosen before the first step (magnitude, snip, grasp, random) or on the way (gradual, set,"
+    " rigl)",
+    "cutout": "the side of a square set to the mean in every training image",
     "plan": "instead: a file that `lrexplore allocate` or RankPlan.save wrote",
     "start": "begin with these weights: a file of lr.save, factorized or not, a checkpoint, the folder of a run, or"
     " imagenet for published ones",

@@ -17,12 +17,18 @@ INITIALIZER_NAMES = ("function", "spectral", "rescaled", "independent", "sampled
 LANGUAGE_MODELS = ("translation", "masked-lm")
 HEAD_CHOICES = ("head_scale", "qk_initializer", "ov_initializer", "qk_decay", "ov_decay")
 _HEAD_INITIALIZERS, _HEAD_DECAYS = ("drawn", "balanced", "spectral"), ("frobenius", "weight", "none")
-DECAY_NAMES = ("frobenius", "weight", "nuclear", "none", "normalized")
+DECAY_NAMES = ("frobenius", "weight", "nuclear", "none", "normalized", "scaled")
+FORM_NAMES = ("matrix", "tucker", "tt", "cp")
+TENSOR_STARTS = ("rescaled", "spectral", "independent")
+REWIRED = ("gradual", "set", "rigl")
+PRUNINGS = ("magnitude", "snip", "grasp", "random", *REWIRED)
 CHOICES: dict[str, tuple[str, ...]] = {
     "initializer": INITIALIZER_NAMES,
     "scheme": ("channel", "spatial"),
     "execution": ("factors", "product", "fastest"),
     "decay": DECAY_NAMES,
+    "form": FORM_NAMES,
+    "prune": PRUNINGS,
     "layers": ("inner", "convolutions", "all"),
     "rank_rule": ("smaller-side", "fnl"),
     "draw": ("default", "truncated-normal"),
@@ -43,11 +49,12 @@ RANGES = {
     "lr": "(0, 1e6]", "momentum": "[0, 1)", "clip_norm": "(0, 1e30]", "label_smoothing": "[0, 1]", "ema": "(0, 1]",
     "head_scale": "(0, 1]", "dropout": "[0, 1)",
     "warmup_epochs": "[0, 1e6]", "step_factor": "(0, 1]", "epochs": "(0, 1e6]", "teacher_weight": "[0, 1]",
-    "temperature": "(0, 1e3]",
+    "temperature": "(0, 1e3]", "sparsity": "(0, 1)",
 }  # fmt: skip
 SMALLEST = {
     "num_images": 1, "image_size": 1, "rank_multiple": 1, "steps": 1, "batch_size": 1, "micro_batch_size": 1, "seed": 0,
     "workers": 0, "checkpoint_steps": 1, "norms_steps": 1, "spectra_steps": 1, "vocabulary": 300, "beam": 1,
+    "cutout": 1,
 }  # fmt: skip
 _BELOW = 2**63
 # What a resumed run may change without its numbers changing.
@@ -66,9 +73,21 @@ class Config:
     "nuclear" penalizes the sum of the singular values: on factors it is "weight", exactly so where they are balanced;
     in an unfactorized network the layers that could be factorized lose lr * decay_strength of every singular value a
     step, ten steps at once (`lrexplore.optim.nuclear_decay`), and an event says at the end how long that took.
-    "normalized" also keeps every factorized layer at the norms that the run in `norms_from` had.
+    "normalized" also keeps every factorized layer at the norms that the run in `norms_from` had; "scaled" is weight
+    decay, on the factors times the share of parameters that they leave.
     `execution`: how factorized layers compute, see `lrexplore.nn.execution`; "fastest" measures that before the first
     step and keeps it in the run's description, so that a resumed run computes alike.
+
+    `form`: what kernels become, factor pairs ("matrix") or products of more tensors (`lrexplore.linalg.tensors`), which
+    start "rescaled" (their default), "spectral" or "independent"; layers without that form stay as they are. All ranks
+    of a layer are the same share of its full ones: `scheme`, `rank_rule` and `execution` concern matrices only.
+    `sparsity`: the share of single weights, of the same layers, that are zero in the end, chosen by `prune`:
+    "magnitude" (the default), "snip", "grasp" (on the first batch) or "random" before the first step, "gradual"
+    magnitude on the way, or "set" and "rigl", which drop the smallest and grow others, at random or by gradient
+    (`lrexplore.training.forms.rewiring`).
+
+    `cutout`: the side of a square that is set to the mean in every training image, at a place drawn anew; not in what a
+    teacher sees.
 
     `batch_size` counts the images of one optimizer step, all processes together; `micro_batch_size` those
     one process takes at once (default: its share). With the same `micro_batch_size` any number of processes
@@ -105,6 +124,7 @@ class Config:
     held_out: float = 0.1
     image_size: int = 224
     augment: bool = True
+    cutout: int | None = None
     rank_scale: float | None = None
     rank_ratio: float | None = None
     plan: str | None = None
@@ -117,6 +137,9 @@ class Config:
     rank_rule: str = "smaller-side"
     rank_multiple: int = 1
     layers: str = "inner"
+    form: str = "matrix"
+    sparsity: float | None = None
+    prune: str = "magnitude"
     initializer: str = "function"
     scheme: str = "channel"
     execution: str = "factors"
@@ -185,14 +208,42 @@ class Config:
                     repr(self.norms_from), "Give both or neither")  # fmt: skip
         if self.teacher == "original" and self.start is None:
             _refuse("teacher", '"original" only with a `start` that is cut here', "no `start`", "Give one, or a file")
+        self._check_form()
         patterns(self.freeze)
         rates(self.layer_lr)
         if self.name is not None and (self.name.startswith(".") or not {"/", "\\"}.isdisjoint(self.name)):
             _refuse("name", "the name of a folder", repr(self.name), "Put the place into `runs`")
 
+    def _check_form(self) -> None:
+        """Raises ValueError for choices that the form or the sparsity has no meaning for."""
+        if self.form != "matrix":
+            if self.rank_scale is None and self.rank_ratio is None:
+                _refuse("form", "matrix without a `rank_scale` or a `rank_ratio`", repr(self.form), "Give one of them")
+            if self.initializer not in TENSOR_STARTS:
+                _refuse("initializer", f"one of {', '.join(TENSOR_STARTS)} for the form {self.form}",
+                        repr(self.initializer), "Choose one of them")  # fmt: skip
+            if self.decay in ("nuclear", "normalized"):
+                _refuse("decay", f"one that the form {self.form} has", repr(self.decay), "Use frobenius or weight")
+            if self.execution != "factors" or self.rank_multiple != 1:
+                _refuse("execution", f"factors, and `rank_multiple` 1, for the form {self.form}",
+                        f"{self.execution!r} and {self.rank_multiple}", "Leave them out")  # fmt: skip
+        if self.model in LANGUAGE_MODELS and (self.form != "matrix" or self.sparsity is not None or self.cutout):
+            _refuse("model", "a network for images with a `form`, a `sparsity` or a `cutout`", repr(self.model),
+                    "Leave them out")  # fmt: skip
+        if self.sparsity is None:
+            if self.prune != "magnitude":
+                _refuse("prune", "left out without a `sparsity`", repr(self.prune), "Give the share of zeros")
+            return
+        if self.factorized:
+            _refuse("sparsity", "left out where layers are factorized", f"{self.sparsity} and ranks", "Give one")
+        if self.decay in ("nuclear", "normalized"):
+            _refuse("decay", "weight or none for sparse layers", repr(self.decay), "Use weight")
+        if self.ema is not None and self.prune in REWIRED:
+            _refuse("ema", f"left out with `prune='{self.prune}'`, whose mask moves", str(self.ema), "Leave it out")
+
     @property
     def factorized(self) -> bool:
-        """Whether layers are replaced by factor pairs."""
+        """Whether layers are replaced by factors."""
         return (self.rank_scale, self.rank_ratio, self.plan) != (None, None, None)
 
     def as_dict(self) -> dict[str, Any]:

@@ -13,7 +13,11 @@ def default_name(config: Config) -> str:
     model, initializer = config.model.replace(":", "."), config.initializer.replace(":", ".")
     if config.start is not None:
         model += f"-from-{Path(config.start).stem.replace(':', '.')}"
+    if config.form != "matrix":
+        initializer = f"{config.form}-{initializer}"
     parts = [model, initializer, ranks] if config.factorized else [model, "unfactorized"]
+    if config.sparsity is not None:
+        parts = [model, config.prune, f"{config.sparsity:g}"]
     if config.model in LANGUAGE_MODELS:
         starts, decays = ((config.qk_initializer, config.ov_initializer), (config.qk_decay, config.ov_decay))
         heads = [f"heads{config.head_scale:g}", "+".join(dict.fromkeys(starts)), "+".join(dict.fromkeys(decays))]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lrexplore.recipes.config import LANGUAGE_MODELS, Config
+from lrexplore.recipes.config import LANGUAGE_MODELS, TENSOR_STARTS, Config
 
 _FNL = {
     "scheme": "spatial", "rank_rule": "fnl", "layers": "inner", "decay_strength": 1e-4, "decay_norms": True,
@@ -24,6 +24,9 @@ _MASKED = {
     **_TRANSLATION, "data": "docstrings", "vocabulary": 8000, "label_smoothing": 0.0, "lr": 5e-4, "schedule": "cosine",
     "warmup_epochs": 0.1, "epochs": 2.0, "batch_size": 8192, "micro_batch_size": 4096,
 }  # fmt: skip
+_WIDE = {
+    **_FNL, "decay_strength": 5e-4, "milestones": (0.3, 0.6, 0.8), "step_factor": 0.2, "cutout": 16,
+}  # fmt: skip
 _FINETUNE = {
     "decay": "frobenius", "decay_strength": 1e-4, "lr": 0.01, "momentum": 0.9, "schedule": "cosine",
     "warmup_epochs": 0.1, "epochs": 1.0, "batch_size": 128,
@@ -35,6 +38,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "fnl": _FNL,
     "fnl-deep": {**_FNL, "warmup": "constant", "warmup_epochs": 1.0},
     "fnl-vgg": {**_FNL, "decay_strength": 2e-4},
+    "fnl-wide": _WIDE,
     "nli": _NLI,
     "nli-frobenius": {**_NLI, "decay": "frobenius", "decay_strength": 0.3},
     "translation": _TRANSLATION,
@@ -48,6 +52,7 @@ fnl             Khodak et al. 2021, arXiv:2105.01029, thin ResNets 20/32/44 and 
                 rate .1, a tenth at epochs 100 and 150, decay 1e-4 (batch norm too), ranks from out * k rows
 fnl-deep        the same for depths 56 and 110: the first epoch at rate .01
 fnl-vgg         the same for VGG-19: decay 2e-4
+fnl-wide        the same for WRN-28-10: decay 5e-4, a fifth at epochs 60, 120 and 160, squares of 16 pixels cut out
 nli             Vodrahalli et al. 2022, arXiv:2202.00834, ResNet-50 and EfficientNets on ImageNet: batch 4096, 0 to
                 1.6 in 1560 steps, then a cosine over 60440, decay 1e-4, every convolution, spatial
 nli-frobenius   its tables with Frobenius decay .3, as printed. How that number is normalized is not said there
@@ -78,6 +83,8 @@ def configure(recipe: str = "short", **choices: Any) -> Config:
         raise ValueError(
             f"`{sorted(unknown)[0]}` must be a choice of a run, got one that is none. See lrexplore.recipes.Config."
         )
+    if given.get("form", "matrix") != "matrix":  # which the default initializer of matrices is none for
+        given = {"initializer": TENSOR_STARTS[0], **given}
     lengths = {key for key in ("epochs", "steps") if key in given}
     base = dict(RECIPES[recipe])
     if len(lengths) == 1:

@@ -15,7 +15,7 @@ SILENT = (
 # What concerns the factors only: an unfactorized run did not use it.
 FACTORS = (
     "initializer", "rank_scale", "rank_multiple", "rank_ratio", "plan", "scheme", "rank_rule", "layers", "execution",
-    "decay", "norms_from",
+    "decay", "norms_from", "form",
 )  # fmt: skip
 RANKS = ("rank_scale", "rank_ratio", "plan")
 UNFACTORIZED = "unfactorized"
@@ -25,6 +25,7 @@ LATER = {
     "ov_initializer": "drawn", "qk_decay": "weight", "ov_decay": "weight", "dropout": 0.0, "languages": "en-de",
     "vocabulary": 8000, "beam": 4, "start": None, "teacher": None, "teacher_weight": 0.5,
     "temperature": 2.0, "freeze": None, "layer_lr": None, "record_spectra": True, "spectra_steps": None,
+    "form": "matrix", "sparsity": None, "prune": "magnitude", "cutout": None,
 }  # fmt: skip
 
 
@@ -44,8 +45,11 @@ def choices(described: Mapping[str, Any]) -> dict[str, Any]:
     config = {**LATER, **described.get("config", {})}
     chosen = {key: value for key, value in config.items() if key not in SILENT}
     started = (described.get("start") or {}).get("layers")  # a network that was factorized before the run
+    if chosen["sparsity"] is None:
+        chosen["prune"] = None
     if not is_factorized(config) and not started:
-        chosen |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED}
+        layers = chosen.get("layers") if chosen["sparsity"] is not None else None  # those that are sparse
+        chosen |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED, "layers": layers}
         chosen["decay"] = "nuclear" if config.get("decay") == "nuclear" else "weight"
     if chosen.get("plan") is not None and described.get("plan"):
         chosen["plan"] = plan_name(described["plan"])
@@ -66,7 +70,10 @@ def plan_name(plan: Mapping[str, Any]) -> str:
 
     The checksum covers names, ranks and schemes of the layers, which are what a training takes from a plan.
     """
-    layers = [[layer["name"], layer["rank"], layer["scheme"]] for layer in plan["layers"]]
+    layers = [
+        [layer["name"], layer["rank"], layer["scheme"], *([layer["form"]] if isinstance(layer["rank"], list) else [])]
+        for layer in plan["layers"]
+    ]
     digest = hashlib.sha256(json.dumps(layers).encode()).hexdigest()[:4]
     before, after = plan["parameters"]
     return f"{after / before:.3g} of the parameters ({digest})"

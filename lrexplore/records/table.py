@@ -94,7 +94,18 @@ def read(paths: str | Path | Iterable[str | Path], stream: str = "epochs") -> "p
             warnings.warn(f"the run {name} is unreadable and left out: {error}", stacklevel=2)
             continue
         table.insert(0, "run", name)
-        for key in ("model", "initializer", "rank_scale", "scheme", "decay", "decay_strength", "seed"):
+        for key in (
+            "model",
+            "initializer",
+            "rank_scale",
+            "scheme",
+            "decay",
+            "decay_strength",
+            "form",
+            "prune",
+            "sparsity",
+            "seed",
+        ):
             if key in config:
                 table[key] = config[key]
         tables.append(table)

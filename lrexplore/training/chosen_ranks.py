@@ -2,12 +2,14 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from lrexplore.linalg import num_factor_parameters, rank_from_scale
+from lrexplore.linalg.tensors import MATRIX
 from lrexplore.models.language.separate_attention import attentions
 from lrexplore.network import Layer, find_layers
 from lrexplore.ranks import RankPlan
@@ -50,10 +52,15 @@ def find_scale(model: nn.Module, layers: list[Layer], target: float, scheme: str
 
     Integer ranks make the ratio a staircase; of equally close scales it is the one met first.
     """
+    return bisected(lambda scale: parameter_ratio(model, layers, scale, scheme, rule), target)
+
+
+def bisected(ratio_at: Callable[[float], float], target: float) -> tuple[float, float]:
+    """The scale in (0, 1) whose ratio comes closest to a target on the way of a bisection, and that ratio."""
     low, high, best = 0.0, 1.0, (0.0, float("inf"))
     while high - low >= 1e-6:
         middle = (low + high) / 2
-        ratio = parameter_ratio(model, layers, middle, scheme, rule)
+        ratio = ratio_at(middle)
         if abs(ratio - target) < abs(best[1] - target):
             best = middle, ratio
         if abs(ratio - target) < 1e-6:
@@ -129,9 +136,19 @@ def recorded_plan(described: dict[str, Any]) -> RankPlan | None:
 
 def _first_difference(plan: RankPlan, other: RankPlan) -> str:
     """In words, the first layer that another plan treats differently; nothing where it makes the same network."""
-    mine, theirs = ({name: (each.ranks[name], each.schemes[name]) for name in each.ranks} for each in (plan, other))
+    mine, theirs = (
+        {name: (rank, each.schemes[name], each.forms[name]) for name, rank in each.ranks.items()}
+        for each in (plan, other)
+    )
     for name in dict.fromkeys([*mine, *theirs]):
         if mine.get(name) != theirs.get(name):
-            was, now = (f"rank {one[0]} ({one[1]})" if one else "no rank" for one in (mine.get(name), theirs.get(name)))
+            was, now = (_in_words(one) for one in (mine.get(name), theirs.get(name)))
             return f"{now} for {name}, which had {was},"
     return ""
+
+
+def _in_words(chosen: tuple[Any, str, str] | None) -> str:
+    if chosen is None:
+        return "no rank"
+    rank, scheme, form = chosen
+    return f"rank {rank} ({scheme if form == MATRIX else form})"

@@ -5,7 +5,9 @@ from torch import Tensor, nn
 
 from lrexplore.linalg import Factors, matricize, upcast
 from lrexplore.models.language.separate_attention import PRODUCTS, attentions
-from lrexplore.nn import FACTORIZED, factorized_layers
+from lrexplore.nn import FACTORIZED
+from lrexplore.nn.rebuilt import all_changed
+from lrexplore.nn.sparse import SparseWeight, sparse_layers
 from lrexplore.optim import frobenius_penalty
 from lrexplore.training.chosen_ranks import candidates
 
@@ -13,9 +15,9 @@ _NAMES = ("frobenius_norm", "nuclear_norm", "factor_bound", "non_orthogonality")
 
 
 def watched_layers(model: nn.Module, layers: str) -> list[str]:
-    """The factorized layers; in an unfactorized network those that would be. Then the heads of a network for text, such
-    as "encoder.0.attention:qk.3"."""
-    names = list(factorized_layers(model)) or [layer.name for layer in candidates(model, layers)]
+    """The factorized or pruned layers; in another network those that would be factorized. Then the heads of a network
+    for text, such as "encoder.0.attention:qk.3"."""
+    names = list(all_changed(model)) or [layer.name for layer in candidates(model, layers)]
     heads = [
         f"{name}:{product}.{head}"
         for name, attention in attentions(model).items()
@@ -30,8 +32,8 @@ def measure_layers(model: nn.Module, names: list[str], lr: float, scheme: str) -
     """Lists with one number a layer: frobenius_norm and nuclear_norm of the weight, factor_bound
     (|left|^2 + |right|^2) / 2 >= nuclear_norm, non_orthogonality of the factors' Grams, effective_lr = lr / |W|_F^2.
 
-    NaN where the weights are not finite. An unfactorized layer is matricized by `scheme`; its bound is its nuclear
-    norm, and it has no Grams.
+    NaN where the weights are not finite. A layer without factor pairs (of tensors, sparse, ordinary) is measured by
+    the weight that acts, matricized by `scheme`; its bound is its nuclear norm, and it has no Grams.
     """
     rows = [
         _measure_head(model, name) if ":" in name else _measure(model.get_submodule(name), scheme) for name in names
@@ -48,12 +50,27 @@ def product_norms(modules: list[nn.Module]) -> Tensor:
     return torch.stack([frobenius_penalty(module).double() for module in modules]).clamp_min(0).sqrt()
 
 
+def parameters_left(model: nn.Module) -> float:
+    """The share of a factorized network's parameters that are left of the one before; 1 where none was replaced."""
+    after = sum(parameter.numel() for parameter in model.parameters())
+    records = getattr(model, "factorization", ())
+    return after / (after + sum(record.parameters_before - record.parameters_after for record in records))
+
+
+def zeros_at_the_end(model: nn.Module, sparsity: float | None) -> int:
+    """Weights that masks leave out: those there are, or those that a run will have come to."""
+    masks = [layer.mask for layer in sparse_layers(model).values()]
+    total = sum(mask.numel() for mask in masks)
+    return total - (sum(int(mask.sum()) for mask in masks) if sparsity is None else round((1 - sparsity) * total))
+
+
 def _measure(module: nn.Module, scheme: str) -> dict[str, float]:
     if not all(torch.isfinite(parameter).all() for parameter in module.parameters(recurse=False)):
         return dict.fromkeys(_NAMES, float("nan"))
     if isinstance(module, FACTORIZED):
         return _measure_pairs(module.factors())
-    kernels = upcast(module.weight).chunk(getattr(module, "groups", 1))
+    weight = module.masked() if isinstance(module, SparseWeight) else module.weight
+    kernels = upcast(weight).chunk(getattr(module, "groups", 1))
     values = torch.cat([torch.linalg.svdvals(matricize(kernel, scheme)) for kernel in kernels])
     return _norms(values, float(values.sum()), 0.0)
 

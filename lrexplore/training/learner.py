@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lrexplore.datasets import Batch, Data, normalize
 from lrexplore.datasets.split import mix
+from lrexplore.datasets.tensor_images import cut_out
 from lrexplore.nn import Factorized
 from lrexplore.optim import (
     FrobeniusDecay,
@@ -25,7 +26,8 @@ from lrexplore.optim import (
 from lrexplore.recipes.config import Config
 from lrexplore.training.finetuning.movable import freeze, with_rates
 from lrexplore.training.finetuning.teacher import Teacher
-from lrexplore.training.layer_norms import product_norms, watched_layers
+from lrexplore.training.forms.rewiring import Rewiring
+from lrexplore.training.layer_norms import parameters_left, product_norms, watched_layers
 from lrexplore.training.non_finite import NonFiniteLoss, first_non_finite
 from lrexplore.training.processes import Processes, own_buffers
 from lrexplore.training.tasks import task_of
@@ -51,9 +53,12 @@ class Learner:
             asked = teacher.to(processes.device, memory_format=self._layout)
             self.teacher = Teacher(asked, config.teacher_weight, config.temperature)
         self.factorized = [module for module in model.modules() if isinstance(module, Factorized)]
-        decay = {"normalized": "none", "nuclear": "weight"}.get(config.decay, config.decay)
+        decay = {"normalized": "none", "nuclear": "weight", "scaled": "weight"}.get(config.decay, config.decay)
         strength = config.decay_strength
         groups = parameter_groups(model, decay=decay, decay_strength=strength, decay_norms=config.decay_norms)
+        if config.decay == "scaled":
+            scale_factors_decay(groups, parameters_left(model))
+        self.rewiring: Rewiring | None = None
         heads = {how: head_products(model, config, how) for how in ("frobenius", "none")}
         free = [weight for products in heads.values() for product in products for weight in product.factor_parameters()]
         groups = without_weight_decay(groups, free)
@@ -97,6 +102,8 @@ class Learner:
             group["lr"] = lr * group["lr_share"]
         self._train_mode()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.rewiring is not None:
+            self.rewiring.before_backward(step)
         totals = torch.zeros(6, dtype=torch.float64, device=self.processes.device)
         num_labels = self.task.num_labels(self.config, batches)
         for k, batch in enumerate(batches):
@@ -124,6 +131,8 @@ class Learner:
                 f"`data` must hold images that can be read, got none at step {step + 1}: all {int(corrupt)} are broken."
                 " Replace them."
             )
+        if self.rewiring is not None:
+            self.rewiring.after_backward(step, self.optimizer)
         self._update()
         if self.nuclear is not None:
             self.nuclear.after_step(step + 1, self.optimizer)
@@ -207,8 +216,11 @@ class Learner:
         if step is not None:
             torch.manual_seed(mix(self.config.seed, step, k * self.processes.count + self.processes.index))
         labels = batch.labels.to(device, non_blocking=True)
+        inputs = self.task.inputs(batch, self)
+        if step is not None and self.config.cutout:
+            inputs = (cut_out(inputs[0], self.config.cutout, torch.default_generator), *inputs[1:])
         with self.autocast():
-            logits = model(*self.task.inputs(batch, self))
+            logits = model(*inputs)
         expected = (len(labels), self.data.num_classes)
         if not isinstance(logits, Tensor) or logits.shape != expected:
             got = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
@@ -286,6 +298,13 @@ class Learner:
             f"`loss` must stay finite, got NaN or infinity at step {step + 1}, first {where}."
             " Lower `lr`, lengthen the warm-up, clip gradients, or use precision bf16 or 32."
         )
+
+
+def scale_factors_decay(groups: list[dict], share: float) -> None:
+    """Multiplies the factors' weight decay by the share of parameters that is left (an arm of Khodak et al. 2021)."""
+    for group in groups:
+        if group["name"] == "factors":
+            group["weight_decay"] *= share
 
 
 def _counts(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lrexplore.linalg.tensors import MATRIX
 from lrexplore.network import replace_layers
 from lrexplore.network.files import with_layers
+from lrexplore.network.forms import replace_by_tensors, replace_each
 from lrexplore.nn import FACTORIZED
 from lrexplore.optim import frobenius_penalty
 from lrexplore.ranks import RankPlan
@@ -16,7 +18,9 @@ from lrexplore.recipes.config import Config
 from lrexplore.recipes.references import is_reference, resolve
 from lrexplore.records.schema import read_description
 from lrexplore.training.built import network_of
-from lrexplore.training.chosen_ranks import chosen_ranks, recorded_plan
+from lrexplore.training.chosen_ranks import chosen_ranks, load_plan, recorded_plan
+from lrexplore.training.forms.first_masks import pruned
+from lrexplore.training.forms.tensor_ranks import chosen_tensor_ranks
 from lrexplore.training.saved_state import NAME, load_checkpoint
 
 
@@ -36,6 +40,13 @@ def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) 
 
 def cut(model: nn.Module, config: Config, plan: RankPlan | None = None) -> nn.Module:
     """A network with the ranks of a run, drawn or trained, in training mode; itself where the run has none."""
+    if config.form != MATRIX:
+        draws = torch.Generator().manual_seed(config.seed)
+        tensor_ranks = chosen_tensor_ranks(model, config)
+        made = replace_by_tensors(
+            model, form=config.form, ranks=tensor_ranks, initializer=config.initializer, generator=draws
+        )
+        return made.train()
     ranks, scheme = chosen_ranks(model, config, plan)
     if not ranks:
         if config.factorized:
@@ -45,14 +56,23 @@ def cut(model: nn.Module, config: Config, plan: RankPlan | None = None) -> nn.Mo
             )
         return model
     generator = torch.Generator().manual_seed(config.seed)
+    if any(isinstance(rank, tuple) for rank in ranks.values()):
+        forms = {name: form for name, form in (plan or load_plan(Path(config.plan))).forms.items() if name in ranks}
+        made = replace_each(
+            model, ranks=ranks, forms=forms, scheme=scheme, initializer=_resolved(config), generator=generator
+        )
+        return made.train()
     options = {"ranks": ranks, "scheme": scheme, "generator": generator}
     if config.initializer != "spectral-matched":
-        mine = is_reference(config.initializer)
-        initializer = resolve(config.initializer, "initializer") if mine else config.initializer
-        return replace_layers(model, initializer=initializer, **options).train()
+        return replace_layers(model, initializer=_resolved(config), **options).train()
     spectral = replace_layers(model, initializer="spectral", **options)
     match_norm(spectral, replace_layers(model, initializer="function", **options))
     return spectral.train()
+
+
+def _resolved(config: Config):
+    """The initializer of a run: a name, or the function that its reference names."""
+    return resolve(config.initializer, "initializer") if is_reference(config.initializer) else config.initializer
 
 
 @torch.no_grad()
@@ -112,5 +132,6 @@ def trained_network(folder: str | Path) -> nn.Module:
         else:
             # The weights are to be replaced: they are drawn the quickest way.
             model = build_model(replace(config, initializer="independent"), num_classes, plan)
+        model = pruned(model, config)
     model.load_state_dict(state)
     return model.eval()

@@ -11,15 +11,18 @@ from torch import nn
 from tqdm import tqdm
 
 from lrexplore.datasets import Batch, Data
+from lrexplore.nn.sparse import sparse_layers
 from lrexplore.recipes.config import Config
 from lrexplore.records import Reader, Writer
 from lrexplore.training.chosen_ranks import as_record, plan_of_run
 from lrexplore.training.finetuning.begun import begin
-from lrexplore.training.layer_norms import measure_layers, product_norms, watched_layers
+from lrexplore.training.forms.first_masks import pruned_alike
+from lrexplore.training.forms.rewiring import Rewiring
+from lrexplore.training.layer_norms import measure_layers, product_norms, watched_layers, zeros_at_the_end
 from lrexplore.training.learner import Learner, learning_rate
 from lrexplore.training.processes import Processes, environment, lost_process
 from lrexplore.training.progress import Progress
-from lrexplore.training.saved_state import load_checkpoint, save_checkpoint
+from lrexplore.training.saved_state import NAME, load_checkpoint, save_checkpoint
 from lrexplore.training.settle_execution import settle_execution
 from lrexplore.training.spectra.recorder import SpectraRecorder
 from lrexplore.training.stop import Stop, Stopped, end_workers
@@ -40,9 +43,14 @@ class Training:
         self.task = task_of(config)
         self.plan = self.task.plan(config, data, processes.count)
         self.origin = begin(config, data.num_classes, plan_of_run(config, folder), folder)
+        filled = config.resume and (folder / NAME).exists()
+        model = pruned_alike(self.origin.model, config, data, self.plan, processes, filled=filled)
+        self.origin = replace(self.origin, model=model)
         self.rank_plan = self.origin.plan
         self.layers = watched_layers(self.origin.model, config.layers)
         self.learner = Learner(self.origin.model, config, data, processes, self.origin.teacher)
+        self.learner.rewiring = Rewiring.of(model, config, self.plan.num_steps)
+        self._cut_off: set[str] = set()
         self.execution = settle_execution(config, folder, self.learner, data, self.plan)
         self.spectra: SpectraRecorder | None = None
         if config.record_spectra and processes.is_first:
@@ -74,6 +82,7 @@ class Training:
                 self._writer.close()
             raise
         if self._writer:
+            self._say_cut_off()
             self._say("running")
             self.stop.last_words = lambda: self._say("stopped")
         return self
@@ -84,9 +93,11 @@ class Training:
             "name": self.config.name, "config": self.config.as_dict(), "layers": self.layers,
             "environment": environment(self.processes),
             "num_classes": self.data.num_classes,
-            "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "num_parameters": sum(parameter.numel() for parameter in model.parameters())
+            - zeros_at_the_end(model, self.config.sparsity),
             "execution": self.execution,
             "factorization": [vars(record) for record in getattr(model, "factorization", ())],
+            **({"pruning": [vars(record) for record in model.pruning]} if hasattr(model, "pruning") else {}),
             **as_record(self.rank_plan),
             **self.origin.record,
             **({} if self.spectra is None else {"spectra_layers": self.spectra.names}),
@@ -198,6 +209,8 @@ class Training:
         if self._writer is None:
             return
         self._writer.append("steps", self._metrics)
+        if self.learner.rewiring is not None and self.learner.rewiring.is_due(self.step - 1):
+            self._say_cut_off()
         if self.config.record_norms:
             norms = product_norms(self.learner.factorized).tolist()
             self._writer.append("norms", {"step": self.step, "frobenius_norm": norms})
@@ -208,6 +221,15 @@ class Training:
             self._take_spectra()
         if time.monotonic() - self._said > _STATUS_S:
             self._say("running")
+
+    def _say_cut_off(self) -> None:
+        """Tells, once of each layer, that no weight of it is left."""
+        for name, layer in sparse_layers(self.learner.model).items():
+            if name not in self._cut_off and not layer.mask.any():
+                self._cut_off.add(name)
+                if self._writer is not None:
+                    self._writer.append("events", {"step": self.step, "event": "cut off", "layer": name})
+                tqdm.write(f"`{name}` is cut off: no weight of it is left", file=sys.stderr)
 
     def _measure(self, lr: float) -> None:
         if self._writer is None:

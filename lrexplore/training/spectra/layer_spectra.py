@@ -13,6 +13,7 @@ from lrexplore.init.rank_errors import spectral_errors
 from lrexplore.linalg import effective_rank, rank_from_scale, stable_rank
 from lrexplore.network import Layer, collapse, find_layers
 from lrexplore.nn import FACTORIZED
+from lrexplore.nn.factorized import Factorized
 from lrexplore.records.spectra import CUTS, QUANTITIES, kept_ranks
 
 
@@ -32,7 +33,7 @@ def recorded_layers(model: nn.Module) -> list[Layer]:
     modules = dict(model.named_modules())
     return [
         layer for layer in find_layers(collapse(model))
-        if layer.skip_reason is None and isinstance(modules.get(layer.name), (nn.Linear, nn.Conv2d, *FACTORIZED))
+        if layer.skip_reason is None and isinstance(modules.get(layer.name), (nn.Linear, nn.Conv2d, Factorized))
     ]  # fmt: skip
 
 
@@ -45,7 +46,7 @@ def snapshot(model: nn.Module, layer: Layer, scheme: str, *, copies: bool = Fals
         rank, scheme = module.rank, getattr(module, "scheme", "channel")
         weights = list(module.collapse().weight.detach().chunk(layer.groups))
     else:
-        weight = module.weight.detach()
+        weight = module.weight.detach()  # of products of tensors formed here; masked weights are zero
         weights = list((weight.clone() if copies else weight).chunk(layer.groups))
     norms = [norm and BatchNorm(norm.gamma.clone(), norm.beta.clone()) for norm in _norms(model, layer)]
     return Snapshot(layer, scheme, rank, weights, norms)
