@@ -10,6 +10,8 @@ from lrexplore.dual import BatchNorm
 from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
 from lrexplore.init import Problem
 from lrexplore.linalg import SCHEMES, check_finite, quick_singular_values, rank_from_scale, stable_rank
+from lrexplore.linalg.tensors import MATRIX
+from lrexplore.linalg.tensors.form_ranks import no_tensor
 from lrexplore.network import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
 from lrexplore.network.private import why
 from lrexplore.network.replace import nothing_to_factorize
@@ -17,13 +19,17 @@ from lrexplore.network.replace import nothing_to_factorize
 
 @dataclass(frozen=True)
 class Choice:
-    """What a study is of: a layer, its matricization, what is taken to follow it, and which inputs it is given."""
+    """What a study is of: a layer, its matricization, what is taken to follow it, and which inputs it is given.
+
+    `form` is what it is compared with in another form than factor pairs, "matrix" for nothing.
+    """
 
     layer: str
     scheme: str
     activation: str
     batch_norm: bool
     inputs: str = GAUSSIAN
+    form: str = MATRIX
 
 
 def on_device(model: nn.Module, device) -> nn.Module:
@@ -84,6 +90,10 @@ class Subject:
     def inputs(self, name: str, wanted: str) -> str:
         """The inputs that a layer can be studied on: those wanted, or Gaussian ones where these are not known."""
         return wanted if wanted == YOURS and self.real is not None and self.real.covers(name) else GAUSSIAN
+
+    def form(self, name: str, wanted: str) -> str:
+        """The form that a layer can be studied in: the one wanted, or factor pairs where it has none such."""
+        return MATRIX if wanted == MATRIX or no_tensor(wanted, self.layers[name].group_shape) else wanted
 
     def default_rank(self, name: str, scheme: str) -> int:
         """The rank of a layer by the rank scale."""

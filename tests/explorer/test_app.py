@@ -27,7 +27,7 @@ def test_a_layer_set_in_a_cell_is_sent_as_one_message_with_layer_rank_and_frame(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("initializer", "spectral"), ("scheme", "spatial"), ("activation", "gelu"), ("batch_norm", False)],
+    [("initializer", "spectral"), ("scheme", "spatial"), ("form", "tt"), ("activation", "gelu"), ("batch_norm", False)],
 )
 def test_each_choice_is_one_frame(explorer, sent, name, value):
     setattr(explorer.state, name, value)

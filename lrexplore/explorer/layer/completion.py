@@ -49,6 +49,7 @@ class Completion:
             token.waive_grace()
             for name in self._screen.study(choice).to_fill(initializer):
                 self._fill(choice, initializer, name, rank, token)
+            self._screen.measure_form(choice, initializer, token.cancelled)
             # What follows nobody waits for: it begins once the person does nothing else.
             if token.cancelled() or token.pause():
                 return

@@ -13,12 +13,13 @@ from lrexplore.explorer.samples import SAMPLE_PHOTOGRAPHS
 from lrexplore.explorer.subject import Subject
 from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import SCHEMES
+from lrexplore.linalg.tensors import FORMS
 
-BOUND = ("initializer", "scheme", "activation", "batch_norm", "inputs")
+BOUND = ("initializer", "scheme", "form", "activation", "batch_norm", "inputs")
 
 
 class Controls:
-    """A row of pickers in `box`: initializer, scheme, activation, batch norm, inputs; `title` says which network.
+    """A row of pickers in `box`: initializer, scheme, form, activation, batch norm, inputs; `title` says which network.
 
     `resume()` is called by the button that goes on with what was cancelled. What a choice raises goes to `on_error`.
     """
@@ -36,6 +37,8 @@ class Controls:
         )
         schemes = "channel: k x k convolution to r channels, then 1 x 1; spatial: 1 x k, then k x 1"
         self.scheme = picker("scheme", SCHEMES, schemes, 165, 145)
+        forms = "Set beside factor pairs (matrix): tucker, two ranks; tt, three; cp, one; for kernels beyond 1 x 1"
+        self.form = picker("form", FORMS, forms, 140, 120)
         self.activation = picker(
             "followed by", self._activations(),
             "The activation taken to follow the layer; set by what was detected when you change the layer", 200, 150,
@@ -76,6 +79,7 @@ class Controls:
         choice = self._state.choice
         real = choice.inputs == YOURS
         # Both schemes are one where the kernel is 1 x 1 or there is none; real inputs meet the model's own batch norm.
+        self.form.disabled = all(self._subject.form(choice.layer, form) == FORMS[0] for form in FORMS[1:])
         self.scheme.disabled = self._subject.layers[choice.layer].kernel_size == (1, 1)
         self.batch_norm.disabled = real
         self._bound.offer("activation", self._activations())

@@ -16,10 +16,12 @@ from lrexplore.explorer.layer.figures import (
     time_plot,
     time_updates,
 )
+from lrexplore.explorer.layer.forms import FormCurve, form_plot, form_updates
 from lrexplore.explorer.layer.times import LayerTime
 from lrexplore.explorer.layer.words import follows, title
 from lrexplore.explorer.panel.arrays import pack
 from lrexplore.explorer.subject import Choice, Subject
+from lrexplore.linalg.tensors import MATRIX
 
 CEILING = "Without batch norm the ceiling for ReLU is 1/π², 10.1 % of the output energy."
 LOW_RHO = "Low ρ is where function wins."
@@ -34,14 +36,23 @@ def known_curves(study: Study) -> dict[str, Curve]:
 
 def key_of(choice: Choice, initializer: str) -> str:
     """What tells one frame from another."""
-    parts = [choice.layer, choice.scheme, choice.activation, str(choice.batch_norm), choice.inputs, initializer]
+    parts = [
+        choice.layer,
+        choice.scheme,
+        choice.activation,
+        str(choice.batch_norm),
+        choice.inputs,
+        choice.form,
+        initializer,
+    ]
     return "|".join(parts)
 
 
 def build_frame(
-    subject: Subject, study: Study, choice: Choice, initializer: str, time: LayerTime | None = None
-) -> dict:
-    """The whole frame for the panel. What is not known yet of the chosen initializer, or the `time`, is NaN."""
+    subject: Subject, study: Study, choice: Choice, initializer: str, time: LayerTime | None = None,
+    form: FormCurve | None = None,
+) -> dict:  # fmt: skip
+    """The whole frame for the panel. What is not known yet of the chosen initializer, `time` or `form`, is NaN."""
     curves = known_curves(study)
     names, inputs = study.initializers, study.inputs
     drawn = (*curves, *study.compared, initializer)
@@ -58,6 +69,9 @@ def build_frame(
             study.norms, study.neurons, neuron_tables(study, initializer), len(study.problem.norms), inputs, low_rho
         ),
     ]
+    if choice.form != MATRIX:
+        costs = subject.costs(choice.layer, choice.scheme)
+        plots.insert(1, form_plot(choice, initializer, curves.get(initializer), costs, inputs, form))
     if layer.calls is not None:
         plots.append(time_plot(time, subject.costs(choice.layer, choice.scheme)[1], study.max_rank))
     images = study.images(initializer)
@@ -229,6 +243,12 @@ def build_time_patch(subject: Subject, study: Study, choice: Choice, drawn: str,
         "plots": {"time": time_updates(time, subject.costs(choice.layer, choice.scheme)[1], study.max_rank)},
         "readouts": {"time": {"values": time_ratios(study, time).astype(np.float32), "near": near_time(study, time)}},
     }
+
+
+def build_form_patch(subject: Subject, study: Study, choice: Choice, drawn: str, form: FormCurve) -> dict:
+    """What another form's curve adds to the frame drawn for the initializer `drawn`."""
+    updates = form_updates(study.curve(drawn), subject.costs(choice.layer, choice.scheme), form)
+    return {"key": key_of(choice, drawn), "plots": {"form": {"data": updates}}}
 
 
 def compact(frame: dict) -> dict:

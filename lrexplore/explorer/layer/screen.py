@@ -2,12 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from lrexplore.explorer.layer.compute import Study
+from lrexplore.explorer.layer.forms import FormCurves
 from lrexplore.explorer.layer.frame import (
     build_floor_patch,
+    build_form_patch,
     build_frame,
     build_patch,
     build_time_patch,
@@ -22,6 +25,7 @@ from lrexplore.explorer.panel.panel import PlotPanel
 from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.threads import spare_cores
+from lrexplore.linalg.tensors import MATRIX
 
 MAX_STUDIES = 16
 
@@ -38,12 +42,14 @@ class Screen:
         self.panel.share(state.lock)
         self.lock = state.lock
         self._times = LayerTimes(subject.model)
+        self._forms = FormCurves(subject)
         self.drawn = ""
         self._shown: dict[str, int] = {}  # how much of each curve, and of the floor, the browser has
         self._studies: OrderedDict[Choice, Study] = OrderedDict()
 
     def study(self, choice: Choice) -> Study:
         """The study of a choice; the latest ones are kept."""
+        choice = replace(choice, form=MATRIX)  # a study is of factor pairs
         with self.lock, spare_cores():
             if choice not in self._studies:
                 layer = self.subject.layers[choice.layer]
@@ -62,7 +68,8 @@ class Screen:
     def frame(self, choice: Choice, initializer: str) -> dict:
         """The frame of a choice as far as it is known, numpy arrays inside."""
         with self.lock, spare_cores():
-            frame = build_frame(self.subject, self.study(choice), choice, initializer, self.time(choice))
+            frame = build_frame(self.subject, self.study(choice), choice, initializer, self.time(choice),
+                                self._forms.known(choice, initializer))  # fmt: skip
             return frame | {"about": f"{self.subject.name} · {initializer}"}
 
     def show(self, choice: Choice, initializer: str, rank: int) -> None:
@@ -122,6 +129,15 @@ class Screen:
             if key_of(choice, initializer) == self.drawn:
                 study, time = self.study(choice), self.time(choice)
                 self.panel.amend(build_time_patch(self.subject, study, choice, initializer, time))
+
+    def measure_form(self, choice: Choice, initializer: str, stopped: Callable[[], bool]) -> None:
+        """Find what the layer loses in the form of the choice, and send it if the frame still is on screen."""
+        if choice.form == MATRIX or not self._forms.measure(choice, initializer, stopped):
+            return
+        with self.lock:
+            curve = self._forms.known(choice, initializer)
+            if key_of(choice, initializer) == self.drawn and curve is not None:
+                self.panel.amend(build_form_patch(self.subject, self.study(choice), choice, initializer, curve))
 
     def send_row(self, choice: Choice, initializer: str, rank: int) -> None:
         """Send the neurons at exactly this rank."""

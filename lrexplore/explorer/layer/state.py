@@ -10,17 +10,19 @@ from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.locked_state import LockedState
 from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import SCHEMES
+from lrexplore.linalg.tensors import FORMS, MATRIX
 
 LAYER = "Layer"
 
 
 class State(LockedState):
-    """`layer`, `rank`, `initializer`, `scheme`, `activation`, `batch_norm`, `inputs`, `tab`; read-only
+    """`layer`, `rank`, `initializer`, `scheme`, `form`, `activation`, `batch_norm`, `inputs`, `tab`; read-only
     `ranks_by_hand`, `calibrated`, `status` and `progress`.
 
     Setting `layer` also sets what follows it, as detected, and the rank chosen for it. `inputs` "yours" are on screen
-    once the read-only `calibrated` is true; until then, and for layers that a calibration lacks, Gaussian ones are. A
-    value outside its range raises TraitError and changes nothing. A rank that is not the one of the rank scale is kept
+    once the read-only `calibrated` is true; until then, and for layers that a calibration lacks, Gaussian ones are.
+    `form` other than "matrix" adds a plot that sets that form beside factor pairs, of layers that have it. A value
+    outside its range raises TraitError and changes nothing. A rank that is not the one of the rank scale is kept
     for its layer in `ranks_by_hand`, which is never changed but replaced.
     """
 
@@ -28,6 +30,7 @@ class State(LockedState):
     rank = t.Int()
     initializer = t.Unicode("function")
     scheme = t.Enum(SCHEMES, "channel")
+    form = t.Enum(FORMS, MATRIX)
     activation = t.Unicode("relu")
     batch_norm = t.Bool(False)
     tab = t.Unicode(LAYER)
@@ -48,7 +51,8 @@ class State(LockedState):
     def choice(self) -> Choice:
         """The layer, its scheme, what is taken to follow it, and the inputs that are on screen."""
         inputs = self._subject.inputs(self.layer, self.inputs)
-        return Choice(self.layer, self.scheme, self.activation, self.batch_norm, inputs)
+        form = self._subject.form(self.layer, self.form)
+        return Choice(self.layer, self.scheme, self.activation, self.batch_norm, inputs, form)
 
     def rank_of(self, layer: str, scheme: str | None = None) -> int:
         """The rank chosen for a layer: as set by hand, else by the rank scale; by default in the scheme on screen."""

@@ -26,7 +26,8 @@ from lrexplore.explorer.work.worker import Worker
 from lrexplore.linalg import Factors
 from lrexplore.network import replace_layers
 
-OBSERVED = ("layer", "rank", "initializer", "scheme", "activation", "batch_norm", "inputs", "calibrated")
+OBSERVED = ("layer", "rank", "initializer", "scheme", "form", "activation", "batch_norm", "inputs",
+            "calibrated")  # fmt: skip
 
 
 class LayerTab:
@@ -106,6 +107,7 @@ class LayerTab:
                         done = (number + (filled + share) / len(to_fill)) / len(choices)
                         self.state.tell(f"page: {one} of {place}", min(done, 0.999))
             self.state.tell(f"page: time of {place}", (number + 0.99) / len(choices))
+            self._screen.measure_form(choice, initializer, lambda: False)
             self._screen.measure_time(choice, initializer, lambda: False)
             frames[name] = compact(self._screen.frame(choice, initializer))
         return frames
@@ -168,7 +170,8 @@ class LayerTab:
             )
         detected = self.subject.layers[name].follows
         inputs = self.subject.inputs(name, self.state.inputs)
-        return Choice(name, self.state.scheme, detected.activation, detected.batch_norm is not None, inputs)
+        form = self.subject.form(name, self.state.form)
+        return Choice(name, self.state.scheme, detected.activation, detected.batch_norm is not None, inputs, form)
 
     def _current_frame(self) -> dict:
         return self._screen.frame(self.state.choice, self.state.initializer)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import torch
 from explorer.networks import GROUPED, HEAD, POINT, STEM, WIDE, linear_network
 from explorer.on_screen import curve_on_screen, weight_on_screen
 
@@ -89,3 +90,32 @@ def test_resnet50_comes_on_screen_within_two_megabytes(sent, open_explorer):
     picture = sum(len(json.dumps(value)) for value in bundle.values())
     assert sent.num_bytes + picture <= 1_000_000
     assert len(explorer.subject.names) == 54
+
+
+def test_another_form_is_drawn_against_its_cost_beside_factor_pairs(open_explorer):
+    explorer = open_explorer()
+    explorer.state.layer = WIDE
+    explorer.state.form = "tucker"
+    assert explorer.wait(120) and not explorer.panel.error
+    plot = next(plot for plot in explorer.layer_tab._current_frame()["plots"] if plot["id"] == "form")
+    pairs, pairs_flops, form, form_flops = plot["data"]
+    assert len(form["x"]) >= 2 and (np.diff(form["x"]) >= 0).all() and form["x"].max() < 1
+    assert len(form_flops["x"]) == len(form["x"]) == len(form["text"])
+    module = explorer.subject.model.get_submodule(WIDE)
+    total = module.weight.numel() + module.bias.numel()
+    ranks = tuple(map(int, form["text"][1].removeprefix("ranks ").split(", ")))
+    small = lr.factorize(explorer.subject.model, form="tucker", ranks={WIDE: ranks}).get_submodule(WIDE)
+    assert form["x"][1] == pytest.approx(sum(p.numel() for p in small.parameters()) / total)
+    product = small.weight.detach().flatten(1)
+    made = lr.Factors(torch.eye(len(product)), product)
+    activation = explorer.state.activation
+    assert form["y"][1] == pytest.approx(lr.function_error(module.weight, made, activation=activation), rel=1e-3)
+    m, n = 16, 40 * 9
+    assert pairs["x"][0] == pytest.approx((m + n) / (m * n))
+    assert len(pairs["x"]) and len(pairs_flops["x"])
+    explorer.state.layer = HEAD  # a matrix, which has no such form
+    assert all(plot["id"] != "form" for plot in explorer.panel.frame["plots"])
+    assert explorer.controls.form.disabled and explorer.state.form == "tucker"
+    explorer.state.layer = WIDE
+    assert any(plot["id"] == "form" for plot in explorer.panel.frame["plots"])
+    explorer.figure(), explorer.layer_tab.picture()
