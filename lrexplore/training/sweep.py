@@ -18,7 +18,10 @@ from lrexplore.recipes.published import configure
 from lrexplore.records import Run
 from lrexplore.training.built import check_choices, import_environment
 
-AXES = ("model", "initializer", "rank_scale", "scheme", "decay", "decay_strength", "lr", "seed", *HEAD_CHOICES)
+AXES = (
+    "model", "initializer", "rank_scale", "rank_ratio", "form", "sparsity", "prune", "scheme", "decay",
+    "decay_strength", "lr", "seed", *HEAD_CHOICES,
+)  # fmt: skip
 
 
 def grid(recipe: str = "short", **choices) -> list[Config]:

@@ -20,6 +20,7 @@ from lrexplore.training.forms.first_masks import layer_shares, pruned
 from lrexplore.training.forms.rewiring import Rewiring
 from lrexplore.training.model import build_model
 from lrexplore.training.run import run
+from lrexplore.training.sweep import grid
 
 WHOLE = {"rank_scale": None, "sparsity": 0.9}
 
@@ -225,3 +226,25 @@ def test_decay_scaled_by_the_share_of_parameters_decays_factors_by_so_much_less(
     whole = sum(parameter.numel() for parameter in cifar_resnet("resnet20").parameters())
     assert parameters_left(model) == sum(parameter.numel() for parameter in model.parameters()) / whole
     assert parameters_left(cifar_resnet("resnet20")) == 1
+
+
+def test_a_grid_of_forms_and_of_prunings_has_a_name_for_each_run():
+    forms = grid(model="resnet20", rank_ratio=[0.1, 0.05], form=["matrix", "tucker", "tt"], initializer="spectral")
+    prunings = grid(model="resnet20", sparsity=[0.9], prune=["rigl", "set"], decay="weight")
+    assert len({config.name for config in [*forms, *prunings]}) == 8
+    assert prunings[0].name == "resnet20-rigl-0.9-weight-seed0"
+
+
+@pytest.mark.parametrize("cut", [{"sparsity": 0.8, "prune": "magnitude"}, {"form": "tucker", "rank_scale": 0.3}])
+def test_a_run_that_starts_from_another_is_cut_to_the_form_and_resumes(tmp_path, cut):
+    common = {"num_images": 32, "batch_size": 8, "checkpoint_steps": 1, "initializer": "rescaled"}
+    whole = tiny(tmp_path, "whole", steps=2, **{**common, "rank_scale": None})
+    run(whole)
+    choices = {**common, "steps": 3, "rank_scale": None, "start": str(tmp_path / "whole"), **cut}
+    once, parts = tiny(tmp_path, "once", **choices), tiny(tmp_path, "parts", **choices)
+    run(once)
+    assert run(parts, should_stop=StopAfter(4)) == "stopped"
+    assert run(parts) == "done"
+    assert same_weights(parts, once)
+    trained, state = lr.load(tmp_path / "parts"), weights(once)
+    assert all(state[name].equal(value) for name, value in trained.state_dict().items())
