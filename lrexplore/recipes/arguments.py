@@ -21,6 +21,8 @@ _HELP = {
     " rigl)",
     "cutout": "the side of a square set to the mean in every training image",
     "plan": "instead: a file that `lrexplore allocate` or RankPlan.save wrote",
+    "overcomplete": "train layers as products wider than they are, of two (full, wide) or three (deep) factors; lr.load"
+    " makes them ordinary again",
     "start": "begin with these weights: a file of lr.save, factorized or not, a checkpoint, the folder of a run, or"
     " imagenet for published ones",
     "teacher": "learn from its answers: original (the network of --start before it is cut), or one to read as --start",

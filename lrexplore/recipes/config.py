@@ -31,6 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "prune": PRUNINGS,
     "layers": ("inner", "convolutions", "all"),
     "rank_rule": ("smaller-side", "fnl"),
+    "overcomplete": ("full", "deep", "wide"),
     "draw": ("default", "truncated-normal"),
     "optimizer": ("sgd", "adamw", "lamb"),
     "schedule": ("cosine", "step", "inverse-sqrt"),
@@ -113,6 +114,9 @@ class Config:
     "original", the network of `start` before the ranks chosen here cut it, or one to read as `start` is. What is
     minimized is then (1 - teacher_weight) of the labels' cross-entropy and teacher_weight of the divergence from the
     teacher's answers, both softened by `temperature` and multiplied by its square; with 1 labels play no part.
+    `overcomplete`: the layers train as products wider than they are, see `lr.overcomplete`: "full" and "wide" (three
+    times as wide) of two factors, "deep" of three. They start as what was drawn; `lr.load` of the run gives ordinary
+    ones.
     `freeze` names layers that stay as they are, statistics of batch norms included, `layer_lr` the share of the rate
     that others get, as in "stages.0,conv1" and "stages.*=0.1,fc=10": a name means all under it, and the last that fits
     counts.
@@ -136,6 +140,7 @@ class Config:
     layer_lr: str | None = None
     rank_rule: str = "smaller-side"
     rank_multiple: int = 1
+    overcomplete: str | None = None
     layers: str = "inner"
     form: str = "matrix"
     sparsity: float | None = None
@@ -209,6 +214,7 @@ class Config:
         if self.teacher == "original" and self.start is None:
             _refuse("teacher", '"original" only with a `start` that is cut here', "no `start`", "Give one, or a file")
         self._check_form()
+        self._check_overcomplete()
         patterns(self.freeze)
         rates(self.layer_lr)
         if self.name is not None and (self.name.startswith(".") or not {"/", "\\"}.isdisjoint(self.name)):
@@ -240,6 +246,21 @@ class Config:
             _refuse("decay", "weight or none for sparse layers", repr(self.decay), "Use weight")
         if self.ema is not None and self.prune in REWIRED:
             _refuse("ema", f"left out with `prune='{self.prune}'`, whose mask moves", str(self.ema), "Leave it out")
+
+    def _check_overcomplete(self) -> None:
+        if self.overcomplete is None:
+            return
+        if self.factorized:
+            _refuse("overcomplete", "left out for low-rank layers", repr(self.overcomplete), "Leave out one of both")
+        if self.start is not None:
+            _refuse("overcomplete", "left out with a `start`", repr(self.overcomplete), "Leave out one of both")
+        if self.decay in ("nuclear", "normalized"):
+            _refuse(
+                "decay", "frobenius, weight or none for overcomplete layers", repr(self.decay), "Choose one of them"
+            )
+        if self.execution != "factors":
+            _refuse("execution", "left out for overcomplete layers, which run as one operation", repr(self.execution),
+                    "Leave it out")  # fmt: skip
 
     @property
     def factorized(self) -> bool:

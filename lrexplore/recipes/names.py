@@ -15,7 +15,7 @@ def default_name(config: Config) -> str:
         model += f"-from-{Path(config.start).stem.replace(':', '.')}"
     if config.form != "matrix":
         initializer = f"{config.form}-{initializer}"
-    parts = [model, initializer, ranks] if config.factorized else [model, "unfactorized"]
+    parts = [model, initializer, ranks] if config.factorized else [model, config.overcomplete or "unfactorized"]
     if config.sparsity is not None:
         parts = [model, config.prune, f"{config.sparsity:g}"]
     if config.model in LANGUAGE_MODELS:

@@ -26,6 +26,7 @@ LATER = {
     "vocabulary": 8000, "beam": 4, "start": None, "teacher": None, "teacher_weight": 0.5,
     "temperature": 2.0, "freeze": None, "layer_lr": None, "record_spectra": True, "spectra_steps": None,
     "form": "matrix", "sparsity": None, "prune": "magnitude", "cutout": None,
+    "overcomplete": None,
 }  # fmt: skip
 
 
@@ -38,8 +39,9 @@ def choices(described: Mapping[str, Any]) -> dict[str, Any]:
     """The choices in the content of a run.json that the run's numbers depend on, its seed among them.
 
     Of an unfactorized run none that concerns factors: its initializer is "unfactorized", its decay "weight" or
-    "nuclear". `plan` says what is in the plan and not where it lay, `norms_from`, `start` and `teacher` name theirs
-    without its seed, `micro_batch_size` is the number of images that one process took at once, chosen or not, and None
+    "nuclear". Of an overcomplete one the initializer says so, and how. `plan` says what is in the plan and not where it
+    lay, `norms_from`, `start` and `teacher` name theirs without its seed, `micro_batch_size` is the number of images
+    that one process took at once, chosen or not, and None
     where that was all of a step's.
     """
     config = {**LATER, **described.get("config", {})}
@@ -47,7 +49,10 @@ def choices(described: Mapping[str, Any]) -> dict[str, Any]:
     started = (described.get("start") or {}).get("layers")  # a network that was factorized before the run
     if chosen["sparsity"] is None:
         chosen["prune"] = None
-    if not is_factorized(config) and not started:
+    if kind := config.get("overcomplete"):
+        kept = {key: chosen.get(key) for key in ("decay", "layers", "scheme")}
+        chosen |= {**dict.fromkeys(FACTORS), **kept, "initializer": f"overcomplete, {kind}", "overcomplete": None}
+    elif not is_factorized(config) and not started:
         layers = chosen.get("layers") if chosen["sparsity"] is not None else None  # those that are sparse
         chosen |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED, "layers": layers}
         chosen["decay"] = "nuclear" if config.get("decay") == "nuclear" else "weight"

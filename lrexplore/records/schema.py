@@ -100,7 +100,7 @@ STATUS = {
 }  # fmt: skip
 CONFIG = {
     **dict.fromkeys(
-        ("model", "data", "plan", "start", "teacher", "freeze", "layer_lr", "rank_rule",
+        ("model", "data", "plan", "start", "teacher", "freeze", "layer_lr", "rank_rule", "overcomplete",
          "layers", "initializer", "scheme", "execution", "draw", "decay",
          "norms_from", "optimizer", "schedule", "warmup", "recipe", "precision", "device", "corrupt", "runs", "name",
          "form", "prune",

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from lrexplore.linalg.tensors import MATRIX
-from lrexplore.network import replace_layers
+from lrexplore.network import collapse, replace_layers
 from lrexplore.network.files import with_layers
-from lrexplore.network.forms import replace_by_tensors, replace_each
+from lrexplore.network.forms import overcomplete, replace_by_tensors, replace_each
 from lrexplore.nn import FACTORIZED
 from lrexplore.optim import frobenius_penalty
 from lrexplore.ranks import RankPlan
@@ -18,7 +18,7 @@ from lrexplore.recipes.config import Config
 from lrexplore.recipes.references import is_reference, resolve
 from lrexplore.records.schema import read_description
 from lrexplore.training.built import network_of
-from lrexplore.training.chosen_ranks import chosen_ranks, load_plan, recorded_plan
+from lrexplore.training.chosen_ranks import candidates, chosen_ranks, load_plan, recorded_plan
 from lrexplore.training.forms.first_masks import pruned
 from lrexplore.training.forms.tensor_ranks import chosen_tensor_ranks
 from lrexplore.training.saved_state import NAME, load_checkpoint
@@ -40,6 +40,8 @@ def build_model(config: Config, num_classes: int, plan: RankPlan | None = None) 
 
 def cut(model: nn.Module, config: Config, plan: RankPlan | None = None) -> nn.Module:
     """A network with the ranks of a run, drawn or trained, in training mode; itself where the run has none."""
+    if config.overcomplete is not None:
+        return _wider(model, config)
     if config.form != MATRIX:
         draws = torch.Generator().manual_seed(config.seed)
         tensor_ranks = chosen_tensor_ranks(model, config)
@@ -75,6 +77,18 @@ def _resolved(config: Config):
     return resolve(config.initializer, "initializer") if is_reference(config.initializer) else config.initializer
 
 
+def _wider(model: nn.Module, config: Config) -> nn.Module:
+    """The network with its layers as products wider than they are; at first it computes what it did."""
+    names = [layer.name for layer in candidates(model, config.layers)]
+    if not names:
+        raise ValueError(
+            f"`overcomplete` must find a layer of {config.model} that can be factorized, got none. Leave it out."
+        )
+    generator = torch.Generator().manual_seed(config.seed)
+    kind = str(config.overcomplete)
+    return overcomplete(model, kind, layers=names, scheme=config.scheme, generator=generator).train()
+
+
 @torch.no_grad()
 def match_norm(model: nn.Module, reference: nn.Module) -> None:
     """Multiplies all factors by one number, so that the products together have the reference's norm."""
@@ -103,7 +117,8 @@ def trained_network(folder: str | Path) -> nn.Module:
     """The network of a run as its last checkpoint has it, on the CPU and in evaluation mode.
 
     A network of your own is built by its function, whose module must be there to import. Of a run with `ema` the
-    averaged weights, which its evaluations used. `factorization` says what was replaced.
+    averaged weights, which its evaluations used; of one with `overcomplete` ordinary layers.
+    `factorization` says what was replaced.
     Raises FileNotFoundError for a folder that holds no run, or a run without weights (such as a thinned record).
     """
     folder = Path(folder).expanduser()
@@ -134,4 +149,4 @@ def trained_network(folder: str | Path) -> nn.Module:
             model = build_model(replace(config, initializer="independent"), num_classes, plan)
         model = pruned(model, config)
     model.load_state_dict(state)
-    return model.eval()
+    return (collapse(model) if config.overcomplete else model).eval()

@@ -93,7 +93,7 @@ def nonsense(field):
     """What no field of its kind can be."""
     kind = kinds()[field]
     if field in CHOICES:
-        return [*NONE_OF_THEM, None]
+        return [*NONE_OF_THEM, *([] if Config.__dataclass_fields__[field].default is None else [None])]
     if kind is bool:
         return [0, 1, "true", math.nan, None, []]
     if kind is int:

@@ -19,7 +19,7 @@ from lrexplore.records.spectra import CUTS, QUANTITIES, kept_ranks
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A layer's weight as it is now, one kernel or matrix a group, its rank (None: unfactorized), scheme and norms."""
+    """A layer's weight as it is now, one kernel or matrix a group, its rank (None: full), scheme and norms."""
 
     layer: Layer
     scheme: str
