@@ -23,6 +23,12 @@ _HELP = {
     "plan": "instead: a file that `lrexplore allocate` or RankPlan.save wrote",
     "overcomplete": "train layers as products wider than they are, of two (full, wide) or three (deep) factors; lr.load"
     " makes them ordinary again",
+    "rank_change": "cuttlefish: unfactorized until stable ranks settle, then at these; pufferfish: unfactorized for a"
+    " while, then at the ranks chosen; tolerance, budget: low-rank layers that lose last directions as they train",
+    "rank_tolerance": "last directions that carry less than this share of a layer's squared norm are cut",
+    "rank_budget": "or: the share of all parameters that is reached on the way",
+    "rank_warmup": "the share of the run before the switch (at most, of cuttlefish), or until the budget is reached",
+    "rank_change_steps": "how often ranks may change; by default once an epoch",
     "start": "begin with these weights: a file of lr.save, factorized or not, a checkpoint, the folder of a run, or"
     " imagenet for published ones",
     "teacher": "learn from its answers: original (the network of --start before it is cut), or one to read as --start",

@@ -17,6 +17,7 @@ INITIALIZER_NAMES = ("function", "spectral", "rescaled", "independent", "sampled
 LANGUAGE_MODELS = ("translation", "masked-lm")
 HEAD_CHOICES = ("head_scale", "qk_initializer", "ov_initializer", "qk_decay", "ov_decay")
 _HEAD_INITIALIZERS, _HEAD_DECAYS = ("drawn", "balanced", "spectral"), ("frobenius", "weight", "none")
+SWITCHES = ("cuttlefish", "pufferfish")
 DECAY_NAMES = ("frobenius", "weight", "nuclear", "none", "normalized", "scaled")
 FORM_NAMES = ("matrix", "tucker", "tt", "cp")
 TENSOR_STARTS = ("rescaled", "spectral", "independent")
@@ -32,6 +33,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "layers": ("inner", "convolutions", "all"),
     "rank_rule": ("smaller-side", "fnl"),
     "overcomplete": ("full", "deep", "wide"),
+    "rank_change": (*SWITCHES, "tolerance", "budget"),
     "draw": ("default", "truncated-normal"),
     "optimizer": ("sgd", "adamw", "lamb"),
     "schedule": ("cosine", "step", "inverse-sqrt"),
@@ -50,12 +52,13 @@ RANGES = {
     "lr": "(0, 1e6]", "momentum": "[0, 1)", "clip_norm": "(0, 1e30]", "label_smoothing": "[0, 1]", "ema": "(0, 1]",
     "head_scale": "(0, 1]", "dropout": "[0, 1)",
     "warmup_epochs": "[0, 1e6]", "step_factor": "(0, 1]", "epochs": "(0, 1e6]", "teacher_weight": "[0, 1]",
-    "temperature": "(0, 1e3]", "sparsity": "(0, 1)",
+    "temperature": "(0, 1e3]", "sparsity": "(0, 1)", "rank_tolerance": "(0, 1)", "rank_budget": "(0, 1)",
+    "rank_warmup": "(0, 1)",
 }  # fmt: skip
 SMALLEST = {
     "num_images": 1, "image_size": 1, "rank_multiple": 1, "steps": 1, "batch_size": 1, "micro_batch_size": 1, "seed": 0,
     "workers": 0, "checkpoint_steps": 1, "norms_steps": 1, "spectra_steps": 1, "vocabulary": 300, "beam": 1,
-    "cutout": 1,
+    "cutout": 1, "rank_change_steps": 1,
 }  # fmt: skip
 _BELOW = 2**63
 # What a resumed run may change without its numbers changing.
@@ -117,6 +120,16 @@ class Config:
     `overcomplete`: the layers train as products wider than they are, see `lr.overcomplete`: "full" and "wide" (three
     times as wide) of two factors, "deep" of three. They start as what was drawn; `lr.load` of the run gives ordinary
     ones.
+    `rank_change`: ranks that change while the run trains, every `rank_change_steps` steps (an epoch by default).
+    "cuttlefish" (Wang et al. 2023, arXiv:2305.02538) trains unfactorized until no stable rank moves by more than .1 in
+    an epoch, and at most for `rank_warmup` of the run (half of it); each layer's rank is then its stable rank times
+    what made that the full rank at first. "pufferfish" (Wang et al. 2021, arXiv:2103.03936) trains unfactorized for
+    `rank_warmup` of the run (a quarter) and then at the ranks that are chosen. Both keep the largest singular
+    directions, whatever `initializer` says. "tolerance" cuts last directions that carry less than `rank_tolerance`
+    (1e-3) of a layer's squared norm, "budget" those that carry the least for their cost until the network has
+    `rank_budget` of the unfactorized one's parameters, which it reaches evenly by `rank_warmup` of the run (half of
+    it). After a switch either one goes on if it is given. What the optimizer remembers is carried over
+    (`lrexplore.training.rank_change`).
     `freeze` names layers that stay as they are, statistics of batch norms included, `layer_lr` the share of the rate
     that others get, as in "stages.0,conv1" and "stages.*=0.1,fc=10": a name means all under it, and the last that fits
     counts.
@@ -141,6 +154,11 @@ class Config:
     rank_rule: str = "smaller-side"
     rank_multiple: int = 1
     overcomplete: str | None = None
+    rank_change: str | None = None
+    rank_tolerance: float | None = None
+    rank_budget: float | None = None
+    rank_warmup: float | None = None
+    rank_change_steps: int | None = None
     layers: str = "inner"
     form: str = "matrix"
     sparsity: float | None = None
@@ -215,6 +233,7 @@ class Config:
             _refuse("teacher", '"original" only with a `start` that is cut here', "no `start`", "Give one, or a file")
         self._check_form()
         self._check_overcomplete()
+        self._check_rank_change()
         patterns(self.freeze)
         rates(self.layer_lr)
         if self.name is not None and (self.name.startswith(".") or not {"/", "\\"}.isdisjoint(self.name)):
@@ -250,7 +269,7 @@ class Config:
     def _check_overcomplete(self) -> None:
         if self.overcomplete is None:
             return
-        if self.factorized:
+        if self.factorized or self.rank_change is not None:
             _refuse("overcomplete", "left out for low-rank layers", repr(self.overcomplete), "Leave out one of both")
         if self.start is not None:
             _refuse("overcomplete", "left out with a `start`", repr(self.overcomplete), "Leave out one of both")
@@ -261,6 +280,31 @@ class Config:
         if self.execution != "factors":
             _refuse("execution", "left out for overcomplete layers, which run as one operation", repr(self.execution),
                     "Leave it out")  # fmt: skip
+
+    def _check_rank_change(self) -> None:
+        how = self.rank_change
+        for name in ("rank_tolerance", "rank_budget", "rank_warmup", "rank_change_steps"):
+            if how is None and getattr(self, name) is not None:
+                _refuse(name, "left out without a `rank_change`", repr(getattr(self, name)), "Say how ranks change")
+        if how is not None and (self.form != "matrix" or self.sparsity is not None):
+            _refuse(
+                "rank_change", "left out with a `form` of tensors or a `sparsity`", repr(how), "Leave out one of both"
+            )
+        if self.rank_tolerance is not None and self.rank_budget is not None:
+            _refuse("rank_tolerance", "given, or `rank_budget`", "both", "Give one of them")
+        if how == "tolerance" and self.rank_budget is not None:
+            _refuse("rank_budget", "left out where a tolerance decides", repr(self.rank_budget), 'Use "budget"')
+        if how == "budget" and self.rank_budget is None:
+            _refuse("rank_budget", "given where a budget decides", "none", "Say the share of all parameters to keep")
+        if how == "cuttlefish" and self.factorized:
+            _refuse("rank_change", '"cuttlefish" only without ranks, which it finds', "ranks", "Leave them out")
+        if how == "pufferfish" and not self.factorized:
+            _refuse("rank_change", '"pufferfish" only with the ranks to switch to', "none", "Give a rank_scale")
+        if how not in SWITCHES:
+            return
+        for name, taken in (("execution", "fastest"), ("decay", "normalized"), ("record_norms", True)):
+            if getattr(self, name) == taken:
+                _refuse(name, "another where layers are factorized on the way", repr(taken), "Choose another")
 
     @property
     def factorized(self) -> bool:

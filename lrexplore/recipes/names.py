@@ -13,6 +13,8 @@ def default_name(config: Config) -> str:
     model, initializer = config.model.replace(":", "."), config.initializer.replace(":", ".")
     if config.start is not None:
         model += f"-from-{Path(config.start).stem.replace(':', '.')}"
+    if config.rank_change is not None:
+        model += f"-{config.rank_change}"
     if config.form != "matrix":
         initializer = f"{config.form}-{initializer}"
     parts = [model, initializer, ranks] if config.factorized else [model, config.overcomplete or "unfactorized"]

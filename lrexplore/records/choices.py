@@ -26,13 +26,14 @@ LATER = {
     "vocabulary": 8000, "beam": 4, "start": None, "teacher": None, "teacher_weight": 0.5,
     "temperature": 2.0, "freeze": None, "layer_lr": None, "record_spectra": True, "spectra_steps": None,
     "form": "matrix", "sparsity": None, "prune": "magnitude", "cutout": None,
-    "overcomplete": None,
+    "overcomplete": None, "rank_change": None, "rank_tolerance": None, "rank_budget": None, "rank_warmup": None,
+    "rank_change_steps": None,
 }  # fmt: skip
 
 
 def is_factorized(config: Mapping[str, Any]) -> bool:
-    """Whether a run with this configuration has factor pairs in the place of layers."""
-    return any(config.get(key) is not None for key in RANKS)
+    """Whether a run with this configuration has factor pairs in the place of layers, at its end if not before."""
+    return any(config.get(key) is not None for key in (*RANKS, "rank_change"))
 
 
 def choices(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,6 +53,8 @@ def choices(described: Mapping[str, Any]) -> dict[str, Any]:
     if kind := config.get("overcomplete"):
         kept = {key: chosen.get(key) for key in ("decay", "layers", "scheme")}
         chosen |= {**dict.fromkeys(FACTORS), **kept, "initializer": f"overcomplete, {kind}", "overcomplete": None}
+    elif config.get("rank_change") in ("cuttlefish", "pufferfish"):
+        chosen["initializer"] = UNFACTORIZED
     elif not is_factorized(config) and not started:
         layers = chosen.get("layers") if chosen["sparsity"] is not None else None  # those that are sparse
         chosen |= {**dict.fromkeys(FACTORS), "initializer": UNFACTORIZED, "layers": layers}

@@ -96,6 +96,18 @@ class Run:
 
         return spectra_of(self.records)
 
+    def rank_changes(self) -> "pd.DataFrame":
+        """The ranks that changed while the run trained, one row a change and layer, as a DataFrame.
+
+        Columns: step (after which), layer, old_rank (missing of a layer that was unfactorized), new_rank.
+        """
+        import pandas as pd
+
+        columns = ["step", "layer", "old_rank", "new_rank"]
+        rows = [row for row in self.records.rows("events") if row.get("event") == "rank"]
+        table = pd.DataFrame([[row.get(column) for column in columns] for row in rows], columns=columns)
+        return table.astype({"step": "int64", "old_rank": "Int64", "new_rank": "Int64"})
+
     def wait(self, time_limit_s: float | None = None) -> str:
         """The state in which the run ended, or `unreadable`. Raises TimeoutError after `time_limit_s` seconds; the run
         goes on."""

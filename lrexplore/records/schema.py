@@ -100,7 +100,7 @@ STATUS = {
 }  # fmt: skip
 CONFIG = {
     **dict.fromkeys(
-        ("model", "data", "plan", "start", "teacher", "freeze", "layer_lr", "rank_rule", "overcomplete",
+        ("model", "data", "plan", "start", "teacher", "freeze", "layer_lr", "rank_rule", "overcomplete", "rank_change",
          "layers", "initializer", "scheme", "execution", "draw", "decay",
          "norms_from", "optimizer", "schedule", "warmup", "recipe", "precision", "device", "corrupt", "runs", "name",
          "form", "prune",
@@ -109,13 +109,13 @@ CONFIG = {
     ),
     **dict.fromkeys(
         ("num_images", "image_size", "rank_multiple", "steps", "batch_size", "micro_batch_size", "seed", "workers",
-         "checkpoint_steps", "norms_steps", "spectra_steps", "vocabulary", "beam", "cutout"),
+         "checkpoint_steps", "norms_steps", "spectra_steps", "vocabulary", "beam", "cutout", "rank_change_steps"),
         "whole",
     ),
     **dict.fromkeys(
         ("held_out", "rank_scale", "rank_ratio", "decay_strength", "lr", "momentum", "clip_norm", "label_smoothing",
          "ema", "warmup_epochs", "step_factor", "epochs", "head_scale", "dropout", "teacher_weight", "temperature",
-         "sparsity"),
+         "sparsity", "rank_tolerance", "rank_budget", "rank_warmup"),
         "number",
     ),
     **dict.fromkeys(

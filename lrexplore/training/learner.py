@@ -1,5 +1,6 @@
 """The network with its optimizer: one training step, evaluation, and everything that a checkpoint must hold."""
 
+import gc
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lrexplore.datasets import Batch, Data, normalize
 from lrexplore.datasets.split import mix
 from lrexplore.datasets.tensor_images import cut_out
-from lrexplore.nn import Factorized
+from lrexplore.network.files import described_layers
+from lrexplore.nn import FACTORIZED, Factorized
 from lrexplore.optim import (
     FrobeniusDecay,
     HeadProductDecay,
@@ -30,6 +32,9 @@ from lrexplore.training.forms.rewiring import Rewiring
 from lrexplore.training.layer_norms import parameters_left, product_norms, watched_layers
 from lrexplore.training.non_finite import NonFiniteLoss, first_non_finite
 from lrexplore.training.processes import Processes, own_buffers
+from lrexplore.training.rank_change.carried_state import carry_state
+from lrexplore.training.rank_change.moved_layers import Moved, put_in_place, shrink, switch
+from lrexplore.training.rank_change.rank_changes import Change
 from lrexplore.training.tasks import task_of
 from lrexplore.training.tasks.head_products import head_products
 
@@ -52,6 +57,20 @@ class Learner:
         if teacher is not None:
             asked = teacher.to(processes.device, memory_format=self._layout)
             self.teacher = Teacher(asked, config.teacher_weight, config.temperature)
+        self._make_optimizer()
+        if processes.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+        self.average = None
+        if config.ema is not None:
+            average = get_ema_multi_avg_fn(config.ema)
+            self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        self._example: Tensor | None = None
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.precision == "16")
+        self._make_forward()
+
+    def _make_optimizer(self) -> None:
+        """The optimizer of the parameters that there are, with its decays."""
+        model, config = self.model, self.config
         self.factorized = [module for module in model.modules() if isinstance(module, Factorized)]
         decay = {"normalized": "none", "nuclear": "weight", "scaled": "weight"}.get(config.decay, config.decay)
         strength = config.decay_strength
@@ -77,19 +96,65 @@ class Learner:
             FrobeniusDecay(model, strength).attach(self.optimizer)
         if heads["frobenius"]:
             HeadProductDecay(heads["frobenius"], strength).attach(self.optimizer)
-        if processes.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
-        self.average = None
-        if config.ema is not None:
-            average = get_ema_multi_avg_fn(config.ema)
-            self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-        self._example: Tensor | None = None
-        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.precision == "16")
-        self._forward = model
-        if processes.count > 1:
-            self._forward = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
-        if config.compile:
+
+    def _make_forward(self) -> None:
+        """The network as steps call it. It begins alike on all processes: the statistics of each stay its own."""
+        self._forward = self.model
+        if self.processes.count > 1:
+            gc.collect()  # of an earlier one: its hooks would add up gradients a second time
+            options = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
+            own = [(buffer, buffer.clone()) for buffer in own_buffers(self.model).values()]
+            self._forward = DistributedDataParallel(self.model, **options)
+            for buffer, value in own:
+                buffer.copy_(value)
+        if self.config.compile:
             self._forward = torch.compile(self._forward)
+
+    def change_ranks(self, changes: list[Change]) -> None:
+        """Gives layers other ranks and schemes, alike on all processes; what the optimizer remembers is carried over.
+
+        Averages of weights go the way of the weights.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        moved = [one for change in changes for one in _moved(self.model, change)]
+        if self.average is not None:
+            self._carry_average(changes, moved)
+        self._set_execution(self.model, changes)
+        before = self.optimizer
+        self._make_optimizer()
+        carry_state(before, self.optimizer, moved)
+        self._make_forward()
+
+    def _carry_average(self, changes: list[Change], moved: list[Moved]) -> None:
+        average = self.average.module
+        values = {change.layer: _factors_of(average, change.layer) for change in changes}
+        for change, pair in zip(changes, zip(moved[::2], moved[1::2], strict=True), strict=True):
+            mine = put_in_place(average, change.layer, change.new_rank, change.scheme)
+            left, right = values[change.layer]
+            with torch.no_grad():
+                mine.left.copy_(pair[0].average(left))
+                mine.right.copy_(pair[1].average(right))
+        self._set_execution(average, changes)
+
+    def _set_execution(self, model: nn.Module, changes: list[Change]) -> None:
+        for change in changes:
+            if change.old_rank is None:
+                model.get_submodule(change.layer).execution = self.config.execution
+
+    def _take_layers(self, layers: dict[str, dict]) -> None:
+        """Gives layers the ranks of a checkpoint, to be filled."""
+        has = described_layers(self.model)
+        changes = [
+            Change(name, has[name]["rank"] if name in has else None, options["rank"], options["scheme"])
+            for name, options in layers.items() if has.get(name) != options
+        ]  # fmt: skip
+        for model in (self.model, *([] if self.average is None else [self.average.module])):
+            for change in changes:
+                put_in_place(model, change.layer, change.new_rank, change.scheme)
+            self._set_execution(model, changes)
+        if changes:
+            self._make_optimizer()
+            self._make_forward()
 
     def step(self, batches: list[Batch], step: int, lr: float, stop: bool) -> dict[str, float]:
         """Trains on the micro-batches of step number `step` (from 0); means over all processes' images.
@@ -192,6 +257,8 @@ class Learner:
             own[name] = {key: buffer.cpu() for key, buffer in own_buffers(module).items()}
         if self.processes.count > 1:
             states["own_buffers"] = self.processes.gather(own)
+        if self.config.rank_change is not None:
+            states["layers"] = described_layers(self.model)
         return {
             **states,
             "optimizer": self.optimizer.state_dict(),
@@ -200,6 +267,8 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from such a state."""
+        if self.config.rank_change is not None:
+            self._take_layers(state["layers"])
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -305,6 +374,20 @@ def scale_factors_decay(groups: list[dict], share: float) -> None:
     for group in groups:
         if group["name"] == "factors":
             group["weight_decay"] *= share
+
+
+def _moved(model: nn.Module, change: Change) -> list[Moved]:
+    if change.old_rank is None:
+        return switch(model, change.layer, change.new_rank, change.scheme)
+    return shrink(model.get_submodule(change.layer), change.new_rank)
+
+
+def _factors_of(model: nn.Module, name: str) -> tuple[Tensor, Tensor]:
+    """What the two factors of a layer come of: its factors, or its weight both."""
+    module = model.get_submodule(name)
+    if isinstance(module, FACTORIZED):
+        return module.left.detach(), module.right.detach()
+    return module.weight.detach(), module.weight.detach()
 
 
 def _counts(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

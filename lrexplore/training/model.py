@@ -14,7 +14,7 @@ from lrexplore.network.forms import overcomplete, replace_by_tensors, replace_ea
 from lrexplore.nn import FACTORIZED
 from lrexplore.optim import frobenius_penalty
 from lrexplore.ranks import RankPlan
-from lrexplore.recipes.config import Config
+from lrexplore.recipes.config import SWITCHES, Config
 from lrexplore.recipes.references import is_reference, resolve
 from lrexplore.records.schema import read_description
 from lrexplore.training.built import network_of
@@ -42,6 +42,8 @@ def cut(model: nn.Module, config: Config, plan: RankPlan | None = None) -> nn.Mo
     """A network with the ranks of a run, drawn or trained, in training mode; itself where the run has none."""
     if config.overcomplete is not None:
         return _wider(model, config)
+    if config.rank_change in SWITCHES:
+        return model
     if config.form != MATRIX:
         draws = torch.Generator().manual_seed(config.seed)
         tensor_ranks = chosen_tensor_ranks(model, config)
@@ -140,7 +142,9 @@ def trained_network(folder: str | Path) -> nn.Module:
         state = {name.removeprefix("module."): value for name, value in averaged.items() if name != "n_averaged"}
     num_classes = described.get("num_classes") or len(list(state.values())[-1])  # else of the last layer's bias
     with torch.random.fork_rng(devices=[]):
-        if described.get("start"):
+        if "layers" in checkpoint:  # a run whose ranks change
+            model = with_layers(network_of(config, num_classes), checkpoint["layers"])
+        elif described.get("start"):
             model = with_layers(network_of(config, num_classes), described["start"]["layers"])
             if plan is not None:
                 model.rank_plan = plan

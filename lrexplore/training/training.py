@@ -22,6 +22,7 @@ from lrexplore.training.layer_norms import measure_layers, product_norms, watche
 from lrexplore.training.learner import Learner, learning_rate
 from lrexplore.training.processes import Processes, environment, lost_process
 from lrexplore.training.progress import Progress
+from lrexplore.training.rank_change.rank_changes import RankChanges
 from lrexplore.training.saved_state import NAME, load_checkpoint, save_checkpoint
 from lrexplore.training.settle_execution import settle_execution
 from lrexplore.training.spectra.recorder import SpectraRecorder
@@ -55,6 +56,10 @@ class Training:
         self.spectra: SpectraRecorder | None = None
         if config.record_spectra and processes.is_first:
             self.spectra = SpectraRecorder(self.learner.model, config.scheme, processes.device)
+        self.changes: RankChanges | None = None
+        if config.rank_change is not None:
+            model, steps = self.learner.model, (self.plan.num_steps, self.plan.steps_per_epoch)
+            self.changes = RankChanges(config, model, *steps, self.rank_plan)
         self.norms = _recorded_norms(config, self.plan.num_steps, len(self.learner.factorized))
         self.step = self.epochs_done = 0
         self.wall_s = 0.0
@@ -72,6 +77,8 @@ class Training:
             checkpoint = load_checkpoint(self.folder, self.processes.device) if self.config.resume else None
             if checkpoint:
                 self.learner.load_state_dict(checkpoint)
+                if self.changes is not None:
+                    self.changes.load_state_dict(checkpoint["rank_change"])
                 self.step, self.epochs_done = checkpoint["step"], checkpoint["epochs_done"]
                 self.wall_s, self.sums = checkpoint["wall_s"], checkpoint["sums"]
             if self._writer and self._begun:
@@ -162,6 +169,7 @@ class Training:
                 if self.norms:
                     self.learner.set_norms(self.norms[self.step - 1])
                 self._record_step(metrics, lr, time.perf_counter() - started, micro_batches)
+                self._change_ranks()
                 progress.advance(self._metrics)
                 if metrics["stopped"]:
                     return self._stop()
@@ -230,6 +238,30 @@ class Training:
                 if self._writer is not None:
                     self._writer.append("events", {"step": self.step, "event": "cut off", "layer": name})
                 tqdm.write(f"`{name}` is cut off: no weight of it is left", file=sys.stderr)
+
+    def _change_ranks(self) -> None:
+        """Gives layers other ranks where it is time to, as the first process finds, and records which."""
+        if self.changes is None or not self.changes.due(self.step):
+            return
+        made = self.changes.find(self.learner.model, self.step) if self.processes.is_first else []
+        made = self.processes.first(made)
+        if not made:
+            if self._writer and not self.changes.is_over and self.step == self.changes.warmup_steps:
+                self._writer.append("events", {"step": self.step, "event": "no layer saves parameters at its rank yet"})
+            return
+        self.learner.change_ranks(made)
+        self.changes.made(made)
+        if self._writer is None:
+            return
+        for change in made:
+            self._writer.append("events", {
+                "step": self.step, "event": "rank", "layer": change.layer, "old_rank": change.old_rank,
+                "new_rank": change.new_rank,
+            })  # fmt: skip
+        count = sum(parameter.numel() for parameter in self.learner.model.parameters())
+        said = f"{len(made)} layers at other ranks, {count:,} parameters: {self.changes.why}"
+        self._writer.append("events", {"step": self.step, "event": said, "num_parameters": count})
+        tqdm.write(f"step {self.step}: {said}", file=sys.stderr)
 
     def _measure(self, lr: float) -> None:
         if self._writer is None:
@@ -357,6 +389,7 @@ class Training:
             "epochs_done": self.epochs_done,
             "wall_s": self.wall_s,
             "sums": self.sums,
+            **({} if self.changes is None else {"rank_change": self.changes.state_dict()}),
         }
         save_checkpoint(self.folder, {**state, "rows": self._writer.rows})
 

@@ -56,6 +56,23 @@ def test_two_processes_give_the_losses_and_weights_of_one_after_twenty_steps(tmp
         assert (weights(one)[key] - weights(two)[key]).abs().max() <= 1e-6
 
 
+def test_two_processes_change_ranks_as_one_does_through_a_switch_and_cuts(tmp_path):
+    choices = {
+        "rank_change": "cuttlefish", "rank_scale": None, "scheme": "spatial", "rank_warmup": 0.3, "lr": 0.3,
+        "rank_tolerance": 0.1, "rank_change_steps": 4, "steps": 12, "micro_batch_size": 8,
+    }  # fmt: skip
+    one, two = (tiny(tmp_path, name, **choices) for name in ("one", "two"))
+    run(one), two_processes(two)
+    changes = Run(tmp_path / "one").rank_changes()
+    assert changes["old_rank"].isna().any() and changes["old_rank"].notna().any()  # a switch, and cuts
+    assert Run(tmp_path / "two").rank_changes().equals(changes)
+    for mine, theirs in zip(numbers(one)["steps"], numbers(two)["steps"], strict=True):
+        assert abs(mine["loss"] - theirs["loss"]) <= 1e-6
+    for key, mine in weights(one).items():
+        if "running" not in key and "batches" not in key:
+            assert (mine - weights(two)[key]).abs().max() <= 1e-6
+
+
 def test_a_process_that_is_killed_gets_a_sentence_from_those_that_are_left(tmp_path):
     config = tiny(tmp_path, "a", steps=100_000, micro_batch_size=8)
     context = multiprocessing.get_context("forkserver")

@@ -10,6 +10,8 @@ from training.runs import StopAfter, numbers, same_weights, tiny
 from lrexplore.records import Reader, Run
 from lrexplore.training.run import run
 
+_KILLS_OF_CHANGING_RUN = 4  # 20 pass too, and take minutes
+
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
@@ -160,3 +162,38 @@ def test_a_run_that_is_done_says_so_and_changes_nothing(tmp_path, capsys):
     assert run(config) == "done"
     assert capsys.readouterr().out.startswith("a: done before.")
     assert (tmp_path / "a" / "steps.jsonl").read_bytes() == before
+
+
+def test_kills_at_random_moments_change_no_number_of_a_run_whose_ranks_change(tmp_path):
+    choices = {
+        "rank_change": "cuttlefish", "rank_scale": None, "scheme": "spatial", "lr": 0.3, "rank_warmup": 0.3,
+        "rank_tolerance": 0.1, "rank_change_steps": 4, "steps": 24, "optimizer": "sgd",
+    }  # fmt: skip
+    whole = tiny(tmp_path, "whole", **choices)
+    _process(whole, None)
+    draws, kills, finished = random.Random(0), 0, 0
+    while kills < _KILLS_OF_CHANGING_RUN:
+        code = _process(tiny(tmp_path, f"killed-{finished}", **choices), draws.uniform(0.0, 6.0))
+        kills += code == -signal.SIGKILL
+        finished += code == 0
+    assert _process(tiny(tmp_path, f"killed-{finished}", **choices), None) == 0
+    changed = Run(tmp_path / "whole").rank_changes()
+    assert len(set(changed["step"])) > 1 and changed["old_rank"].isna().any() and changed["old_rank"].notna().any()
+    for number in range(finished + 1):
+        config = tiny(tmp_path, f"killed-{number}", **choices)
+        assert numbers(config) == numbers(whole)
+        assert same_weights(config, whole)
+        assert Run(tmp_path / config.name).rank_changes().equals(changed)
+
+
+def _process(config, time_limit_s):
+    """Trains in a process that is killed after so many seconds; its exit code."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lrexplore.training.run"])
+    process = context.Process(target=run, args=(config,))
+    process.start()
+    process.join(time_limit_s)
+    if process.exitcode is None:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    return process.exitcode
