@@ -22,7 +22,8 @@ _DIGITS = 6
 def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix: str = "") -> None:
     """Writes a run's records to the new folder `target` with a row for every `steps` steps, each the mean of theirs.
 
-    Of the measurements of its layers every `layers`-th stays, and the first and the last; of epochs and spectra all.
+    Of the measurements of its layers every `layers`-th stays, and the first and the last; of epochs, changes of ranks
+    and spectra all.
     Numbers keep six digits. What a run says of the machine's folders, its host and its process is left out.
     run.json says `thinned`. Raises ValueError for a run that is not done, FileExistsError for a `target` that is
     there.
@@ -53,6 +54,9 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     measured = [_measurement(rows) for _, rows in table_of(source, "layers").groupby("step")]
     chosen = [row for number, row in enumerate(measured) if number % layers == 0 or number == len(measured) - 1]
     _write(target / "layers.jsonl", chosen)
+    events = [_plain(row) for row in table_of(source, "events").to_dict("records")]
+    if kept_events := [row for row in events if row.get("event") == "rank" or row.get("num_parameters") is not None]:
+        _write(target / "events.jsonl", kept_events)
     if (source / "spectra.jsonl").exists() or (source / "spectra.parquet").exists():
         _write(target / "spectra.jsonl", [_plain(row) for row in table_of(source, "spectra").to_dict("records")])
 

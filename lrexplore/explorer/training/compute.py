@@ -108,6 +108,15 @@ class RunCurves:
         """The recorded spectra of a followed run."""
         return self._series[run.folder].moments
 
+    def rank_changes(self, group: Group, axis: str) -> list[tuple[float, str]]:
+        """Where along x the ranks of a group's runs changed, each place once, and what was said of it."""
+        found: dict[float, str] = {}
+        for run in group.runs:
+            said = self._series[run.folder].rank_changes
+            for x, words in zip(self.when(run, list(said), axis), said.values(), strict=True):
+                found.setdefault(float(x), words)
+        return sorted(found.items())
+
     def when(self, run: Listed, steps: Sequence[int], axis: str) -> np.ndarray:
         """Where steps of a followed run lie along x."""
         return self._series[run.folder].when(steps, axis, run.steps_per_epoch)

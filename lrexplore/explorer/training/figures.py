@@ -61,31 +61,55 @@ AXIS_TITLES = {"step": "step", "epoch": "epoch", "time": "time trained (s)"}
 
 
 def curve_plot(
-    quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: View, *, log_y: bool = False, of: str = ""
-) -> dict:
+    quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: View, *, log_y: bool = False, of: str = "",
+    changes: Sequence[tuple[Group, float, str]] = (),
+) -> dict:  # fmt: skip
     """The curves of one quantity: a line a group, with a band where it is a mean; faint what was smoothed away.
 
-    `of` says of which layer.
+    `of` says of which layer. `changes`: where along x a group's ranks changed, and what is said there; a dotted line.
     """
     title = quantity.label + (f" ({quantity.unit})" if quantity.unit else "")
     empty = not any(len(line.x) for _, line in drawn)
     axis = {"title": {"text": AXIS_TITLES[view.axis]}, "showticklabels": not empty}
     up = {"title": {"text": title}, "type": "log" if log_y else "linear", "automargin": True}
     waiting = "nothing recorded yet" if quantity.stream != "epochs" else "no epoch is over yet"
+    marks = (
+        [] if empty else [change for change in changes if np.isfinite(change[1]) and (change[1] > 0 or not view.log_x)]
+    )
     note = {"text": waiting, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}
     return {
         "id": quantity.stream if quantity.stream != "layers" else quantity.column,
         "label": _capital(quantity.label) + (f", {of}" if of else ""),
-        "caption": " ".join([f"{quantity.about}.", *_explained(quantity, drawn, view)]),
+        "caption": " ".join([f"{quantity.about}.", *_explained(quantity, drawn, view), *_of_marks(marks)]),
         "data": curve_traces(quantity, drawn, view),
         "layout": {
             "xaxis": {**axis, **(LOG if view.log_x else LINEAR)},
             "yaxis": {**up, "showticklabels": not empty},
-            "annotations": [note] if empty else [],
+            "annotations": [note] if empty else [_top(*mark, view.log_x) for mark in marks],
+            **({"shapes": [_line_at(group, x) for group, x, _ in marks]} if marks else {}),
         },
         "rank_axis": False,
         "by_rank": [],
     }
+
+
+def _line_at(group: Group, x: float) -> dict:
+    return {
+        "type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "layer": "below",
+        "line": {"color": group.color, "width": 1, "dash": "dot"},
+    }  # fmt: skip
+
+
+def _top(group: Group, x: float, words: str, log_x: bool) -> dict:
+    """A mark at the head of such a line; plotly takes the logarithm for an annotation and not for a shape."""
+    return {
+        "x": float(np.log10(x)) if log_x else x, "y": 1, "yref": "paper", "yanchor": "bottom", "text": "▾",
+        "showarrow": False, "font": {"color": group.color, "size": 12}, "hovertext": f"{group.label}<br>{words}",
+    }  # fmt: skip
+
+
+def _of_marks(marks: Sequence) -> list[str]:
+    return ["Dotted, with ▾: ranks changed."] if marks else []
 
 
 def curve_traces(quantity: Quantity, drawn: Sequence[tuple[Group, Line]], view: View) -> list[dict]:

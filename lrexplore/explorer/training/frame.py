@@ -129,7 +129,8 @@ def _missing_baseline(baseline: str) -> str:
 def _curves(quantity: Quantity, groups, state: TrainingState, curves: RunCurves, layer: str | None = None) -> dict:
     drawn = [(group, curves.line(group, quantity.stream, quantity.column, state.view, layer)) for group in groups]
     of = (layer or MEDIAN) if quantity.stream == "layers" else ""
-    return curve_plot(quantity, drawn, state.view, log_y=state.log_y, of=of)
+    changes = [(group, *change) for group in groups for change in curves.rank_changes(group, state.axis)]
+    return curve_plot(quantity, drawn, state.view, log_y=state.log_y, of=of, changes=changes)
 
 
 def _layers(quantity: Quantity, groups, selected: Listed | None, state: TrainingState, curves: RunCurves) -> dict:

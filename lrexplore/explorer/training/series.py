@@ -43,6 +43,17 @@ class RunSeries:
             self._moments_read += 1
         return self._moments
 
+    @property
+    def rank_changes(self) -> dict[int, str]:
+        """Step -> what was said of the ranks that changed after it."""
+        said: dict[int, str] = {}
+        for row in self._reader.rows("events"):
+            if row.get("event") == "rank":
+                said.setdefault(int(row["step"]), "ranks changed")
+            elif int(row["step"]) in said:
+                said[int(row["step"])] = str(row.get("event"))
+        return said
+
     def when(self, steps: Sequence[int], axis: str, steps_per_epoch: float | None = None) -> np.ndarray:
         """Where steps lie along x."""
         return self._along({"step": np.array(steps, dtype=float)}, axis, steps_per_epoch)
@@ -60,7 +71,7 @@ class RunSeries:
     def poll(self, time_limit_s: float | None = None) -> bool:
         """Whether there are new rows; what is not read within the time is left for the next poll."""
         news = self._reader.poll(time_limit_s)
-        changed = any(news[stream] for stream in ("steps", "epochs", "layers", "spectra"))
+        changed = any(news[stream] for stream in ("steps", "epochs", "layers", "spectra", "events"))
         if min(news.values()) < 0:
             self._first_epoch, self._moments = 0.0, None
         if changed:

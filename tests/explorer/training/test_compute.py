@@ -6,6 +6,7 @@ from explorer.recorded import CONFIG, LAYERS, append_steps, record
 
 from lrexplore.explorer.training.averages import smooth
 from lrexplore.explorer.training.compute import NUM_COLUMNS, NUM_POINTS, RunCurves, View
+from lrexplore.explorer.training.figures import STEP_QUANTITIES, curve_plot
 from lrexplore.explorer.training.groups import group_runs
 from lrexplore.explorer.training.runs import RunList
 from lrexplore.records import Writer, read
@@ -159,3 +160,22 @@ def test_a_long_record_is_read_in_parts_and_is_whole_when_waited_for(tmp_path, m
     assert not tab.wait(0)
     assert tab.wait() and rows() == 200 and not watch.is_behind
     tab.close()
+
+
+def test_changes_of_rank_are_marked_where_they_happened_in_every_curve(tmp_path):
+    with Writer(record(tmp_path / "a"), {}) as writer:
+        for layer in LAYERS:
+            writer.append("events", {"step": 8, "event": "rank", "layer": layer, "old_rank": None, "new_rank": 2})
+        writer.append("events", {"step": 8, "event": "2 layers at other ranks", "num_parameters": 100})
+    curves, (group,), _ = followed(tmp_path)
+    assert curves.rank_changes(group, "step") == [(8.0, "2 layers at other ranks")]
+    line = curves.line(group, "steps", "loss", View())
+    quantity = STEP_QUANTITIES["training loss"]
+    changes = [(group, *change) for change in curves.rank_changes(group, "step")]
+    for view, at in ((View(), 8.0), (View(log_x=True), np.log10(8))):
+        plot = curve_plot(quantity, [(group, line)], view, changes=changes)
+        assert [shape["x0"] for shape in plot["layout"]["shapes"]] == [8.0]
+        (mark,) = plot["layout"]["annotations"]
+        assert mark["x"] == at and mark["hovertext"].endswith("2 layers at other ranks")
+        assert plot["caption"].endswith("Dotted, with ▾: ranks changed.")
+    assert "shapes" not in curve_plot(quantity, [(group, line)], View())["layout"]
