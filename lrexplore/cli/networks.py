@@ -35,6 +35,7 @@ def allocate(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--rank-multiple", type=int, default=1, metavar="N", help="only multiples of it, such as 8 for tensor cores"
     )
+    parser.add_argument("--heads", action="store_true", help="allocate attention heads like layers")
     parser.add_argument("--pin", action="append", default=[], metavar="LAYER=RANK", help="RANK may be 'keep'")
     parser.add_argument("--out", type=Path, default=Path("plan.json"), help="(default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -44,7 +45,7 @@ def allocate(arguments: Sequence[str]) -> int:
         model, parameter_ratio=options.parameter_ratio, flop_ratio=options.flop_ratio,
         latency_ratio=options.latency_ratio, initializer=options.initializer, scheme=options.scheme, loader=loader,
         forms=options.forms, pinned=dict(map(_pin, options.pin)), method=options.method,
-        rank_multiple=options.rank_multiple, progress=_progress,
+        rank_multiple=options.rank_multiple, heads=options.heads, progress=_progress,
     )  # fmt: skip
     scheme = "scheme" if options.forms == [FORMS[0]] else "form"
     columns = ["name", "rank", scheme, "error", "parameters_before", "parameters_after", "reason"]

@@ -48,13 +48,14 @@ def separable_resnet28_10(num_classes: int = 10) -> nn.Sequential:
     network = wide_resnet28_10(num_classes)
     for block in network:
         if isinstance(block, WideBlock):
-            block.conv1, block.conv2 = (_separable(conv) for conv in (block.conv1, block.conv2))
+            for name, conv in (("conv1", block.conv1), ("conv2", block.conv2)):
+                setattr(block, name, _separable(conv))
     return _drawn(network, "fan_out")
 
 
 def _separable(conv: nn.Conv2d) -> nn.Sequential:
     c_in, c_out = conv.in_channels, conv.out_channels
-    depthwise = nn.Conv2d(c_in, c_in, 3, conv.stride, 1, groups=c_in, bias=False)
+    depthwise = nn.Conv2d(c_in, c_in, 3, conv.stride[0], 1, groups=c_in, bias=False)
     return nn.Sequential(depthwise, nn.Conv2d(c_in, c_out, 1, bias=False))
 
 

@@ -85,6 +85,35 @@ class Layer:
         """The largest rank that saves parameters; 0 when none does."""
         return break_even_rank(self.matrix_shape(scheme))
 
+    @property
+    def rank_step(self) -> int:
+        """Ranks are multiples of it."""
+        return 1
+
+    def parameters_at(self, rank: int, scheme: str = "channel") -> int:
+        """Numbers in the factors of all groups and the bias, at `rank` a group."""
+        shape = self.matrix_shape(scheme)
+        factors = self.groups * num_factor_parameters(shape, check_rank(rank, shape))
+        return factors + (self.weight_shape[0] if self.bias else 0)
+
+    def flops_at(self, rank: int, scheme: str = "channel") -> int | None:
+        """Multiply-adds of one sample in both halves of the factorized layer; None where `flops` is.
+
+        Under `spatial` the first half (1 x k_w) runs on every input row, the second on the output's rows.
+        """
+        m, n = self.matrix_shape(scheme)
+        check_rank(rank, (m, n))
+        if self.calls is None:
+            return None
+        # With k_h = 1 the spatial halves are the channel halves.
+        spatial = scheme == "spatial" and self.kernel_size[0] > 1
+        flops = 0
+        for call in self.calls:
+            rows, columns = call.output_size
+            first_rows = call.input_size[0] if spatial else rows
+            flops += first_rows * columns * self.groups * rank * n + rows * columns * self.groups * m * rank
+        return flops
+
 
 class Layers(list[Layer]):
     """A model's layers, with what the rest of it computes.
@@ -92,11 +121,13 @@ class Layers(list[Layer]):
     `other_flops`: multiply-adds of one sample in all but the calls of these linear layers and convolutions, such as
     products of activations, recurrent layers, and matrices that are read and not called; None when unknown. `graph`:
     the operations of one forward pass, layers, batch norms and activations being one each; None where none ran.
+    `attended`: name of an nn.MultiheadAttention -> numbers of queries and keys of one sample, one pair a call.
     """
 
-    def __init__(self, layers=(), *, other_flops: int | None = None, graph: fx.Graph | None = None):
+    def __init__(self, layers=(), *, other_flops: int | None = None, graph: fx.Graph | None = None, attended=None):
         super().__init__(layers)
         self.other_flops, self.graph = other_flops, graph
+        self.attended: dict[str, tuple[tuple[int, int], ...]] = attended or {}
 
     @property
     def flops(self) -> int | None:
@@ -135,13 +166,13 @@ def find_layers(model: nn.Module, example_input=None) -> Layers:
     kinds = {name: _kind(module) for name, module in modules.items()}
     names = [name for name, kind in kinds.items() if kind in ("linear", "conv")]
     copy = skeleton(model)
-    calls, measured, other_flops, recording = measure(model, copy, names, example_input)
+    calls, measured, other_flops, recording, attended = measure(model, copy, names, example_input)
     for name, module in model.named_modules():
         if isinstance(module, nn.PReLU):
             copy.get_submodule(name).weight = module.weight  # it is which activation it is
     follows = find_follows(copy, names, recording and recording.graph)
     read = recording.read if recording else ()
-    layers = Layers(other_flops=other_flops, graph=recording and recording.graph)
+    layers = Layers(other_flops=other_flops, graph=recording and recording.graph, attended=attended)
     for name, module in modules.items():
         seen = calls.get(name) if calls is not None else None
         follow = Follows(text="not called") if seen == () else follows.get(name, Follows())
@@ -200,8 +231,12 @@ def batch_norms_of(model: nn.Module, layer: Layer) -> list[BatchNorm | None]:
     return [BatchNorm(*part) for part in zip(*(both.chunk(layer.groups) for both in whole), strict=True)]
 
 
-def layers_table(model: nn.Module, example_input=None):
-    """The layers as a pandas DataFrame, one row a layer.
+def layers_table(model: nn.Module, example_input=None, *, heads: bool = False):
+    """The layers as a pandas DataFrame, one row a layer; with `heads` also one a product of an attention head.
+
+    A head's rows follow the layers of its attention, under the names of `lr.heads`. Its shape is its dimensions x those
+    of its inputs, its MFLOP are those of its part of the projections. Beside heads that can be factorized their
+    projections are not to be: a plan has either.
 
     Columns: name, kind, shape (m x n of one group's channel matrix), kernel, groups, parameters, MFLOP
     (million multiply-adds of one sample), follows, break_even_rank, factorizable, reason.
@@ -214,6 +249,10 @@ def layers_table(model: nn.Module, example_input=None):
     import pandas as pd  # slow to import, and only tables need it
 
     layers = find_layers(model, example_input)
+    if heads:
+        from lrexplore.network.attention.head_layers import with_heads  # which builds on this file
+
+        layers = with_heads(model, layers)
     rows = [_row(layer) for layer in layers]
     columns = (
         "name", "kind", "shape", "kernel", "groups", "parameters", "MFLOP", "follows", "break_even_rank",
@@ -226,7 +265,7 @@ def layers_table(model: nn.Module, example_input=None):
 
 
 def _row(layer: Layer) -> tuple:
-    has_matrix = layer.kind in ("linear", "conv")
+    has_matrix = layer.kind in ("linear", "conv", "QK", "OV")
     return (
         layer.name,
         layer.kind,
@@ -248,9 +287,7 @@ def _by(sizes) -> str:
 
 def factorized_parameters(layer: Layer, rank: int, scheme: str = "channel") -> int:
     """Numbers in the factors of all groups and the bias, at `rank` a group."""
-    shape = layer.matrix_shape(scheme)
-    factors = layer.groups * num_factor_parameters(shape, check_rank(rank, shape))
-    return factors + (layer.weight_shape[0] if layer.bias else 0)
+    return layer.parameters_at(rank, scheme)
 
 
 def tensor_parameters(layer: Layer, form: str, ranks: Sequence[int]) -> int:
@@ -273,19 +310,5 @@ def tensor_flops(layer: Layer, form: str, ranks: Sequence[int]) -> int | None:
 
 
 def factorized_flops(layer: Layer, rank: int, scheme: str = "channel") -> int | None:
-    """Multiply-adds of one sample in both halves of the factorized layer; None where `layer.flops` is.
-
-    Under `spatial` the first half (1 x k_w) runs on every input row, the second on the output's rows.
-    """
-    m, n = layer.matrix_shape(scheme)
-    check_rank(rank, (m, n))
-    if layer.calls is None:
-        return None
-    # With k_h = 1 the spatial halves are the channel halves.
-    spatial = scheme == "spatial" and layer.kernel_size[0] > 1
-    flops = 0
-    for call in layer.calls:
-        rows, columns = call.output_size
-        first_rows = call.input_size[0] if spatial else rows
-        flops += first_rows * columns * layer.groups * rank * n + rows * columns * layer.groups * m * rank
-    return flops
+    """Multiply-adds of one sample in both halves of the factorized layer; None where `layer.flops` is."""
+    return layer.flops_at(rank, scheme)

@@ -16,6 +16,8 @@ from lrexplore.linalg.rank import check_multiple
 from lrexplore.linalg.tensors import MATRIX
 from lrexplore.network import find_layers, weights_of
 from lrexplore.network.answers import Choice
+from lrexplore.network.attention.find_heads import head_values
+from lrexplore.network.attention.head_layers import HeadLayer, is_head, with_heads
 from lrexplore.network.batches import as_example, first_items
 from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layers import Layer, Layers
@@ -44,6 +46,10 @@ from lrexplore.ranks.sensitivity import sensitivities
 
 NUM_LOOKED_AT = 64
 Progress = Callable[[int, int, str], None]
+NOT_TIMED = (
+    "`heads` must be False for a `latency_ratio`, got True: the time of one head cannot be told from its attention's. "
+    "Set a `flop_ratio`."
+)
 
 
 def allocate(
@@ -62,6 +68,7 @@ def allocate(
     weights: str | dict[str, float] | None = None,
     method: str = "optimal",
     rank_multiple: int = 1,
+    heads: bool = False,
     example_input: Any = None,
     logits: Choice = None,
     use_cache: bool = True,
@@ -83,6 +90,10 @@ def allocate(
     held out from fitting, and, where batch norms imply inputs, on noise with the spectrum of photographs.
     `method` "optimal" solves the allocation exactly, up to a gap that the plan states; the others, for
     comparison, are rules with one knob turned to the budget: `METHODS`.
+    `heads`: attention heads (`lr.heads`) are allocated like layers, each product under its name, also in `pinned` and
+    `weights`. A projection of heads is then left to them, never factorized as a whole beside them. A head's error is
+    that of `lr.head_error`; its cost is its part of the projections, without what the attention itself multiplies.
+    Sensitivities of heads are measured for one product of an attention at once. Not with `latency_ratio`.
     `rank_multiple`: only ranks that are multiples of it (8: what tensor cores take at once); pins are not rounded.
     No layer is factorized where that costs more in the budget's unit. Sizes, on which flops and latency depend, are
     those on `example_input` (a batch, or the forward's arguments), else on the first batch of `loader`, else guessed.
@@ -105,9 +116,11 @@ def allocate(
     [(budget, ratio)] = given.items()
     check_budget(budget, ratio, method)
     check_forms(forms, method)
+    if heads and budget == "latency_ratio":
+        raise ValueError(NOT_TIMED)
     chosen = Allocator.of(
         model, initializer=initializer, scheme=scheme, forms=forms, loader=loader, groups=groups,
-        calibration=calibration, weights=weights, pinned=pinned, rank_multiple=rank_multiple,
+        calibration=calibration, weights=weights, pinned=pinned, rank_multiple=rank_multiple, heads=heads,
         example_input=example_input, logits=logits, use_cache=use_cache, progress=progress,
     )  # fmt: skip
     return chosen.plan(budget, ratio, method=method)
@@ -166,6 +179,7 @@ class Allocator:
         weights: str | Mapping[str, float] | None = None,
         pinned: dict[str, int | None] | None = None,
         rank_multiple: int = 1,
+        heads: bool = False,
         example_input: Any = None,
         logits: Choice = None,
         use_cache: bool = True,
@@ -176,7 +190,7 @@ class Allocator:
 
         `on_curve` is that of `layer_curves`.
         """
-        check_words(scheme, weights, has_loader=loader is not None)
+        check_words(scheme, weights, has_loader=loader is not None, heads=heads)
         check_multiple(rank_multiple)
         forms = check_forms(forms)
         if initializer is not None:
@@ -185,6 +199,7 @@ class Allocator:
         items, loader = first_items(loader, NUM_LOOKED_AT, model, groups) if loader is not None else ([], None)
         layers = find_layers(model, as_example(items[0].inputs) if items and example_input is None else example_input)
         usable = [layer.name for layer in layers if layer.skip_reason is None]
+        layers = with_heads(model, layers) if heads else layers
         if meta := [name for name in usable if model.get_submodule(name).weight.is_meta]:
             raise ValueError(
                 f"`model` must hold values, got `{meta[0]}` with a weight on the meta device. Load the weights first."
@@ -198,6 +213,11 @@ class Allocator:
             Calibration.require(calibration, model)
             if items:
                 calibration.warn_of_others(items[0])
+            if heads and not calibration.is_implied and not calibration.heads and any(map(is_head, layers)):
+                raise ValueError(
+                    "`calibration` must hold attention heads for `heads=True`, got one without any. Use "
+                    "`lr.calibrate(model, loader, heads=True)`."
+                )
         initializer = initializer or default_initializer(
             model, has_inputs=calibration is not None or loader is not None
         )
@@ -205,7 +225,7 @@ class Allocator:
         if record.is_implied and (calibration is None or not calibration.is_implied):
             calibration = implied_inputs(model, example_input=example_input, progress=progress)
         elif calibration is None and loader is not None:
-            calibration = calibrate(model, loader, progress=progress)
+            calibration = calibrate(model, loader, heads=heads, progress=progress)
         if record.is_real and calibration is None:
             raise ValueError(
                 f"`calibration` must be given for the initializer {record.name!r}, got None. Pass it or a `loader`, "
@@ -256,6 +276,8 @@ class Allocator:
 
     def options(self, budget: str) -> list[Options]:
         """The choices of every layer that can be factorized, with costs in the unit of `budget`."""
+        if budget == "latency_ratio" and any(map(is_head, self.layers)):
+            raise ValueError(NOT_TIMED)
         costs: dict[str, CostOf] = {
             "parameter_ratio": parameter_cost,
             "flop_ratio": flop_cost,
@@ -334,6 +356,8 @@ class Allocator:
 
     def _spectra(self, scheme: str) -> dict[str, np.ndarray]:
         def spectrum(layer: Layer) -> np.ndarray:
+            if isinstance(layer, HeadLayer):
+                return head_values(self.model, layer.head).numpy()
             return singular_values(matricize(weights_of(self.model, layer)[0], scheme)).cpu().numpy()
 
         layers = [layer for layer in self.layers if layer.skip_reason is None]

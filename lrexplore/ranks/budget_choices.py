@@ -53,6 +53,11 @@ def check_pins(layers: Iterable[Layer], scheme: str, pinned: Mapping[str, int | 
                 check_rank(rank, max((by_name[name].matrix_shape(s) for s in schemes), key=min))
             except ValueError as error:
                 raise ValueError(f"`pinned` of layer {name!r}: {error}") from None
+            if rank % by_name[name].rank_step:
+                raise ValueError(
+                    f"`pinned` of {name!r}: its rank must be even (rotary positions turn pairs of dimensions), got "
+                    f"{rank}. Use {rank + 1}."
+                )
 
 
 def check_weights(layers: Iterable[Layer], weights: Mapping[str, float]) -> None:
@@ -65,11 +70,16 @@ def check_weights(layers: Iterable[Layer], weights: Mapping[str, float]) -> None
             raise ValueError(f"`weights` must be numbers >= 0, got {weight!r} for layer {name!r}. 1 counts it plainly.")
 
 
-def check_words(scheme: str, weights: object, *, has_loader: bool) -> None:
-    """Raises ValueError for a scheme or a way of weighting that there is not, or that needs a loader."""
+def check_words(scheme: str, weights: object, *, has_loader: bool, heads: object = False) -> None:
+    """Raises ValueError for a scheme or a way of weighting that there is not, or that needs a loader.
+
+    TypeError for `heads` that are no switch.
+    """
     if not isinstance(scheme, str) or scheme not in (*SCHEMES, "best"):
         raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}, best, got {scheme!r}. Choose one.")
     if not isinstance(weights, Mapping | None) and (not isinstance(weights, str) or weights not in WEIGHTS):
         raise ValueError(f"`weights` must be one of {', '.join(WEIGHTS)} or a dict, got {weights!r}. Choose one.")
+    if not isinstance(heads, bool):
+        raise TypeError(f"`heads` must be True or False, got {heads!r}. Pin single heads with `pinned`.")
     if isinstance(weights, str) and weights == SENSITIVITY and not has_loader:
         raise ValueError("`loader` must be given for `weights='sensitivity'`, got None. Pass one, or 'plain'.")

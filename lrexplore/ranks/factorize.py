@@ -20,9 +20,9 @@ from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layer_choices import check_choices, choose_rank, scheme_for
 from lrexplore.network.passes import Passes
 from lrexplore.network.replace import nothing_to_factorize
-from lrexplore.nn.attention import attentions_of
 from lrexplore.nn.attention.narrow import NarrowHeads
 from lrexplore.ranks.corrected_norms import correct_if_better
+from lrexplore.ranks.heads.head_curves import head_moments
 from lrexplore.ranks.in_sequence import factorize_in_sequence
 from lrexplore.ranks.numerical import NumericalRank, check_tolerance, numerical_ranks
 from lrexplore.ranks.plan import RankPlan
@@ -102,8 +102,10 @@ def factorize(
                 f"`plan` must be a RankPlan, got a {type(plan).__name__}. Load a file with `lr.RankPlan.load(path)`; "
                 "a dict of ranks is `ranks`."
             )
+        if heads is not None:
+            raise ValueError("`heads` must be left out with a `plan`, got both. The plan has the ranks of heads.")
         plan.check(model)
-        ranks, scheme = plan.ranks, plan.schemes
+        ranks, scheme, heads = plan.ranks, plan.schemes, plan.heads or None
     numerical: dict[str, NumericalRank] = {}
     if tolerance is not None:
         if rank_scale is not None or ranks is not None:
@@ -128,13 +130,15 @@ def factorize(
     original = model
     if heads is not None:
         head_ranks = choose_head_ranks(model, heads)
-        alone = rank_scale is None and ranks is None
+        alone = rank_scale is None and not ranks and tolerance is None
         if loader is not None and calibration is None:
             first, loader = first_items(loader, NUM_CORRECTING, model, groups)
             calibration = calibrate(model, loader, layers=[] if alone else None, heads=True, progress=progress)
             loader, groups = first, None  # the items know theirs
         model = _with_smaller_heads(model, head_ranks, calibration, progress)
         if alone:
+            if plan is not None:
+                model.rank_plan = plan  # type: ignore[assignment]  # torch: attributes of modules are tensors
             return model
         _check_not_of_heads(original, model, ranks)
         calibration = None if calibration is None else calibration.of(model)
@@ -244,13 +248,7 @@ def _with_smaller_heads(
 ) -> nn.Module:
     """A copy with smaller heads, and what became of each head in its `factorization`."""
     heads = find_heads(model)
-    inputs, attentions = {} if calibration is None else calibration.heads, attentions_of(model)
-    moments = {
-        head.name: inputs[head.attention].moments(attentions[head.attention], head.kind, head.place)
-        for head in heads
-        if head.name in ranks and head.attention in inputs
-    }
-    smaller = smaller_heads(model, ranks, moments, progress)
+    smaller = smaller_heads(model, ranks, head_moments(model, calibration), progress)
     records = []
     for head in heads:
         rank, reason = ranks.get(head.name), head.reason or "not chosen"

@@ -145,7 +145,7 @@ def hopeful_ranks(layer: Layer, form: str, weights: list[Tensor]) -> list[tuple[
         costs = costs[:1]
     else:
         of_groups = [[_tail(values) for values in _unfoldings(form, weight)] for weight in weights]
-        tails = [sum(parts) for parts in zip(*of_groups, strict=True)]
+        tails: list[Any] = [sum(parts) for parts in zip(*of_groups, strict=True)]
         bound = np.array([sum(tail[rank] for tail, rank in zip(tails, ranks, strict=True)) for ranks in choices])
     for cost in costs:
         corners = hull(cost, bound)

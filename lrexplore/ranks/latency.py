@@ -64,7 +64,7 @@ def form_latencies(model: nn.Module, layer: Layer, form: str, ranks: Sequence[tu
     assert layer.calls is not None
     module: Any = private_copy(model.get_submodule(layer.name))
     x = _input(layer, module, BATCH_SIZE)
-    like = {"device": x.device, "dtype": x.dtype}
+    like: dict[str, Any] = {"device": x.device, "dtype": x.dtype}
     networks = []
     for one in ranks:
         twin = CONVS[form].like(module, one).to_empty(device=x.device)

@@ -13,7 +13,9 @@ from lrexplore.init import Initializer, Problem, each_rank, find_initializer, ne
 from lrexplore.init.real.input_curves import input_errors
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.network import Layer, batch_norms_of, weights_of
+from lrexplore.network.attention.head_layers import HeadLayer, scheme_of
 from lrexplore.ranks.cache import digest, keep, recall
+from lrexplore.ranks.heads.head_curves import head_curves
 
 GAUSSIAN, YOURS, FROM_NORMS = "Gaussian inputs", "your inputs", "inputs implied by batch norm"
 _FORMAT = 2
@@ -57,12 +59,13 @@ def layer_curves(
 
     With a `calibration` errors are those on its held-out inputs, without one those on Gaussian inputs. For a grouped
     convolution the mean over its groups. Curves are kept on disk under a hash of weight, inputs and options
-    (`cache_folder`). `progress(done, total, what)` is called with the layer before each curve and with "" at the
-    end, `on_curve(curve)` with each as it is found.
+    (`cache_folder`), but for those of attention heads, which are quickly found. `progress(done, total, what)` is called
+    with the layer before each curve and with "" at the end, `on_curve(curve)` with each as it is found.
     """
     record = find_initializer(initializer)
     use_cache &= record.is_ours  # another person's may change under its name
-    wanted = [(layer, scheme) for layer in layers if layer.skip_reason is None for scheme in schemes]
+    layers = [layer for layer in layers if layer.skip_reason is None]
+    wanted = [(layer, scheme) for layer in layers if not isinstance(layer, HeadLayer) for scheme in schemes]
     curves = {}
     for done, (layer, scheme) in enumerate(wanted):
         if progress:
@@ -74,9 +77,26 @@ def layer_curves(
         curves[layer.name, scheme] = curve
         if on_curve:
             on_curve(curve)
+    heads = [layer for layer in layers if isinstance(layer, HeadLayer)]
+    for curve in _of_heads(model, heads, calibration):
+        curves[curve.layer, curve.scheme] = curve
+        if on_curve:
+            on_curve(curve)
     if progress:
         progress(len(wanted), len(wanted), "")
     return curves
+
+
+def _of_heads(model: nn.Module, heads: list[HeadLayer], calibration: Calibration | None) -> list[LayerCurve]:
+    errors = head_curves(model, [layer.head for layer in heads], calibration)
+    known = set() if calibration is None else set(calibration.heads)
+    return [
+        LayerCurve(
+            layer.name, scheme_of(layer), YOURS if layer.head.attention in known else GAUSSIAN,
+            np.arange(1, len(errors[layer.name]) + 1), errors[layer.name],
+        )
+        for layer in heads
+    ]  # fmt: skip
 
 
 def _curve(

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import lcm
 
 import numpy as np
 
 from lrexplore.linalg.tensors import MATRIX
 from lrexplore.network import Layer, factorized_flops, factorized_parameters
+from lrexplore.network.attention.head_layers import scheme_of
 from lrexplore.network.layers import tensor_flops, tensor_parameters
 from lrexplore.ranks.form_menus import FormMenu
 from lrexplore.ranks.knapsack import Choices
@@ -41,7 +43,7 @@ class Options:
 
 CostOf = Callable[[Layer, int, str], float]
 """Cost of a layer at a rank (0: as it is) under a scheme."""
-FormCostOf = Callable[[Layer, str, Sequence[tuple[int, ...]]], Sequence[float]]
+FormCostOf = Callable[[Layer, str, Sequence[tuple[int, ...]]], Sequence[float] | np.ndarray]
 """Costs of a layer in a form, one for each of these ranks."""
 
 
@@ -94,7 +96,8 @@ def layer_options(
         rows = []
     if pin != (None,):
         for curve in curves:
-            wanted = range(multiple, len(curve.errors) + 1, multiple) if only is None else (only,)
+            step = lcm(multiple, layer.rank_step)
+            wanted = range(step, len(curve.errors) + 1, step) if only is None else (only,)
             # Costs rise with the rank, in a straight line for all but measured ones: past the first that does not
             # pay, none does.
             for rank in wanted:
@@ -119,7 +122,7 @@ def layer_options(
 
 def layer_plan(layer: Layer, option: Options | None, pick: int) -> LayerPlan:
     """What becomes of a layer by one of its choices; None where it cannot be factorized."""
-    rank, scheme, error, tensor = 0, "channel", 0.0, None
+    rank, scheme, error, tensor = 0, scheme_of(layer), 0.0, None
     after, flops = layer.num_parameters, layer.flops
     if option is not None and option.ranks[pick]:
         rank, scheme, error = int(option.ranks[pick]), option.schemes[pick], float(option.errors[pick])

@@ -14,12 +14,14 @@ from lrexplore import linalg
 from lrexplore.disk.paths import input_path
 from lrexplore.disk.whole_file import write_whole
 from lrexplore.linalg.tensors import MATRIX, tensor_form
+from lrexplore.network.attention import find_heads
 from lrexplore.nn.linear import matrix_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FORMAT = "lrexplore rank plan 1"
+HEAD_SCHEMES = ("qk", "ov")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,9 @@ class LayerPlan:
     """What is to become of one layer. `rank` (of each group) is None where it stays as it is; `reason` says why. A
     `form` of several ranks has them all, the inputs' side first.
 
-    `error` is the layer's predicted relative function error, `weight` what it counts in the total.
+    A product of an attention head has a scheme of its own, "qk" or "ov"; its `weight_shape` is the dimension of the
+    head and of what its right factor reads. `error` is the layer's predicted relative function error (of a head that of
+    `lr.head_error`), `weight` what it counts in the total.
     """
 
     name: str
@@ -78,13 +82,18 @@ class RankPlan:
 
     @property
     def ranks(self) -> dict[str, Any]:
-        """Layer name -> rank of the layers to factorize."""
-        return {layer.name: layer.rank for layer in self.layers if layer.rank is not None}
+        """Layer name -> rank of the layers to factorize, heads apart."""
+        return {x.name: x.rank for x in self.layers if x.rank is not None and x.scheme not in HEAD_SCHEMES}
+
+    @property
+    def heads(self) -> dict[str, Any]:
+        """Name of an attention head, as in `lr.heads`, -> rank of the heads to make smaller."""
+        return {x.name: x.rank for x in self.layers if x.rank is not None and x.scheme in HEAD_SCHEMES}
 
     @property
     def schemes(self) -> dict[str, str]:
         """Layer name -> scheme of the layers to factorize."""
-        return {layer.name: layer.scheme for layer in self.layers if layer.rank is not None}
+        return {x.name: x.scheme for x in self.layers if x.rank is not None and x.scheme not in HEAD_SCHEMES}
 
     @property
     def forms(self) -> dict[str, str]:
@@ -108,7 +117,18 @@ class RankPlan:
             raise ValueError(
                 f"`plan` must have every layer once, got `{repeated[0]}` several times. Take the others out."
             )
+        heads = {}
+        if any(layer.scheme in HEAD_SCHEMES for layer in self.layers):
+            heads = {head.name: (head.dimension, head.model_dimension) for head in find_heads(model)}
         for layer in self.layers:
+            if layer.scheme in HEAD_SCHEMES:
+                if heads.get(layer.name) != layer.weight_shape:
+                    raise ValueError(
+                        f"`plan` must be one for this model, got one with an attention head `{layer.name}` of "
+                        f"{layer.weight_shape[0]} dimensions of {layer.weight_shape[1]}, which the model has not. "
+                        "Allocate a plan for this model."
+                    )
+                continue
             module = modules.get(layer.name)
             shape = None if getattr(module, "weight", None) is None else tuple(matrix_of(module).shape)
             if shape != layer.weight_shape:
@@ -180,8 +200,10 @@ class RankPlan:
 
     def __str__(self) -> str:
         kept = sum(layer.rank is None for layer in self.layers)
+        heads = f" and {len(self.heads)} products of heads" if self.heads else ""
         return (
-            f"RankPlan: {len(self.ranks)} layers factorized, {kept} kept; {self.parameter_ratio:.3f} of the parameters"
+            f"RankPlan: {len(self.ranks)} layers{heads} factorized, {kept} kept; "
+            f"{self.parameter_ratio:.3f} of the parameters"
             + (f", {self.flop_ratio:.3f} of the multiply-adds" if self.flops else "")
             + f"; predicted error {self.error:.4g} ({self.inputs}, {self.method}, {self.weights} weights)"
         )
@@ -211,13 +233,16 @@ def _check(plan: RankPlan) -> None:
             if not all(1 <= _number(rank, whole=True) <= most for rank, most in zip(layer.rank, full, strict=True)):
                 raise ValueError(f"ranks {layer.rank!r} of `{layer.name}`")
         elif layer.rank is not None:
-            _number(layer.rank, whole=True)
-            linalg.check_rank(layer.rank, linalg.matrix_shape(layer.weight_shape, layer.scheme))
+            rank = int(_number(layer.rank, whole=True))
+            if layer.scheme not in HEAD_SCHEMES:
+                linalg.check_rank(rank, linalg.matrix_shape(layer.weight_shape, layer.scheme))
+            elif not 1 <= rank <= layer.weight_shape[0]:
+                raise ValueError(f"rank {layer.rank} of `{layer.name}`, a head of {layer.weight_shape[0]} dimensions")
         elif layer.parameters_after != layer.parameters_before:
             raise ValueError(f"`{layer.name}` stays as it is and has other parameters")
         if layer.parameters_before < prod(_number(size, whole=True) for size in layer.weight_shape):
             raise ValueError(f"`{layer.name}` has fewer parameters than entries")
-        if layer.scheme not in linalg.SCHEMES or not isinstance(layer.pinned, bool):
+        if layer.scheme not in (*linalg.SCHEMES, *HEAD_SCHEMES) or not isinstance(layer.pinned, bool):
             raise ValueError(f"scheme {layer.scheme!r} or pin of `{layer.name}`")
         for count in (*counts, *(x for x in (layer.flops_before, layer.flops_after) if x is not None)):
             _number(count, whole=True)

@@ -8,6 +8,7 @@ from lrexplore.cli import main
 from lrexplore.models import load_model
 from lrexplore.opening import load
 from lrexplore.ranks import RankPlan
+from tests.attentions import NETWORKS
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,12 @@ def test_a_plan_and_then_the_network_with_it(checkpoint, capsys):
     assert main(["factorize", checkpoint, "--plan", "plan.json", "--images", "none"]) == 0
     small = load("factorized.safetensors")
     assert sum(p.numel() for p in small.parameters()) == plan.parameters[1]
+
+
+def test_a_plan_of_heads_too(capsys, monkeypatch):
+    monkeypatch.setattr("lrexplore.cli.networks._model", lambda options: NETWORKS["torchvision ViT"]()[0])
+    assert main(["allocate", "vit_b_16", "--parameter-ratio", "0.6", "--images", "none", "--heads"]) == 0
+    assert "encoder_layer_0.self_attention:qk.0" in capsys.readouterr().out and RankPlan.load("plan.json").heads
 
 
 def test_images_of_a_folder_are_used_and_compared_with(checkpoint, tmp_path, capsys):

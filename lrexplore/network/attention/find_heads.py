@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lrexplore.nn.attention import AttentionHeads, architecture_of, attentions_of
+from lrexplore.linalg import gram_values
+from lrexplore.nn.attention import AttentionHeads, architecture_of, attentions_of, heads_of
 from lrexplore.nn.attention.standing import kept_dimensions
 
 QK, OV = "QK", "OV"
@@ -125,6 +126,14 @@ def _features(stack) -> int:
 
 def _columns(stack) -> int:
     return _features(stack) + (stack.bias is not None)
+
+
+def head_values(model: nn.Module, head: Head) -> Tensor:
+    """The singular values (dimension,) of a head's product, descending, float64."""
+    attention = heads_of(model.get_submodule(head.attention))
+    assert attention is not None  # whoever has a head has found its attention
+    left, right = head_grams(attention, head.kind)
+    return gram_values(left[head.place], right[head.place])
 
 
 @torch.no_grad()

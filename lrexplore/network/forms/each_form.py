@@ -58,5 +58,5 @@ def replace_each(
     for record in (record for one in told for record in one):
         if record.name not in records or record.rank is not None:
             records[record.name] = record
-    made.factorization = tuple(records.values())  # type: ignore[assignment]
+    made.factorization = tuple(records.values())
     return made

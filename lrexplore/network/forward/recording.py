@@ -33,6 +33,7 @@ class Recording:
     calls: dict[str, list[tuple[torch.Size, torch.Size]]] = field(default_factory=lambda: defaultdict(list))
     other_multiplications: int = 0
     read: set[str] = field(default_factory=set)
+    attended: dict[str, list[tuple[torch.Size, torch.Size]]] = field(default_factory=lambda: defaultdict(list))
 
 
 def record(
@@ -89,6 +90,9 @@ class _Recorder(TorchFunctionMode):
             if module in self.layers:
                 given = args[0] if args else next(iter(keywords.values()))
                 self.recording.calls[self.layers[module]].append((given.shape, output.shape))
+            if isinstance(module, nn.MultiheadAttention):
+                of = dict(zip(("query", "key"), args, strict=False)) | keywords
+                self.recording.attended[name].append((of["query"].shape, of["key"].shape))
             if len(self.stack) == 1:
                 self._note("call_module", name, args, keywords, output)
         self.stack.pop()

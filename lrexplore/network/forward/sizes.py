@@ -31,13 +31,14 @@ class Sizes(NamedTuple):
     """What one forward pass of one sample told of a network, on the input that `text` names; or why it did not.
 
     `calls` and `other_flops`, the multiply-adds of all but the layers' calls, are None where no forward worked, and so
-    is `recording`.
+    is `recording`. `attended`: name of an nn.MultiheadAttention -> queries and keys of each call.
     """
 
     calls: dict[str, tuple[Call, ...]] | None
     text: str
     other_flops: int | None = None
     recording: Recording | None = None
+    attended: dict[str, tuple[tuple[int, int], ...]] = {}
 
 
 def measure(model: nn.Module, meta_model: nn.Module, names, example_input=None) -> Sizes:
@@ -109,7 +110,11 @@ def _sizes(model: nn.Module, names, args) -> Sizes:
         name: tuple(_call(layer, given, made, batch) for given, made in recording.calls[name])
         for layer, name in layers.items()
     }
-    return Sizes(calls, _describe(args), recording.other_multiplications // batch, recording)
+    attended = {
+        name: tuple((_positions(query, batch), _positions(key, batch)) for query, key in shapes)
+        for name, shapes in recording.attended.items()
+    }
+    return Sizes(calls, _describe(args), recording.other_multiplications // batch, recording, attended)
 
 
 def _batch_size(args) -> int:
@@ -124,5 +129,9 @@ def _batch_size(args) -> int:
 def _call(layer: nn.Module, given: torch.Size, made: torch.Size, batch: int) -> Call:
     if isinstance(layer, nn.Conv2d):
         return Call(tuple(given[-2:]), tuple(made[-2:]))
-    positions = made.numel() // (made[-1] * batch)
+    positions = _positions(made, batch)
     return Call((positions, 1), (positions, 1))
+
+
+def _positions(shape: torch.Size, batch: int) -> int:
+    return shape.numel() // (shape[-1] * batch)
