@@ -21,6 +21,7 @@ def leaning(
     *,
     example_input: Any = None,
     progress: Callable[[int, int, str], None] | None = None,
+    implied: Callable[[], Calibration] | None = None,
 ) -> Calibration:
     """The calibration with a share of the inputs that `implied_inputs` tells in every layer; itself where none are.
 
@@ -28,15 +29,20 @@ def leaning(
     has the least expected distance of the covariance from the truth, |(1 - share) C + share T - truth|_F^2, which is
     (1 - share)^2 V + share^2 |T - truth|^2: C is that of the inputs, V its expected squared error as groups left out
     tell it, T the implied one, and E|C - T|^2 = V + |T - truth|^2 (Ledoit & Wolf 2004, with a target of our own).
+    `implied()` gives what `implied_inputs` says of the whole model to whoever keeps it; it is asked only if needed.
     """
     unsure = [name for name, entry in calibration.items() if not _is_sure(entry)]
     if not unsure or not implies_inputs(model):
         return calibration
-    implied = implied_inputs(model, layers=unsure, example_input=example_input, progress=progress)
+    if implied is None:
+        target = implied_inputs(model, layers=unsure, example_input=example_input, progress=progress)
+    else:
+        target = implied()
+        unsure = [name for name in unsure if name in target]
     entries = {name: calibration.entries(name) for name in calibration}
     for name in unsure:
-        both = zip(entries[name], implied.entries(name), strict=True)
-        entries[name] = tuple(_mixed(own, target) for own, target in both)
+        both = zip(entries[name], target.entries(name), strict=True)
+        entries[name] = tuple(_mixed(own, other) for own, other in both)
     return Calibration(entries, calibration.num_inputs, calibration.heads, calibration.first_input)
 
 

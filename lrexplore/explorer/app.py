@@ -79,7 +79,7 @@ class Explorer(Displayed):
     def table(self):
         """DataFrame of the curves on screen: layer, scheme, initializer, rank, both errors, costs as ratios.
 
-        `time_ratio` is measured on this machine, NaN until it is. `inputs` are "gaussian" or "yours".
+        `time_ratio` is measured on this machine, NaN until it is. `inputs` are "gaussian", "implied" or "yours".
         """
         return self.layer_tab.table()
 

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrexplore.calibration import Calibration, calibrate, run_model
+from lrexplore.calibration import Calibration, calibrate, implied_inputs, run_model
+from lrexplore.calibration.leaning import leaning
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
+from lrexplore.explorer.work.once import Once
 from lrexplore.models import available_weights, categories, names, preprocess
 from lrexplore.models.architectures import known_names
-from lrexplore.network.batches import check_loader, first_items
+from lrexplore.network.batches import as_example, check_loader, first_items
 from lrexplore.network.grouping import Groups, check_groups, is_held_out, numbered
 from lrexplore.network.private import private_copy
 
@@ -72,7 +74,8 @@ class Origin:
     loader: Iterable | None = None
     groups: Groups = None
     _samples: Samples | None = field(default=None, repr=False)
-    _calibration: Calibration | None = field(default=None, repr=False)
+    _calibration: Once[Calibration] = field(default_factory=Once, repr=False)
+    _implied: Once[Calibration] = field(default_factory=Once, repr=False)
 
     def __post_init__(self):
         check_groups(self.groups, has_loader=self.loader is not None)
@@ -123,20 +126,34 @@ class Origin:
 
         `progress(done, total, what)` counts inputs, and may raise to stop it.
         """
-        if self._calibration is None:
-            samples = self.samples(model)
-            total = sum(len(batch) for batch in samples.fit)
-            what = f"calibrating on {samples.said(total)}"
+        samples = self.samples(model)
+        total = sum(len(batch) for batch in samples.fit)
+        what = f"calibrating on {samples.said(total)}"
+
+        def make() -> Calibration:
             progress(0, total, what)
+            found = calibrate(
+                model, samples.fit, groups=samples.fit_groups, lean=False,
+                progress=lambda done, _, __: progress(done, total, what),
+            )  # fmt: skip
+            if self.loader is None:  # the photographs are asked for by name
+                return found
+            implied = partial(self.implied, model, progress)
+            return leaning(model, found, example_input=as_example(samples.fit[0]), implied=implied)
 
-            def told(done: int, of: int, said: str) -> None:
-                progress(
-                    *((done, total, what) if said == "inputs" else (done, of, f"what batch norms imply of {said}"))
-                )
+        return self._calibration.get(make, lambda: progress(0, total, what))
 
-            lean = self.loader is not None  # the photographs are asked for by name
-            self._calibration = calibrate(model, samples.fit, groups=samples.fit_groups, lean=lean, progress=told)
-        return self._calibration
+    def implied(self, model: nn.Module, progress: Callable[[int, int, str], None]) -> Calibration:
+        """What the batch norms of this model imply of the inputs of all layers, worked out once; progress by layer.
+
+        Raises as `lr.implied_inputs`.
+        """
+        what = "what batch norms imply"
+
+        def told(done: int, total: int, layer: str) -> None:
+            progress(done, total, f"{what} of {layer}" if layer else what)
+
+        return self._implied.get(lambda: implied_inputs(model, progress=told), lambda: progress(0, 1, what))
 
     def class_names(self) -> list[str] | None:
         """The names of the classes, in the order of the logits; None where they are not known."""

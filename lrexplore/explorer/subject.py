@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lrexplore.dual import BatchNorm
-from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
+from lrexplore.explorer.real_inputs import GAUSSIAN, RealInputs
 from lrexplore.init import Problem
 from lrexplore.linalg import SCHEMES, check_finite, quick_singular_values, rank_from_scale, stable_rank
 from lrexplore.linalg.tensors import MATRIX
@@ -21,7 +21,8 @@ from lrexplore.network.replace import nothing_to_factorize
 class Choice:
     """What a study is of: a layer, its matricization, what is taken to follow it, and which inputs it is given.
 
-    `form` is what it is compared with in another form than factor pairs, "matrix" for nothing.
+    `form` is what it is compared with in another form than factor pairs, "matrix" for nothing. `lacking` names the
+    inputs that were wanted, where they are known of other layers but not of this one.
     """
 
     layer: str
@@ -30,6 +31,7 @@ class Choice:
     batch_norm: bool
     inputs: str = GAUSSIAN
     form: str = MATRIX
+    lacking: str = ""
 
 
 def on_device(model: nn.Module, device) -> nn.Module:
@@ -89,7 +91,17 @@ class Subject:
 
     def inputs(self, name: str, wanted: str) -> str:
         """The inputs that a layer can be studied on: those wanted, or Gaussian ones where these are not known."""
-        return wanted if wanted == YOURS and self.real is not None and self.real.covers(name) else GAUSSIAN
+        return wanted if self.real is not None and self.real.entry(name, wanted) is not None else GAUSSIAN
+
+    def lacking(self, name: str, wanted: str) -> str:
+        """The inputs wanted, where they are known of other layers but not of this one; else ""."""
+        known = self.real is not None and self.real.of(wanted) is not None
+        return wanted if known and self.inputs(name, wanted) != wanted else ""
+
+    @property
+    def implies_inputs(self) -> bool:
+        """Whether the network's batch norms imply inputs of its layers."""
+        return self.real is not None and self.real.implies_inputs
 
     def form(self, name: str, wanted: str) -> str:
         """The form that a layer can be studied in: the one wanted, or factor pairs where it has none such."""

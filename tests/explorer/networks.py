@@ -37,6 +37,14 @@ def small_network() -> nn.Module:
     return network.eval()
 
 
+def trained_network() -> nn.Module:
+    """The small network with statistics of its own in its batch norm, which imply inputs of its layers."""
+    model = small_network()
+    model.norm.running_mean += 0.1
+    model.norm.running_var *= 0.5
+    return model
+
+
 def linear_network() -> nn.Module:
     """Two linear layers, 8 x 16 and 6 x 8, with a ReLU between them."""
     with torch.random.fork_rng(devices=[]):

@@ -1,35 +1,37 @@
-"""The pass over real inputs, in the background: once, when they are first asked for."""
+"""What takes long to be known of the layers' inputs, in the background: once, when they are first asked for."""
+
+from functools import partial
 
 from lrexplore.explorer.layer.screen import Screen
-from lrexplore.explorer.layer.state import State
-from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
+from lrexplore.explorer.layer.state import KNOWN, State
+from lrexplore.explorer.real_inputs import GAUSSIAN
 from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.explorer.work.worker import Stopped, Token, Worker
 
 
 class Calibrating:
-    """Follows `state.inputs`: calibrates once "yours" are asked for, and sets `state.calibrated` when it is done.
+    """Follows `state.inputs`: calibrates once "yours" are asked for, works out those "implied", and sets
+    `state.calibrated` or `state.inferred` when it is done.
 
     The thread, its own for no other work to end the pass, comes with the first pass. What the pass raises takes the
     state back to Gaussian inputs and then goes to `on_error`.
     """
 
-    def __init__(self, screen: Screen, state: State, real: RealInputs, on_error):
-        self._screen, self._state, self._real, self._on_error = screen, state, real, on_error
+    def __init__(self, screen: Screen, state: State, on_error):
+        self._screen, self._state, self._on_error = screen, state, on_error
         self._worker: Worker | None = None
-        state.set_trait("calibrated", real.calibration is not None)
+        state.set_trait("calibrated", screen.subject.real.calibration is not None)
         state.observe(self._follow, names="inputs")
 
     def _follow(self, change) -> None:
-        if change["new"] != YOURS:
-            self._stop_worker()
-        elif not self._state.calibrated:
+        self._stop_worker()
+        if not self._state.knows(change["new"]):
             self._worker = self._worker or Worker(self._on_failure)
-            self._worker.submit(self._pass)
+            self._worker.submit(partial(self._pass, change["new"]))
 
     def cancel(self) -> None:
         """End a pass that is under way; the state goes back to Gaussian inputs."""
-        if self._state.inputs == YOURS and not self._state.calibrated:
+        if not self._state.knows(self._state.inputs):
             self._state.inputs = GAUSSIAN
 
     def wait(self, time_limit_s: float | None) -> bool:
@@ -45,7 +47,7 @@ class Calibrating:
         if self._worker:
             self._worker.cancel()
 
-    def _pass(self, token: Token) -> None:
+    def _pass(self, inputs: str, token: Token) -> None:
         token.waive_grace()
 
         def progress(done: int, total: int, what: str) -> None:
@@ -56,12 +58,13 @@ class Calibrating:
 
         try:
             with spare_cores():
-                self._real.calibrate(progress)
+                self._screen.subject.real.learn(inputs, progress)
         except Stopped:
             return
         with self._screen.lock:
-            self._state.tell("", 1.0)
-            self._state.set_trait("calibrated", True)
+            if not token.cancelled():
+                self._state.tell("", 1.0)
+                self._state.set_trait(KNOWN[inputs], True)
 
     def _on_failure(self, error: BaseException) -> None:
         with self._screen.lock:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import ipywidgets as w
 
 from lrexplore.dual import ACTIVATIONS
-from lrexplore.explorer.layer.state import State
+from lrexplore.explorer.layer.state import KNOWN, State
 from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.pickers import ROW, Bound, box, button, escape, inputs_picker, picker
-from lrexplore.explorer.real_inputs import YOURS, real_initializers
+from lrexplore.explorer.real_inputs import GAUSSIAN, real_initializers
 from lrexplore.explorer.samples import SAMPLE_PHOTOGRAPHS
 from lrexplore.explorer.subject import Subject
 from lrexplore.init import INITIALIZERS
@@ -45,16 +45,18 @@ class Controls:
         )  # fmt: skip
         self.batch_norm = box("batch norm first", "Whether batch norm is taken to come before the activation", 150, 128)
         self.inputs = inputs_picker(
-            "What the layer is given: N(0, I), or what real inputs become on their way to it",
+            "What the layer is given: N(0, I), what the network's batch norms imply, or what real inputs become on "
+            "their way to it",
             (subject.real.source or subject.real.origin.source) if subject.real else SAMPLE_PHOTOGRAPHS,
             150,
+            implied=subject.implies_inputs,
         )
         self.resume = button("go on", "Go on with the curves that were cancelled", "play")
         self.resume.on_click(lambda _: resume())
         self.offer_resume(False)
         controls = {name: getattr(self, name) for name in BOUND}
         self._bound = Bound(state, controls, on_error)
-        state.observe(self._fit, names=["layer", "inputs", "calibrated", "initializer", "activation"])
+        state.observe(self._fit, names=["layer", "inputs", *KNOWN.values(), "initializer", "activation"])
         self._fit()
         self.title = w.HTML(f"<b>lrexplore</b>&ensp;{escape(summary(subject))}")
         self.box = w.HBox([*controls.values(), self.resume], layout=ROW)
@@ -77,12 +79,11 @@ class Controls:
     def _fit(self, change=None) -> None:
         """Offer what there is a choice of for this layer and these inputs."""
         choice = self._state.choice
-        real = choice.inputs == YOURS
         # Both schemes are one where the kernel is 1 x 1 or there is none; real inputs meet the model's own batch norm.
         self.form.disabled = all(self._subject.form(choice.layer, form) == FORMS[0] for form in FORMS[1:])
         self.scheme.disabled = self._subject.layers[choice.layer].kernel_size == (1, 1)
-        self.batch_norm.disabled = real
+        self.batch_norm.disabled = choice.inputs != GAUSSIAN
         self._bound.offer("activation", self._activations())
-        names = (*INITIALIZERS, *real_initializers()) if real else tuple(INITIALIZERS)
+        names = (*INITIALIZERS, *real_initializers(choice.inputs))
         if self._state.initializer in names:
             self._bound.offer("initializer", names)

@@ -18,7 +18,7 @@ from lrexplore.explorer.layer.figures import (
 )
 from lrexplore.explorer.layer.forms import FormCurve, form_plot, form_updates
 from lrexplore.explorer.layer.times import LayerTime
-from lrexplore.explorer.layer.words import follows, title
+from lrexplore.explorer.layer.words import follows, inputs_in_full, title
 from lrexplore.explorer.panel.arrays import pack
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.linalg.tensors import MATRIX
@@ -36,15 +36,8 @@ def known_curves(study: Study) -> dict[str, Curve]:
 
 def key_of(choice: Choice, initializer: str) -> str:
     """What tells one frame from another."""
-    parts = [
-        choice.layer,
-        choice.scheme,
-        choice.activation,
-        str(choice.batch_norm),
-        choice.inputs,
-        choice.form,
-        initializer,
-    ]
+    inputs = (choice.inputs, choice.lacking)
+    parts = [choice.layer, choice.scheme, choice.activation, str(choice.batch_norm), *inputs, choice.form, initializer]
     return "|".join(parts)
 
 
@@ -82,7 +75,7 @@ def build_frame(
         "key": key_of(choice, initializer),
         "max_rank": study.max_rank,
         "ranks": study.table_ranks.astype(np.int32),
-        "title": f"{title(subject, choice)} · {study.inputs_in_full}",
+        "title": f"{title(subject, choice)} · {inputs_in_full(study.inputs_in_full, choice)}",
         "marks": [{"rank": break_even, "label": "break-even"}] if break_even else [],
         "readouts": readouts(subject, study, choice, initializer, curves, time),
         "plots": plots,

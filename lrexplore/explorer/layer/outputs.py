@@ -4,7 +4,7 @@ from lrexplore.explorer.layer.compute import Study
 from lrexplore.explorer.layer.figures import at_rank
 from lrexplore.explorer.layer.frame import known_curves, time_ratios
 from lrexplore.explorer.layer.times import LayerTime
-from lrexplore.explorer.layer.words import follows, lines
+from lrexplore.explorer.layer.words import follows, inputs_in_full, lines
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.theory.offline import literal, without_sharing
 
@@ -34,7 +34,7 @@ def curve_table(subject: Subject, study: Study, choice: Choice, time: LayerTime 
     table.insert(0, "scheme", choice.scheme)
     table.insert(0, "layer", choice.layer)
     table["inputs"] = choice.inputs
-    table.attrs = {"inputs": study.inputs_in_full, "follows": follows(subject, choice)}
+    table.attrs = {"inputs": inputs_in_full(study.inputs_in_full, choice), "follows": follows(subject, choice)}
     return table
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from lrexplore.explorer.layer.compute import Study, interruptible
+from lrexplore.explorer.real_inputs import IMPLIED, YOURS, real_initializers
 from lrexplore.init import INITIALIZERS, REAL_INPUTS, Initializer, Problem, RankErrors
 from lrexplore.init.real import RealProblem
 from lrexplore.init.real.input_comparison import closed_form_comparisons, input_comparison
@@ -24,6 +25,7 @@ class RealStudy(Study):
 
     inputs = "real inputs"
     compared = ("spectral", "function", "whitened")
+    fitted_to = YOURS
     num_table_ranks = TABLE_RANKS
 
     def __init__(self, problem: Problem, kernel_shape: tuple[int, ...], entry: LayerInputs, source: str):
@@ -31,8 +33,7 @@ class RealStudy(Study):
         self.floor = None
         self.curve_ranks = self.table_ranks
         self.real = RealProblem(problem, entry)
-        kind = "held-out" if len(entry.held_out) else "fitting"
-        self.inputs_in_full = f"real inputs: {len(entry.judged):,} {kind} vectors of {source}"
+        self.inputs_in_full = f"{self.inputs}: {len(entry.judged):,} {self._vectors(entry, source)}"
         self._whitenings: dict[str, Whitening] = {}
 
     def factors(self, initializer: str, rank: int, stopped: Callable[[], bool] | None = None) -> Factors:
@@ -74,8 +75,23 @@ class RealStudy(Study):
     def _errors(self, factors: Factors, rank: int) -> RankErrors:
         return input_comparison(self.real, factors, rank)
 
+    def _vectors(self, entry: LayerInputs, source: str) -> str:
+        """What the vectors are that judge, in words."""
+        return f"{'held-out' if len(entry.held_out) else 'fitting'} vectors of {source}"
+
     def _known_records(self) -> dict[str, Initializer]:
-        return INITIALIZERS | REAL_INPUTS
+        return {**INITIALIZERS, **{name: REAL_INPUTS[name] for name in real_initializers(self.fitted_to)}}
 
     def _nested(self) -> tuple[str, ...]:
         return ()
+
+
+class ImpliedStudy(RealStudy):
+    """A study on what the batch norms imply of the layer's inputs: vectors drawn with these moments judge."""
+
+    inputs = "implied inputs"
+    compared = ("spectral", "function", "implied")
+    fitted_to = IMPLIED
+
+    def _vectors(self, entry: LayerInputs, source: str) -> str:
+        return "drawn vectors, normal with the mean and covariance that the batch norms imply (nobody's images)"

@@ -18,11 +18,11 @@ from lrexplore.explorer.layer.frame import (
     key_of,
 )
 from lrexplore.explorer.layer.layer_table import layer_table
-from lrexplore.explorer.layer.real_study import RealStudy
+from lrexplore.explorer.layer.real_study import ImpliedStudy, RealStudy
 from lrexplore.explorer.layer.state import State
 from lrexplore.explorer.layer.times import LayerTime, LayerTimes
 from lrexplore.explorer.panel.panel import PlotPanel
-from lrexplore.explorer.real_inputs import YOURS
+from lrexplore.explorer.real_inputs import IMPLIED, YOURS
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.linalg.tensors import MATRIX
@@ -49,15 +49,16 @@ class Screen:
 
     def study(self, choice: Choice) -> Study:
         """The study of a choice; the latest ones are kept."""
-        choice = replace(choice, form=MATRIX)  # a study is of factor pairs
+        choice = replace(choice, form=MATRIX, lacking="")  # a study is of factor pairs
         with self.lock, spare_cores():
             if choice not in self._studies:
                 layer = self.subject.layers[choice.layer]
                 with torch.inference_mode():
                     problem, real = self.subject.problem(choice), self.subject.real
-                    if choice.inputs == YOURS:
-                        entry = real.calibration[choice.layer]
-                        self._studies[choice] = RealStudy(problem, layer.group_shape, entry, real.source)
+                    if choice.inputs in (IMPLIED, YOURS):
+                        entry = real.of(choice.inputs)[choice.layer]
+                        made = RealStudy if choice.inputs == YOURS else ImpliedStudy
+                        self._studies[choice] = made(problem, layer.group_shape, entry, real.source)
                     else:
                         self._studies[choice] = Study(problem, layer.group_shape)
                 if len(self._studies) > MAX_STUDIES:

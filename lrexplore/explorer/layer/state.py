@@ -5,25 +5,28 @@ from typing import Any
 import traitlets as t
 
 from lrexplore.dual import find_activation
-from lrexplore.explorer.real_inputs import GAUSSIAN, INPUTS, YOURS, real_initializers
+from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, INPUTS, NOT_IMPLIED, YOURS, real_initializers
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.locked_state import LockedState
-from lrexplore.init import INITIALIZERS
+from lrexplore.init import INITIALIZERS, REAL_INPUTS
 from lrexplore.linalg import SCHEMES
 from lrexplore.linalg.tensors import FORMS, MATRIX
 
 LAYER = "Layer"
+KNOWN = {YOURS: "calibrated", IMPLIED: "inferred"}
+"""Inputs -> the trait that says whether they are known."""
+IN_WORDS = {GAUSSIAN: "Gaussian inputs", IMPLIED: "implied inputs", YOURS: "real inputs"}
 
 
 class State(LockedState):
     """`layer`, `rank`, `initializer`, `scheme`, `form`, `activation`, `batch_norm`, `inputs`, `tab`; read-only
-    `ranks_by_hand`, `calibrated`, `status` and `progress`.
+    `ranks_by_hand`, `calibrated`, `inferred`, `status` and `progress`.
 
     Setting `layer` also sets what follows it, as detected, and the rank chosen for it. `inputs` "yours" are on screen
-    once the read-only `calibrated` is true; until then, and for layers that a calibration lacks, Gaussian ones are.
-    `form` other than "matrix" adds a plot that sets that form beside factor pairs, of layers that have it. A value
-    outside its range raises TraitError and changes nothing. A rank that is not the one of the rank scale is kept
-    for its layer in `ranks_by_hand`, which is never changed but replaced.
+    once the read-only `calibrated` is true, those "implied" by batch norms once `inferred` is; until then, and for
+    layers of which they are not known, Gaussian ones are. `form` other than "matrix" adds a plot that sets that form
+    beside factor pairs, of layers that have it. A value outside its range raises TraitError and changes nothing. A rank
+    that is not the one of the rank scale is kept for its layer in `ranks_by_hand`, which is never changed but replaced.
     """
 
     layer = t.Unicode()
@@ -37,6 +40,7 @@ class State(LockedState):
     inputs = t.Enum(INPUTS, GAUSSIAN)
     ranks_by_hand = t.Dict(read_only=True)
     calibrated = t.Bool(False, read_only=True)
+    inferred = t.Bool(False, read_only=True)
     status = t.Unicode(read_only=True)
     progress = t.Float(1.0, read_only=True)
 
@@ -51,8 +55,12 @@ class State(LockedState):
     def choice(self) -> Choice:
         """The layer, its scheme, what is taken to follow it, and the inputs that are on screen."""
         inputs = self._subject.inputs(self.layer, self.inputs)
-        form = self._subject.form(self.layer, self.form)
-        return Choice(self.layer, self.scheme, self.activation, self.batch_norm, inputs, form)
+        form, lacking = self._subject.form(self.layer, self.form), self._subject.lacking(self.layer, self.inputs)
+        return Choice(self.layer, self.scheme, self.activation, self.batch_norm, inputs, form, lacking)
+
+    def knows(self, inputs: str) -> bool:
+        """Whether these inputs can be on screen, for layers of which they are known."""
+        return inputs == GAUSSIAN or getattr(self, KNOWN[inputs])
 
     def rank_of(self, layer: str, scheme: str | None = None) -> int:
         """The rank chosen for a layer: as set by hand, else by the rank scale; by default in the scheme on screen."""
@@ -100,13 +108,15 @@ class State(LockedState):
 
     @t.validate("initializer")
     def _check_initializer(self, proposal):
-        name, allowed = proposal["value"], (*INITIALIZERS, *real_initializers())
+        name, allowed = proposal["value"], (*INITIALIZERS, *REAL_INPUTS)
+        inputs = self.choice.inputs
         if name not in allowed:
             raise t.TraitError(f"`initializer` must be one of {', '.join(allowed)}, got {name!r}. Choose one of them.")
-        if name in real_initializers() and self.choice.inputs != YOURS:
+        if name != self._fitting(name, inputs):
+            offered, way_out = (*INITIALIZERS, *real_initializers(inputs)), IMPLIED if name == "implied" else YOURS
             raise t.TraitError(
-                f"`initializer` must be one for Gaussian inputs ({', '.join(INITIALIZERS)}) while these are on screen, "
-                f"got {name!r}. Set `explorer.state.inputs = 'yours'` first and let `explorer.wait()` return."
+                f"`initializer` must be one for {IN_WORDS[inputs]} ({', '.join(offered)}) while these are on screen, "
+                f"got {name!r}. Set `explorer.state.inputs = {way_out!r}` first and let `explorer.wait()` return."
             )
         return name
 
@@ -119,9 +129,10 @@ class State(LockedState):
 
     @t.validate("batch_norm")
     def _check_batch_norm(self, proposal):
-        if self.choice.inputs == YOURS and proposal["value"] != self._has_batch_norm:
+        inputs = self.choice.inputs
+        if inputs != GAUSSIAN and proposal["value"] != self._has_batch_norm:
             raise t.TraitError(
-                f"`batch_norm` must be {self._has_batch_norm} on real inputs, as in the model, got "
+                f"`batch_norm` must be {self._has_batch_norm} on {IN_WORDS[inputs]}, as in the model, got "
                 f"{proposal['value']}. Set `explorer.state.inputs = 'gaussian'` to ask what it would change."
             )
         return proposal["value"]
@@ -130,19 +141,30 @@ class State(LockedState):
     def _has_batch_norm(self) -> bool:
         return self._subject.layers[self.layer].follows.batch_norm is not None
 
-    @t.observe("inputs", "calibrated")
+    @t.validate("inputs")
+    def _check_inputs(self, proposal):
+        if proposal["value"] == IMPLIED and not self._subject.implies_inputs:
+            raise t.TraitError(NOT_IMPLIED)
+        return proposal["value"]
+
+    @staticmethod
+    def _fitting(initializer: str, inputs: str) -> str:
+        """The initializer, or for one that is fitted to other inputs the usual one for these."""
+        names = real_initializers(inputs)
+        return initializer if initializer in (*INITIALIZERS, *names) else (*names, "function")[0]
+
+    @t.observe("inputs", *KNOWN.values())
     def _follow_inputs(self, change):
-        if self.choice.inputs == YOURS:
+        inputs = self.choice.inputs
+        if inputs != GAUSSIAN:
             self.batch_norm = self._has_batch_norm
-        elif self.initializer in real_initializers():
-            self.initializer = "function"
+        self.initializer = self._fitting(self.initializer, inputs)
 
     @t.observe("layer")
     def _follow_layer(self, change):
         if self._is_assigning:
             return
-        if self.initializer in real_initializers() and self._subject.inputs(change["new"], self.inputs) != YOURS:
-            self.initializer = "function"
+        self.initializer = self._fitting(self.initializer, self._subject.inputs(change["new"], self.inputs))
         detected = self._subject.layers[change["new"]].follows
         with self.hold_trait_notifications():
             self.activation = detected.activation
@@ -169,11 +191,8 @@ class State(LockedState):
             if "layer" in values:
                 detected = self._subject.layers[layer].follows
                 follow |= {"activation": detected.activation, "batch_norm": detected.batch_norm is not None}
-                if (
-                    self.initializer in real_initializers()
-                    and self._subject.inputs(layer, values.get("inputs", self.inputs)) != YOURS
-                ):
-                    follow["initializer"] = "function"
+                inputs = self._subject.inputs(layer, values.get("inputs", self.inputs))
+                follow["initializer"] = self._fitting(self.initializer, inputs)
             values = values | {name: value for name, value in follow.items() if name not in values}
         super().assign(**values)
 

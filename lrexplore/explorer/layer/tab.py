@@ -14,20 +14,19 @@ from lrexplore.explorer.layer.controls import Controls
 from lrexplore.explorer.layer.frame import compact, key_of
 from lrexplore.explorer.layer.outputs import curve_table, plotly_figure
 from lrexplore.explorer.layer.screen import Screen
-from lrexplore.explorer.layer.state import LAYER, State
+from lrexplore.explorer.layer.state import KNOWN, LAYER, State
 from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.panel import export
 from lrexplore.explorer.pictures.layer_picture import draw_png
-from lrexplore.explorer.real_inputs import real_initializers
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.shown import error_text, shown
 from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.explorer.work.worker import Worker
+from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import Factors
 from lrexplore.network import replace_layers
 
-OBSERVED = ("layer", "rank", "initializer", "scheme", "form", "activation", "batch_norm", "inputs",
-            "calibrated")  # fmt: skip
+OBSERVED = ("layer", "rank", "initializer", "scheme", "form", "activation", "batch_norm", "inputs", *KNOWN.values())
 
 
 class LayerTab:
@@ -49,7 +48,7 @@ class LayerTab:
         self.controls = Controls(self.state, subject, self._resume, self.show_error)
         self.widget = ipywidgets.VBox([self.controls.box, self.panel])
         self._draw()
-        self._calibrating = Calibrating(self._screen, self.state, subject.real, self._on_failure)
+        self._calibrating = Calibrating(self._screen, self.state, self._on_failure)
         self.state.observe(self._on_state, names=OBSERVED)
         self.state.observe(self._on_progress, names=["status", "progress"])
         self.panel.observe(self._on_panel, names=["layer", "rank"])
@@ -134,7 +133,7 @@ class LayerTab:
         """A copy of the model with the ranks of `ranks()`, in the scheme and initializer on screen."""
         with self._lock:
             ranks, initializer, scheme = self.ranks(), self.state.initializer, self.state.scheme
-            calibration = self.subject.real.calibration if initializer in real_initializers() else None
+            calibration = None if initializer in INITIALIZERS else self.subject.real.of(self.state.choice.inputs)
         return replace_layers(
             self.subject.model, ranks=ranks, initializer=initializer, scheme=scheme, calibration=calibration
         )
@@ -169,9 +168,9 @@ class LayerTab:
                 f"`layers` must name layers that can be factorized, got {name!r}. Choose from `explorer.ranks()`."
             )
         detected = self.subject.layers[name].follows
-        inputs = self.subject.inputs(name, self.state.inputs)
-        form = self.subject.form(name, self.state.form)
-        return Choice(name, self.state.scheme, detected.activation, detected.batch_norm is not None, inputs, form)
+        inputs, lacking = self.subject.inputs(name, self.state.inputs), self.subject.lacking(name, self.state.inputs)
+        form, has_norm = self.subject.form(name, self.state.form), detected.batch_norm is not None
+        return Choice(name, self.state.scheme, detected.activation, has_norm, inputs, form, lacking)
 
     def _current_frame(self) -> dict:
         return self._screen.frame(self.state.choice, self.state.initializer)

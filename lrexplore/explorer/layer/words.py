@@ -1,6 +1,12 @@
 """A network and one of its layers in words."""
 
+from lrexplore.explorer.real_inputs import IMPLIED, YOURS
 from lrexplore.explorer.subject import Choice, Subject
+
+LACKING = {
+    IMPLIED: "the batch norms imply nothing of what this layer is given",
+    YOURS: "the calibration has no inputs of this layer",
+}
 
 
 def title(subject: Subject, choice: Choice) -> str:
@@ -21,6 +27,11 @@ def follows(subject: Subject, choice: Choice) -> str:
         return f"then {detected.text}" if detected.text != "nothing" else "then nothing"
     words = (["BN"] if choice.batch_norm else []) + [choice.activation]
     return f"then {', '.join(words)} (chosen; the model has {detected.text})"
+
+
+def inputs_in_full(said: str, choice: Choice) -> str:
+    """What a study says of its inputs, and why they are not those that were chosen."""
+    return f"{said}: {LACKING[choice.lacking]}" if choice.lacking else said
 
 
 def summary(subject: Subject) -> str:

@@ -3,14 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from threading import RLock
 
 import numpy as np
 import torch
 from torch import nn
 
-from lrexplore.calibration import Calibration, implied_inputs
+from lrexplore.calibration import Calibration
 from lrexplore.explorer.network.state import Wish
 from lrexplore.explorer.real_inputs import IMPLIED, YOURS
 from lrexplore.explorer.samples import Origin, Samples
@@ -52,7 +52,6 @@ class Allocation:
         self._networks: OrderedDict[RankPlan, nn.Module] = OrderedDict()
         self._latencies: dict[RankPlan, float] = {}
         self._timed: set[str] = set()
-        self._implied: Calibration | None = None
         self._said_probes: dict[tuple, str] = {}
         self._lock = RLock()
 
@@ -207,10 +206,7 @@ class Allocation:
         """What the layers are given; None for Gaussian inputs."""
         if inputs == YOURS:
             return self.origin.calibrated(self.model, progress)
-        if inputs == IMPLIED and self._implied is None:
-            say = partial(_say_implied, progress)
-            self._implied = implied_inputs(self.model, progress=say)
-        return self._implied if inputs == IMPLIED else None
+        return self.origin.implied(self.model, progress) if inputs == IMPLIED else None
 
     def _time_layers(self, allocator: Allocator, progress: Progress) -> None:
         layers = [layer for layer in allocator.layers if layer.kind in ("linear", "conv")]
@@ -220,10 +216,6 @@ class Allocation:
                 progress(done, len(layers), f"timing {layer.name}")
                 for scheme in schemes if layer.skip_reason is None else ("channel",):
                     allocator.latency(layer, 0, scheme)
-
-
-def _say_implied(progress: Progress, done: int, total: int, what: str) -> None:
-    progress(done, total, f"what batch norms imply of {what}" if what else "curves")
 
 
 def at_shares(curve: LayerCurve) -> np.ndarray:

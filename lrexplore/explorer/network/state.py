@@ -7,7 +7,7 @@ from operator import index
 import traitlets as t
 
 from lrexplore.calibration import implies_inputs
-from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, YOURS, real_initializers
+from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, INPUTS, NOT_IMPLIED, YOURS, real_initializers
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.explorer.subject import Subject
 from lrexplore.explorer.work.locked_state import LockedState
@@ -69,7 +69,7 @@ class NetworkState(LockedState):
     budget = t.Enum(tuple(BUDGETS), "parameter_ratio")
     ratio = t.Float(0.5)
     method = t.Enum(METHODS, "optimal")
-    inputs = t.Enum((GAUSSIAN, IMPLIED, YOURS), GAUSSIAN)
+    inputs = t.Enum(INPUTS, GAUSSIAN)
     initializer = t.Unicode("function")
     scheme = t.Enum((*SCHEMES, "best"), "channel")
     weights = t.Enum(WEIGHTS, PLAIN)
@@ -128,10 +128,7 @@ class NetworkState(LockedState):
     @t.validate("inputs")
     def _check_inputs(self, proposal):
         if proposal["value"] == IMPLIED and not self.implies_inputs:
-            raise t.TraitError(
-                f"`inputs` must be {GAUSSIAN} or {YOURS} for this network, got {IMPLIED!r}: it has no batch norms with "
-                "statistics of training, or a layer too wide for it. Choose one of them."
-            )
+            raise t.TraitError(NOT_IMPLIED)
         return proposal["value"]
 
     @t.observe("inputs")

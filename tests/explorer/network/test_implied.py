@@ -2,20 +2,12 @@
 
 import pytest
 import torch
-from explorer.networks import linear_network, small_network
+from explorer.networks import linear_network, trained_network
 from explorer.whole_network import batches, readout, take_error
 from traitlets import TraitError
 
 import lrexplore as lr
 from lrexplore.explorer.real_inputs import IMPLIED
-
-
-def trained_network() -> torch.nn.Module:
-    """The small network with statistics of its own in its batch norm."""
-    model = small_network()
-    model.norm.running_mean += 0.1
-    model.norm.running_var *= 0.5
-    return model
 
 
 @pytest.fixture
@@ -60,7 +52,7 @@ def test_inputs_of_a_persons_own_go_first_and_are_counted_by_groups(open_explore
     samples = page._allocation.samples
     assert samples.fit_groups == tuple(place // 3 for place in range(24) if place // 3 % 4 != 1)
     assert samples.judged_groups == (1, 1, 1, 5, 5, 5)
-    assert page._allocation.origin._calibration["wide"].num_groups == 4  # of 6, two are held out again
+    assert page._allocation.origin._calibration.value["wide"].num_groups == 4  # of 6, two are held out again
     assert "2 independent inputs, too few" in readout(page, "agreement")["note"]
     assert readout(page, "divergence")["note"].endswith("was predicted")
 
