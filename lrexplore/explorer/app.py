@@ -11,6 +11,7 @@ from torch import nn
 from lrexplore.explorer.layer.state import LAYER
 from lrexplore.explorer.layer.tab import LayerTab
 from lrexplore.explorer.layer.words import summary
+from lrexplore.explorer.own_images import of_person, said, silent
 from lrexplore.explorer.pages import PAGES, Tabs
 from lrexplore.explorer.pictures.displayed import Displayed
 from lrexplore.explorer.real_inputs import RealInputs
@@ -56,9 +57,9 @@ class Explorer(Displayed):
         name = str(model) if isinstance(model, str | Path) else type(model).__name__
         with spare_cores():
             loaded = on_device(load_model(model, weights=weights, seed=seed), device)
-            self.origin = Origin(None if isinstance(model, nn.Module) else name, weights, loader, groups)
-            self.subject = Subject(loaded, f"{name} · {self.origin.weights_in_words}", rank_scale)
-        self.subject.real = RealInputs(loaded, self.origin, calibration)
+            origin = Origin(None if isinstance(model, nn.Module) else name, weights, loader, groups)
+            self.subject = Subject(loaded, f"{name} · {origin.weights_in_words}", rank_scale)
+        self.subject.real = RealInputs(loaded, origin, calibration)
         self.layer_tab = LayerTab(self.subject, (LAYER, *PAGES), named_initializer(initializer))
         self.state, self.panel, self.controls = self.layer_tab.state, self.layer_tab.panel, self.layer_tab.controls
         # Widgets are held by ipywidgets until they are closed, and hold what they call: nothing here refers to `self`.
@@ -75,6 +76,27 @@ class Explorer(Displayed):
         """What is displayed. Once asked for, it keeps the explorer until `close()`."""
         self._box.explorer = self
         return self._box
+
+    @property
+    def origin(self) -> Origin:
+        """Where the network came from, and the inputs that "yours" stands for."""
+        return self.subject.real.origin
+
+    def use_images(self, images) -> str:
+        """What was taken, in words: the images of a folder, by its path, or of a list of files are "yours" from now on.
+
+        In both tabs, prepared as the network expects them; those that resemble each other are one independent input,
+        and one in four judges. At most 224 are taken, of a larger folder at random. What cannot be read is left out
+        and named. All that was computed for the earlier inputs is dropped.
+
+        Raises ValueError for a path without images, fewer than two that can be read, and a network that takes none.
+        """
+        with spare_cores():
+            origin = self.origin.with_images(self.subject.model, of_person(images), silent)
+        self.layer_tab.take_inputs(origin)
+        if page := self._tabs.pages.get("Network"):
+            page.take_inputs(origin)
+        return said(origin)
 
     def table(self):
         """DataFrame of the curves on screen: layer, scheme, initializer, rank, both errors, costs as ratios.

@@ -25,7 +25,8 @@ class Page(Protocol):
 def _network(layer_tab: LayerTab) -> Page:
     from lrexplore.explorer.network.tab import NetworkTab
 
-    return NetworkTab(layer_tab.state, layer_tab.subject, layer_tab.subject.real.origin)
+    origin = layer_tab.subject.real.origin
+    return NetworkTab(layer_tab.state, layer_tab.subject, origin, layer_tab.take_inputs)
 
 
 def _training(layer_tab: LayerTab) -> Page:

@@ -52,10 +52,15 @@ def _layout(width: int | str, narrowest: int | None = None) -> dict[str, str]:
 
 
 def inputs_picker(tooltip: str, source: str, narrowest: int | None = None, *, implied: bool = False) -> Picker:
-    """The dropdown of the inputs; `source` says what "yours" are: without a loader they are nobody's."""
+    """The dropdown of the inputs; see `input_options`."""
+    return picker("inputs", input_options(source, implied=implied), tooltip, 320, narrowest)
+
+
+def input_options(source: str, *, implied: bool) -> list[tuple[str, str]]:
+    """Labels and values of the inputs; `source` says what "yours" are: without a loader they are nobody's."""
     label = source if source == SAMPLE_PHOTOGRAPHS else f"{YOURS}: {source}"
     between = [("implied by batch norm", IMPLIED)] if implied else []
-    return picker("inputs", [(GAUSSIAN, GAUSSIAN), *between, (label, YOURS)], tooltip, 320, narrowest)
+    return [(GAUSSIAN, GAUSSIAN), *between, (label, YOURS)]
 
 
 def box(label: str, tooltip: str, width: int | str, narrowest: int | None = None) -> Box:

@@ -31,6 +31,7 @@ class RealInputs:
     """A calibration, given or yet to be made on the origin's samples, and what the network's batch norms imply.
 
     `source` says in words what the calibration is of, `implies_inputs` whether there are batch norms that imply any.
+    `edition` counts whose inputs "yours" were so far.
     Raises TypeError for what is no calibration, ValueError for that of another network.
     """
 
@@ -38,9 +39,15 @@ class RealInputs:
         if calibration is not None:
             Calibration.require(calibration, model)
         self._model, self.origin = model, origin
-        self.calibration, self.implied = calibration, None
+        self.calibration, self.implied, self.edition = calibration, None, 0
         self.implies_inputs = implies_inputs(model)
         self.source = f"your calibration ({calibration.num_inputs} inputs)" if calibration else ""
+
+    def of_others(self, origin: Origin) -> "RealInputs":
+        """The same network with other inputs of the person's, of which nothing is known yet."""
+        other = RealInputs(self._model, origin)
+        other.implied, other.edition = self.implied, self.edition + 1
+        return other
 
     def of(self, inputs: str) -> Calibration | None:
         """What is known of the layers' inputs, "yours" or "implied"; None until it is, and for Gaussian ones."""

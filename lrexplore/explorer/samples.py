@@ -4,7 +4,7 @@ Some are for calibration, others for judging: no input is both.
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from lrexplore.calibration import Calibration, calibrate, implied_inputs, run_mo
 from lrexplore.calibration.leaning import leaning
 from lrexplore.datasets.loader import ImageLoader
 from lrexplore.datasets.photographs import photographs
+from lrexplore.explorer.own_images import OwnImages, Progress
 from lrexplore.explorer.work.once import Once
 from lrexplore.models import available_weights, categories, names, preprocess
 from lrexplore.models.architectures import known_names
@@ -26,9 +27,14 @@ from lrexplore.network.private import private_copy
 NUM_FIT, NUM_LOADED, BATCH_SIZE = 32, 128, 8
 NUMS_JUDGED = (16, 32, 64, 128)
 PICTURE_PX = 128
+PREPARED_LIKE = "resnet50"  # images, for a network that has no preprocessing of its own
 PHOTOGRAPHS = "crops of scikit-learn's two photographs"
 NAMELESS = ("DEFAULT", "imagenet")
 YOUR_LOADER, SAMPLE_PHOTOGRAPHS = "your loader", "sample photographs"
+
+
+class RefusedImages(ValueError):
+    """What a network says of images that it does not take."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,9 @@ class Samples:
 @dataclass
 class Origin:
     """Where a network came from: its name, if it has one, the weights and the loader given with it, with the groups of
-    its inputs (`lrexplore.network.grouping`).
+    its inputs (`lrexplore.network.grouping`). A loader may be `OwnImages`, which say what they are.
+
+    Other inputs are another origin (`with_images`): whoever works on the earlier ones has these to the end.
 
     Raises TypeError for a loader that cannot be iterated.
     """
@@ -85,7 +93,27 @@ class Origin:
     @property
     def source(self) -> str:
         """Whose inputs the samples are, in two words."""
+        if isinstance(self.loader, OwnImages):
+            return self.loader.said
         return SAMPLE_PHOTOGRAPHS if self.loader is None else YOUR_LOADER
+
+    def with_images(self, model: nn.Module, images: Callable[..., OwnImages], progress: Progress) -> "Origin":
+        """This origin with images in the place of its loader, all read; what batch norms imply stays known.
+
+        `images` is of `own_images`. Raises ValueError for images of which fewer than two can be read, and for a
+        network that takes none.
+        """
+        name = self.architecture or PREPARED_LIKE
+        try:
+            loader = images(transform=partial(preprocess, name), progress=progress)
+            other = replace(self, loader=loader, groups=None, _samples=None, _calibration=Once())
+            other.samples(model)
+        except RefusedImages as error:
+            raise ValueError(
+                f"`images` must be inputs of this network, got images prepared as for {name}, which it refused: "
+                f"{error} Give batches of your own: `lr.explore(model, loader=batches)`."
+            ) from None
+        return other
 
     @property
     def architecture(self) -> str | None:
@@ -118,7 +146,7 @@ class Origin:
         if self._samples is None:
             samples = self._photographs() if self.loader is None else _loaded(self.loader, self.groups, model)
             self._check(model, samples)
-            self._samples = samples
+            self._samples = replace(samples, source=self.source) if self.loader is not None else samples
         return self._samples
 
     def calibrated(self, model: nn.Module, progress: Callable[[int, int, str], None]) -> Calibration:
@@ -163,7 +191,7 @@ class Origin:
         return None
 
     def _photographs(self) -> Samples:
-        transform = partial(preprocess, self.architecture or "resnet50")
+        transform = partial(preprocess, self.architecture or PREPARED_LIKE)
         judged = photographs(NUMS_JUDGED[-1], part="held_out")
         shown = [image.resize((PICTURE_PX, PICTURE_PX)) for image in judged[: NUMS_JUDGED[0]]]
         fit = ImageLoader(photographs(NUM_FIT), transform, BATCH_SIZE)
@@ -176,6 +204,8 @@ class Origin:
             with torch.no_grad():
                 run_model(private_copy(model), samples.first_judged[:1])
         except ValueError as error:
+            if isinstance(self.loader, OwnImages):
+                raise RefusedImages(str(error)) from None
             if self.loader is not None:
                 raise
             raise ValueError(

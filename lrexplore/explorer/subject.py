@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lrexplore.dual import BatchNorm
-from lrexplore.explorer.real_inputs import GAUSSIAN, RealInputs
+from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
 from lrexplore.init import Problem
 from lrexplore.linalg import SCHEMES, check_finite, quick_singular_values, rank_from_scale, stable_rank
 from lrexplore.linalg.tensors import MATRIX
@@ -22,7 +22,8 @@ class Choice:
     """What a study is of: a layer, its matricization, what is taken to follow it, and which inputs it is given.
 
     `form` is what it is compared with in another form than factor pairs, "matrix" for nothing. `lacking` names the
-    inputs that were wanted, where they are known of other layers but not of this one.
+    inputs that were wanted, where they are known of other layers but not of this one. `edition` tells a person's inputs
+    from those that were "yours" before.
     """
 
     layer: str
@@ -32,6 +33,7 @@ class Choice:
     inputs: str = GAUSSIAN
     form: str = MATRIX
     lacking: str = ""
+    edition: int = 0
 
 
 def on_device(model: nn.Module, device) -> nn.Module:
@@ -97,6 +99,14 @@ class Subject:
         """The inputs wanted, where they are known of other layers but not of this one; else ""."""
         known = self.real is not None and self.real.of(wanted) is not None
         return wanted if known and self.inputs(name, wanted) != wanted else ""
+
+    def choice(
+        self, layer: str, scheme: str, activation: str, batch_norm: bool, wanted: str, form: str = MATRIX
+    ) -> Choice:
+        """What a study is of, with the inputs that are wanted where they are known, and the form where there is one."""
+        inputs, lacking = self.inputs(layer, wanted), self.lacking(layer, wanted)
+        edition = self.real.edition if inputs == YOURS else 0
+        return Choice(layer, scheme, activation, batch_norm, inputs, self.form(layer, form), lacking, edition)
 
     @property
     def implies_inputs(self) -> bool:

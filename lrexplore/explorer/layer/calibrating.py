@@ -4,7 +4,7 @@ from functools import partial
 
 from lrexplore.explorer.layer.screen import Screen
 from lrexplore.explorer.layer.state import KNOWN, State
-from lrexplore.explorer.real_inputs import GAUSSIAN
+from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS
 from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.explorer.work.worker import Stopped, Token, Worker
 
@@ -25,9 +25,18 @@ class Calibrating:
 
     def _follow(self, change) -> None:
         self._stop_worker()
-        if not self._state.knows(change["new"]):
+        self._begin()
+
+    def renew(self) -> None:
+        """Forget the calibration of inputs that are the person's no longer, and make that of the others if wanted."""
+        self._stop_worker()
+        self._state.set_trait(KNOWN[YOURS], False)
+        self._begin()
+
+    def _begin(self) -> None:
+        if not self._state.knows(self._state.inputs):
             self._worker = self._worker or Worker(self._on_failure)
-            self._worker.submit(partial(self._pass, change["new"]))
+            self._worker.submit(partial(self._pass, self._state.inputs))
 
     def cancel(self) -> None:
         """End a pass that is under way; the state goes back to Gaussian inputs."""

@@ -7,7 +7,7 @@ import ipywidgets as w
 from lrexplore.dual import ACTIVATIONS
 from lrexplore.explorer.layer.state import KNOWN, State
 from lrexplore.explorer.layer.words import summary
-from lrexplore.explorer.pickers import ROW, Bound, box, button, escape, inputs_picker, picker
+from lrexplore.explorer.pickers import ROW, Bound, box, button, escape, input_options, inputs_picker, picker
 from lrexplore.explorer.real_inputs import GAUSSIAN, real_initializers
 from lrexplore.explorer.samples import SAMPLE_PHOTOGRAPHS
 from lrexplore.explorer.subject import Subject
@@ -64,6 +64,10 @@ class Controls:
     def offer_resume(self, offered: bool) -> None:
         """Show or hide the button that goes on."""
         self.resume.layout.display = None if offered else "none"
+
+    def offer_inputs(self, source: str) -> None:
+        """Say what "yours" are from now on."""
+        self._bound.offer("inputs", input_options(source, implied=self._subject.implies_inputs))
 
     def close(self) -> None:
         """Unbind and close the widgets."""

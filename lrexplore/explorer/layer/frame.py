@@ -36,7 +36,7 @@ def known_curves(study: Study) -> dict[str, Curve]:
 
 def key_of(choice: Choice, initializer: str) -> str:
     """What tells one frame from another."""
-    inputs = (choice.inputs, choice.lacking)
+    inputs = (choice.inputs, choice.lacking, str(choice.edition))
     parts = [choice.layer, choice.scheme, choice.activation, str(choice.batch_norm), *inputs, choice.form, initializer]
     return "|".join(parts)
 

@@ -54,9 +54,7 @@ class State(LockedState):
     @property
     def choice(self) -> Choice:
         """The layer, its scheme, what is taken to follow it, and the inputs that are on screen."""
-        inputs = self._subject.inputs(self.layer, self.inputs)
-        form, lacking = self._subject.form(self.layer, self.form), self._subject.lacking(self.layer, self.inputs)
-        return Choice(self.layer, self.scheme, self.activation, self.batch_norm, inputs, form, lacking)
+        return self._subject.choice(self.layer, self.scheme, self.activation, self.batch_norm, self.inputs, self.form)
 
     def knows(self, inputs: str) -> bool:
         """Whether these inputs can be on screen, for layers of which they are known."""

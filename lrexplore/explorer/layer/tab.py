@@ -18,6 +18,7 @@ from lrexplore.explorer.layer.state import KNOWN, LAYER, State
 from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.panel import export
 from lrexplore.explorer.pictures.layer_picture import draw_png
+from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.shown import error_text, shown
 from lrexplore.explorer.work.threads import spare_cores
@@ -142,6 +143,13 @@ class LayerTab:
         """The study of a choice, by default of the one on screen."""
         return self._screen.study(choice or self.state.choice)
 
+    def take_inputs(self, origin: Origin) -> None:
+        """Other inputs are the person's own from now on: calibrated on at once where such are on screen."""
+        with self._lock:
+            self.subject.real = self.subject.real.of_others(origin)
+            self.controls.offer_inputs(origin.source)
+            self._calibrating.renew()
+
     def wait(self, time_limit_s: float | None = None) -> bool:
         """Block until the inputs are calibrated and the curves on screen complete; whether that came about in time."""
         until = None if time_limit_s is None else time.monotonic() + time_limit_s
@@ -168,9 +176,10 @@ class LayerTab:
                 f"`layers` must name layers that can be factorized, got {name!r}. Choose from `explorer.ranks()`."
             )
         detected = self.subject.layers[name].follows
-        inputs, lacking = self.subject.inputs(name, self.state.inputs), self.subject.lacking(name, self.state.inputs)
-        form, has_norm = self.subject.form(name, self.state.form), detected.batch_norm is not None
-        return Choice(name, self.state.scheme, detected.activation, has_norm, inputs, form, lacking)
+        has_norm = detected.batch_norm is not None
+        return self.subject.choice(
+            name, self.state.scheme, detected.activation, has_norm, self.state.inputs, self.state.form
+        )
 
     def _current_frame(self) -> dict:
         return self._screen.frame(self.state.choice, self.state.initializer)

@@ -5,7 +5,20 @@ from collections.abc import Callable, Mapping
 import ipywidgets as w
 
 from lrexplore.explorer.network.state import BUDGETS, NetworkState, initializers_for
-from lrexplore.explorer.pickers import ROW, WIDE, Bound, WholeNumber, box, button, inputs_picker, picker
+from lrexplore.explorer.own_images import MOST_BYTES, MOST_IMAGES
+from lrexplore.explorer.panel.upload import Upload
+from lrexplore.explorer.pickers import (
+    ROW,
+    WIDE,
+    Bound,
+    WholeNumber,
+    box,
+    button,
+    escape,
+    input_options,
+    inputs_picker,
+    picker,
+)
 from lrexplore.explorer.samples import NUMS_JUDGED
 from lrexplore.linalg import SCHEMES
 from lrexplore.ranks import METHODS, PLAIN, SENSITIVITY, WEIGHTS
@@ -29,7 +42,8 @@ class NetworkControls:
     """A row of controls in `box`, and a drawer below it that `more` opens. What a choice raises goes to `on_error`, and
     the control goes back.
 
-    `buttons` maps "pin", "keep", "unpin", "unpin_all", "see", "search", "measure", "save" and "resume" to functions.
+    `buttons` maps "pin", "keep", "unpin", "unpin_all", "see", "search", "measure", "save", "images" and "resume" to
+    functions. `upload` takes files from the browser.
     """
 
     def __init__(
@@ -51,7 +65,7 @@ class NetworkControls:
         self.initializer = picker("initializer", initializers_for(state.inputs), "How the factors are made", 220, 146)
         self.more = w.ToggleButton(
             description="pin, judge, save", icon="sliders", layout={"width": "auto"},
-            tooltip="Scheme and weights of layers, ranks by hand, agreement, latency, files",
+            tooltip="Images of your own, scheme and weights of layers, ranks by hand, agreement, latency, files",
         )  # fmt: skip
         self.more.observe(self._unfold, names="value")
         self.scheme = picker("scheme", (*SCHEMES, "best"), "How kernels are made matrices; best: chosen by layer", 165)
@@ -73,6 +87,12 @@ class NetworkControls:
             tooltip="Writes NAME.safetensors, the network, and NAME.json, its plan",
         )  # fmt: skip
         self.overwrite = box("overwrite", "Write over files that are there", 110)
+        self.folder = w.Text(
+            description="your images", placeholder="path of a folder", style=WIDE, layout={"width": "340px"},
+            tooltip="A folder of images, subfolders included: to calibrate on, and one in four to judge by",
+        )  # fmt: skip
+        self.upload = Upload(most_files=MOST_IMAGES, most_bytes=MOST_BYTES)
+        self.taken = w.HTML()
         self.buttons = {
             "pin": button("pin at rank", "Hold the layer at this rank; the others are balanced anew"),
             "keep": button("keep as it is", "Never factorize this layer"),
@@ -82,6 +102,7 @@ class NetworkControls:
             "search": button("find the smallest", "Halve the budget while the samples agree often enough"),
             "measure": button("measure latency", "Time both networks on this device, in turns"),
             "save": button("save", "Write the factorized network and its plan"),
+            "images": button("use folder", "Take its images as your inputs, in both tabs", "folder-open"),
             "resume": button("go on", "Go on with what was cancelled", "play"),
         }
         for name, pressed in self.buttons.items():
@@ -94,7 +115,8 @@ class NetworkControls:
         goals = [self.num_judged, self.agreement, press["search"], press["measure"], *saving]
         choices = [self.budget, self.method, self.inputs, self.initializer, self.more, press["resume"]]
         weighing = [self.scheme, self.weights, self.meaning]
-        self.rows = [w.HBox(row, layout=ROW) for row in (choices, weighing, pins, goals)]
+        images = [self.folder, press["images"], self.upload, self.taken]
+        self.rows = [w.HBox(row, layout=ROW) for row in (choices, weighing, images, pins, goals)]
         self.drawer = w.VBox(self.rows[1:], layout={"display": "none"})
         self.box = w.VBox([self.rows[0], self.drawer])
 
@@ -102,10 +124,15 @@ class NetworkControls:
         """Open the drawer."""
         self.more.value = True
 
+    def offer_inputs(self, source: str, taken: str) -> None:
+        """Say what "yours" are from now on, and what of it was taken."""
+        self._bound.offer("inputs", input_options(source, implied=self._state.implies_inputs))
+        self.taken.value = _small(escape(taken))
+
     def allow(self, *, plan: bool, resume: bool) -> None:
         """Enable what needs a plan where there is one, and "resume" where something was cancelled."""
         for name, control in {**self.buttons, "rank": self.rank}.items():
-            control.disabled = not (resume if name == "resume" else plan)
+            control.disabled = not (resume if name == "resume" else plan or name == "images")
         self.buttons["resume"].layout.display = None if resume else "none"
 
     def close(self) -> None:

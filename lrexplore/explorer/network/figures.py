@@ -9,6 +9,7 @@ from lrexplore.theory.styles import METHOD_STYLES
 
 CHOSEN, PINNED, KEPT = "#0F7B8A", "#D9822B", "#9AA0A6"
 STATES = (("factorized", CHOSEN, ""), ("pinned", PINNED, "/"), ("left as it is", KEPT, "."))
+MEASURED = "#B3261E"
 LEAST_ERROR = 1e-3
 NUM_PICTURES = 12
 MARGIN = {"l": 58, "r": 86, "t": 10, "b": 112}
@@ -153,11 +154,11 @@ def heat_update(shares: np.ndarray) -> dict:
 
 
 def front_plot(unit: str, inputs: str, *, weighed: bool = False) -> dict:
-    """Predicted error against cost, a line a method, and the plan on screen. `front_update` fills it.
+    """Predicted error against cost, a line a method, the plan on screen and what was measured. `front_update` fills it.
 
-    `weighed` says that layers count by how far they move the network's output.
+    `weighed` says that layers count by how far they move the network's output: what is predicted is then a divergence,
+    and is measured.
     """
-    times = ", each times how far it moves the network's output," if weighed else ""
     data = []
     for name, (color, dash, symbol) in METHOD_STYLES.items():
         data.append(
@@ -184,20 +185,54 @@ def front_plot(unit: str, inputs: str, *, weighed: bool = False) -> dict:
             "hovertemplate": f"on screen<br>%{{x:.3f}} × {unit}<br>predicted error %{{y:.3g}}<extra></extra>",
         }
     )
+    if weighed:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "measured",
+                "x": np.zeros(0, dtype=np.float32),
+                "y": np.zeros(0, dtype=np.float32),
+                "customdata": np.zeros(0, dtype=np.float32),
+                "marker": {"symbol": "cross-thin", "size": 11, "line": {"color": MEASURED, "width": 2.5}},
+                "hovertemplate": f"measured<br>%{{x:.3f}} × {unit}<br>KL divergence %{{y:.3g}} nats, "
+                "%{customdata:.3g} was predicted<extra></extra>",
+            }
+        )
     return {
         "id": "front",
-        "label": f"Predicted error against {unit}",
-        "caption": f"The sum of the layers' function errors ({inputs}){times} at each budget, for our allocation and "
-        "for rules that others use, with the pins on screen. Lower is better; the star is the plan on screen. Click a "
-        f"point to take its budget and method. Less than {LEAST_ERROR:g} is drawn as {LEAST_ERROR:g}.",
+        "label": f"{'Predicted and measured' if weighed else 'Predicted'} error against {unit}",
+        "caption": front_caption(inputs, weighed=weighed),
         "clicks": True,
         "data": data,
         "layout": {
             "height": 400,
             "xaxis": {"title": {"text": f"{unit}, after / before"}, "range": [0, 1.02]},
-            "yaxis": {"title": {"text": "predicted error"}, "type": "log", "autorange": True, "dtick": "D2"},
+            "yaxis": {
+                "title": {"text": "KL divergence (nats)" if weighed else "predicted error"},
+                "type": "log",
+                "autorange": True,
+                "dtick": "D2",
+            },
         },
     }
+
+
+def front_caption(inputs: str, *, weighed: bool, measured: str = "") -> str:
+    """What the front shows; `measured` says how far off the prediction was."""
+    times = ", each times how far it moves the network's output," if weighed else ""
+    crosses = f" Crosses: what was measured of plans like these. {measured}" if weighed else ""
+    return (
+        f"The sum of the layers' function errors ({inputs}){times} at each budget, for our allocation and "
+        "for rules that others use, with the pins on screen. Lower is better; the star is the plan on screen."
+        f"{crosses} Click a point to take its budget and method. Less than {LEAST_ERROR:g} is drawn as {LEAST_ERROR:g}."
+    )
+
+
+def measured_update(ratios: np.ndarray, predicted: np.ndarray, measured: np.ndarray) -> dict:
+    """The plans that were judged, by trace index."""
+    at = {"x": ratios, "y": np.maximum(measured, LEAST_ERROR), "customdata": predicted}
+    return {str(len(METHOD_STYLES) + 1): {name: values.astype(np.float32) for name, values in at.items()}}
 
 
 def front_update(method: str, ratios: np.ndarray, errors: np.ndarray) -> dict:

@@ -7,10 +7,12 @@ from lrexplore.explorer.network.figures import (
     NUM_PICTURES,
     filling_heat_plot,
     filling_heat_update,
+    front_caption,
     front_plot,
     front_update,
     heat_plot,
     heat_update,
+    measured_update,
     point_update,
     ranks_plot,
     ranks_update,
@@ -18,12 +20,18 @@ from lrexplore.explorer.network.figures import (
     samples_update,
 )
 from lrexplore.explorer.network.judge import Judge, Verdict
-from lrexplore.explorer.network.readouts import agreement_readouts, blank_readouts, cost_readouts, missing_agreement
+from lrexplore.explorer.network.readouts import (
+    agreement_readouts,
+    blank_readouts,
+    cost_readouts,
+    measured_text,
+    missing_agreement,
+)
 from lrexplore.explorer.network.state import BUDGETS, Wish
 from lrexplore.explorer.panel.panel import PlotPanel
 from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, YOURS
 from lrexplore.explorer.subject import Subject
-from lrexplore.ranks import FROM_NORMS, PLAIN, RankPlan
+from lrexplore.ranks import FROM_NORMS, PLAIN, SENSITIVITY, RankPlan
 from lrexplore.ranks import GAUSSIAN as GAUSSIAN_INPUTS
 from lrexplore.ranks import YOURS as YOUR_INPUTS
 
@@ -36,12 +44,16 @@ class Board:
 
     def __init__(self, subject: Subject, allocation: Allocation, judge: Judge):
         self.panel = PlotPanel()
-        self._subject, self._allocation, self._judge = subject, allocation, judge
-        self._drawn = ""
-        self._no_samples = ""
-        self._worded: RankPlan | None = None
+        self._subject = subject
+        self.renew(allocation, judge)
         self._device = str(next(subject.model.parameters()).device)
         self._class_names = allocation.origin.class_names()
+
+    def renew(self, allocation: Allocation, judge: Judge) -> None:
+        """Show what these compute from now on, on other inputs than before."""
+        self._allocation, self._judge = allocation, judge
+        self._drawn = self._no_samples = ""
+        self._worded: RankPlan | None = None
 
     def show(self, wish: Wish) -> None:
         """Draw the plan of a wish: by a patch where the plots stay, else by a new frame.
@@ -55,7 +67,7 @@ class Board:
         self._drawn = drawn
         self.panel.show(self._frame(wish))
         self.panel.amend(patch)
-        self.show_verdict(self._allocation.plan(wish))
+        self.show_verdict(wish)
 
     def wait(self, wish: Wish) -> None:
         """Say that what is on screen is not what is chosen: it is dimmed, and nothing in it can be moved."""
@@ -87,15 +99,18 @@ class Board:
             data |= front_update(method, front.ratios, front.errors)
         self._amend({"plots": {"front": {"data": data}}})
 
-    def show_verdict(self, plan: RankPlan) -> None:
-        """Write what both networks say, as far as it is known of this plan."""
+    def show_verdict(self, wish: Wish) -> None:
+        """Write what both networks say, as far as it is known of the plan of a wish."""
+        plan = self._allocation.plan(wish)
         original = self._judge.known(None)
         if original is None:
             return
         verdict = self._judge.known(plan)
-        patch = {"readouts": self._agreement(verdict, plan)}
+        patch = {"readouts": self._agreement(verdict, plan), "plots": {}}
+        if plan.weights == SENSITIVITY:
+            patch["plots"]["front"] = self._measured(wish)
         if self._pictures() is not None:
-            patch["plots"] = {"samples": {"images": self._words(original, verdict)}}
+            patch["plots"]["samples"] = {"images": self._words(original, verdict)}
             self._worded = None if verdict is None else plan
         self._amend(patch)
 
@@ -218,6 +233,17 @@ class Board:
             return agreement_readouts(None, 0, "")
         predicted = plan.error if plan is not None and plan.weights not in (PLAIN, "given") else None
         return agreement_readouts(verdict, self._judge.num, self._allocation.samples.source, predicted)
+
+    def _measured(self, wish: Wish) -> dict:
+        """What was measured of plans like this one, beside what was predicted."""
+        rows = []
+        for plan, verdict in self._judge.judged(wish):
+            if wish.budget != "latency_ratio" or plan.latency_ms is not None:
+                rows.append((ratio_of(plan, wish.budget), plan.error, verdict.divergence))
+        ratios, predicted, measured = np.array(rows).reshape(-1, 3).T
+        said = measured_text(predicted, measured, self._judge.num)
+        caption = front_caption(self._named(wish.inputs), weighed=True, measured=said)
+        return {"data": measured_update(ratios, predicted, measured), "caption": caption}
 
     def _words(self, original: Verdict, verdict: Verdict | None) -> dict:
         lines, marks = [], []

@@ -79,6 +79,7 @@ class Judge:
         self._answers: OrderedDict[RankPlan | None, Tensor] = OrderedDict()
         self._contrasts: list[float] = []
         self._verdicts: dict[tuple[RankPlan | None, int], Verdict] = {}
+        self._wishes: dict[RankPlan, Wish] = {}
         self._lock = RLock()
 
     @property
@@ -112,7 +113,18 @@ class Judge:
         if len(self._answers.get(plan, ())) < self.num:
             self._ask(plan, private_copy(self._allocation.network(wish, progress)), progress, "asking the factorized")
             self._forget()
+        with self._lock:
+            self._wishes[plan] = wish
         return self.known(plan)
+
+    def judged(self, wish: Wish) -> list[tuple[RankPlan, Verdict]]:
+        """The plans from the curves and weights of a wish, whatever their budget and method, that were judged."""
+        with self._lock:
+            plans = [
+                plan for plan, other in self._wishes.items()
+                if (other.curves, other.weights) == (wish.curves, wish.weights) and plan in self._answers
+            ]  # fmt: skip
+            return [(plan, self.known(plan)) for plan in plans]
 
     def smallest(self, wish: Wish, least: float, progress: Progress) -> float:
         """The smallest ratio found by bisection whose network agrees on a share of at least `least` of the samples.
@@ -165,6 +177,7 @@ class Judge:
             while len(self._answers) > MAX_PLANS:
                 oldest = next(key for key in self._answers if key is not None)
                 del self._answers[oldest]
+                self._wishes.pop(oldest, None)
                 self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key[0] != oldest}
 
 

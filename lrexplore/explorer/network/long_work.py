@@ -45,6 +45,12 @@ class Work:
             kept = [other for other in self._requests if request.wish is None or other.wish is None]
             self._requests, self._stopped = [*kept, request], None
 
+    def renew(self, allocation: Allocation, judge: Judge) -> None:
+        """Work with these from now on; what was asked for on other inputs is forgotten."""
+        with self._lock:
+            self._allocation, self._judge = allocation, judge
+            self._requests, self._stopped, self._fronts, self._without_samples = [], None, None, False
+
     def say(self, text: str) -> None:
         """What the status says once nothing is left to do."""
         self._said = text
@@ -80,23 +86,28 @@ class Work:
             pass
 
     def _run(self, wish: Wish, progress: Progress) -> None:
+        for request in [one for one in self._requests if one.is_first]:
+            self._said = request.run(progress)
+            self._forget(request)
+            progress(1, 1, "read")
         if wish == self._stopped:
             return
-        if not self._allocation.ready(wish):
-            self._allocation.prepare(wish, self._drawing_curves(wish, progress))
+        allocation = self._allocation  # the tab may get another one meanwhile, and then stops this
+        if not allocation.ready(wish):
+            allocation.prepare(wish, self._drawing_curves(wish, progress))
             self._redraw(progress)
         while self._requests:
             self._do(self._requests[0], progress)
         if not self._without_samples:
             self._look_at_samples(progress)
-        quick = self._allocation.plan(wish)
+        quick = allocation.plan(wish)
         if quick.gap:
             progress(0, 1, "closing the gap to the best plan")
-            if self._allocation.plan(wish, thorough=True) != quick:
+            if allocation.plan(wish, thorough=True) != quick:
                 self._redraw(progress)
         if not self._without_samples:
             self._judge.verdict(wish, progress)
-            self._shown(progress, lambda: self._board.show_verdict(self._allocation.plan(wish)))
+            self._shown(progress, lambda: self._board.show_verdict(wish))
         self._draw_fronts(wish, progress)
         self._shown(progress, lambda: self._tell(self._said, 1.0))
 

@@ -1,5 +1,8 @@
 """The Network tab's numbers with their units and what they were measured on, as the panel takes them."""
 
+import numpy as np
+
+from lrexplore.explorer.network.figures import LEAST_ERROR
 from lrexplore.explorer.network.judge import Verdict
 from lrexplore.ranks import RankPlan
 
@@ -66,6 +69,18 @@ def agreement_readouts(
             + ("" if predicted is None else f" · {predicted:.3g} was predicted"),
         },
     }
+
+
+def measured_text(predicted: np.ndarray, measured: np.ndarray, num_inputs: int) -> str:
+    """How far the predicted divergences of some plans were off what was measured of them, least 1e-3 of each."""
+    if not len(measured):
+        return "None was measured yet."
+    logs = np.log(np.maximum(measured, LEAST_ERROR) / np.maximum(predicted, LEAST_ERROR))
+    times = f"{np.exp(logs.mean()):.2g} × what was predicted"
+    if len(measured) == 1:
+        return f"1 plan was measured, on {num_inputs} inputs: {times}."
+    off = f"off by a factor of {np.exp(np.abs(logs).mean()):.2g} a plan, {np.exp(np.abs(logs).max()):.2g} at most"
+    return f"{len(measured)} plans were measured, on {num_inputs} inputs: {times} in the geometric mean, {off}."
 
 
 def left_out_text(verdict: Verdict) -> str:

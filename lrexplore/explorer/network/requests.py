@@ -4,11 +4,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from lrexplore.explorer.network.compute import Allocation, Progress
 from lrexplore.explorer.network.judge import Judge
 from lrexplore.explorer.network.readouts import interval_text
 from lrexplore.explorer.network.saving import places, save_both
 from lrexplore.explorer.network.state import NetworkState, Wish
+from lrexplore.explorer.own_images import OwnImages, said
+from lrexplore.explorer.samples import Origin
 
 NOTHING_SAVED = 0.995
 
@@ -18,10 +22,12 @@ class Request:
     """`run(progress)` does what was asked for and says what came of it.
 
     What stops it has it begin again. One with a `wish` is about that choice alone: it is given up for another one.
+    One that `is_first` is done before all else, and says itself what fails.
     """
 
     run: Callable[[Progress], str]
     wish: Wish | None = None
+    is_first: bool = False
 
 
 def searching(state: NetworkState, judge: Judge, lock: AbstractContextManager, least: float) -> Request:
@@ -43,6 +49,28 @@ def searching(state: NetworkState, judge: Judge, lock: AbstractContextManager, l
         return f"{ratio:.3g} is the smallest budget found whose network agrees on {least:.0%} of the samples: {seen}"
 
     return Request(run, wish)
+
+
+def taking(
+    images: Callable[..., OwnImages],
+    origin: Origin,
+    model: nn.Module,
+    take: Callable[[Origin], None],
+    fail: Callable[[Exception], None],
+) -> Request:
+    """Reads images and has them taken as the person's inputs; what cannot be goes to `fail`, and nothing changes."""
+
+    def run(progress: Progress) -> str:
+        try:
+            other = origin.with_images(model, images, progress)
+        except (ValueError, OSError) as error:
+            fail(error)
+            return ""
+        progress(1, 1, "read")
+        take(other)
+        return said(other)
+
+    return Request(run, is_first=True)
 
 
 def measuring(state: NetworkState, allocation: Allocation) -> Request:

@@ -12,14 +12,16 @@ from lrexplore.explorer.network.controls import NetworkControls
 from lrexplore.explorer.network.frame import Board
 from lrexplore.explorer.network.judge import Judge
 from lrexplore.explorer.network.long_work import Work
-from lrexplore.explorer.network.requests import Request, measuring, saving, searching
-from lrexplore.explorer.network.state import CHOICES, NetworkState, Wish
+from lrexplore.explorer.network.requests import Request, measuring, saving, searching, taking
+from lrexplore.explorer.network.state import CHOICES, NetworkState, Wish, initializers_for
+from lrexplore.explorer.own_images import OwnImages, of_person, of_uploads, said
 from lrexplore.explorer.panel.panel import Point
+from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.subject import Subject
 from lrexplore.explorer.work.shown import error_text, shown
 from lrexplore.explorer.work.worker import Worker
-from lrexplore.ranks import METHODS, RankPlan
+from lrexplore.ranks import METHODS, SENSITIVITY, RankPlan
 
 REST_S = 0.6
 
@@ -27,13 +29,19 @@ REST_S = 0.6
 class NetworkTab:
     """A page of the explorer. `state` has the traits to set, observe and link; `panel` is the board."""
 
-    def __init__(self, explorer_state: State, subject: Subject, origin: Origin):
-        self._explorer_state, self._subject = explorer_state, subject
+    def __init__(
+        self,
+        explorer_state: State,
+        subject: Subject,
+        origin: Origin,
+        share: Callable[[Origin], None] = lambda origin: None,
+    ):
+        self._explorer_state, self._subject, self._share = explorer_state, subject, share
         self._allocation = Allocation(subject.model, origin)
         self._judge = Judge(self._allocation)
         self.state = NetworkState(
             subject,
-            self._allocation.check,
+            lambda wish: self._allocation.check(wish),
             own_inputs=origin.loader is not None and (origin.weights is not None or implies_inputs(subject.model)),
         )
         self._lock = self.state.lock
@@ -45,10 +53,11 @@ class NetworkTab:
         buttons = {
             "pin": self._pin, "keep": self._keep, "unpin": self._unpin, "unpin_all": self._unpin_all,
             "see": self._see, "search": self._search, "measure": self._measure, "save": self._save,
-            "resume": self._resume,
+            "resume": self._resume, "images": self._use_folder,
         }  # fmt: skip
         self.controls = NetworkControls(self.state, subject.names, origin.source, buttons, self.show_error)
         self.controls.rank.share(self._lock)
+        self.controls.upload.on_files(self._use_files)
         self.widget = ipywidgets.VBox([self.controls.box, self.panel])
         self._good: Wish | None = None
         self._is_restoring = False
@@ -70,6 +79,36 @@ class NetworkTab:
         if not self._allocation.ready(wish):  # cancelled
             self._allocation.prepare(wish, lambda *done: None)
         return self._allocation.plan(wish)
+
+    def take_inputs(self, origin: Origin) -> None:
+        """Other inputs are the person's own from now on, and chosen; all that was computed on others is dropped."""
+        with self._lock:
+            self._allocation = Allocation(self._subject.model, origin)
+            self._judge = Judge(self._allocation)
+            self._judge.num_wanted = self.state.num_judged
+            self._board.renew(self._allocation, self._judge)
+            self._work.renew(self._allocation, self._judge)
+            self._good = None
+            self.controls.offer_inputs(origin.source, said(origin))
+            if self.state.inputs != YOURS:
+                self._assign(inputs=YOURS, initializer=initializers_for(YOURS)[0], weights=self._weights(origin))
+            self.panel.error = ""
+            self._board.wait(self.state.wish)
+            self._allow()
+            self._start()
+
+    def _weights(self, origin: Origin) -> str:
+        """What layers count on inputs of the person's own: what a trained network says, if it is one."""
+        is_trained = origin.weights is not None or self.state.implies_inputs
+        return SENSITIVITY if is_trained else self.state.weights
+
+    def _assign(self, **values) -> None:
+        """Choose without beginning to work for it."""
+        self._is_restoring = True
+        try:
+            self.state.assign(**values)
+        finally:
+            self._is_restoring = False
 
     def wait(self, time_limit_s: float | None = None) -> bool:
         """Block until nothing is left to compute; whether that came about in time."""
@@ -107,7 +146,7 @@ class NetworkTab:
             self._judge.num_wanted = self.state.num_judged
             self._work.resume()
             if self._ready():
-                self._board.show_verdict(self._allocation.plan(self.state.wish))
+                self._board.show_verdict(self.state.wish)
             self._start()
 
     def _draw(self) -> None:
@@ -193,6 +232,31 @@ class NetworkTab:
     def _save(self) -> None:
         path, overwrite = self.controls.path.value, self.controls.overwrite.value
         self._ask(lambda: saving(self.state, self._allocation, path, overwrite=overwrite))
+
+    @shown
+    def _use_folder(self) -> None:
+        self._take(of_person(self.controls.folder.value))
+
+    @shown
+    def _use_files(self, files: list[tuple[str, bytes]], left_out: list[str]) -> None:
+        self._take(of_uploads(files, left_out))
+
+    def _take(self, images: Callable[..., OwnImages]) -> None:
+        """Have images read in the background and taken, here and by whoever shares them."""
+        origin = self._allocation.origin
+
+        def take(other: Origin) -> None:
+            self._share(other)
+            self.take_inputs(other)
+
+        with self._lock:
+            self.panel.error = ""
+            self._work.ask(taking(images, origin, self._subject.model, take, self._refuse))
+            self._start()
+
+    def _refuse(self, error: Exception) -> None:
+        with self._lock:
+            self.show_error(error)
 
     @shown
     def _resume(self) -> None:

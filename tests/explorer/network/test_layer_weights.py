@@ -2,12 +2,14 @@
 
 import threading
 
+import numpy as np
 import pytest
 from explorer.networks import linear_network, small_network
 from explorer.whole_network import plot, readout, take_error
 
 import lrexplore as lr
 from lrexplore.explorer.network.controls import MEANINGS
+from lrexplore.explorer.panel.arrays import unpack
 from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.network import find_layers
 from lrexplore.ranks import PLAIN, SENSITIVITY, layer_curves, sensitivities, sensitivity
@@ -94,3 +96,31 @@ def test_a_network_without_samples_keeps_plain_weights_and_says_why(open_explore
     assert page.wait(60)
     assert "`loader` must be given" in take_error(page)
     assert (page.state.weights, page.controls.weights.value) == (PLAIN, PLAIN)
+
+
+def test_what_was_measured_stands_beside_what_was_predicted(weighed):
+    weighed.state.ratio = 0.4
+    assert weighed.wait(60)
+    front = plot(weighed, "front")
+    measured = front["data"][-1]
+    assert measured["name"] == "measured"
+    rows = {}
+    for ratio in (0.4, 0.5):
+        weighed.state.ratio = ratio
+        assert weighed.wait(60)
+        plan = weighed.plan()
+        verdict = weighed._judge.known(plan)
+        rows[round(plan.parameter_ratio, 5)] = (plan.error, verdict.divergence)
+    measured = plot(weighed, "front")["data"][-1]
+    found = zip(*(unpack(measured[name]).tolist() for name in ("x", "customdata", "y")), strict=True)
+    assert {round(x, 5): pytest.approx((predicted, y), rel=1e-5) for x, predicted, y in found} == {
+        ratio: (predicted, max(divergence, 1e-3)) for ratio, (predicted, divergence) in rows.items()
+    }
+    logs = [np.log(max(divergence, 1e-3) / max(predicted, 1e-3)) for predicted, divergence in rows.values()]
+    caption = plot(weighed, "front")["caption"]
+    assert f"2 plans were measured, on 6 inputs: {np.exp(np.mean(logs)):.2g} × what was predicted" in caption
+    assert f"off by a factor of {np.exp(np.mean(np.abs(logs))):.2g} a plan" in caption
+    weighed.state.weights = PLAIN
+    assert weighed.wait(60)
+    assert "measured" not in plot(weighed, "front")["caption"]
+    assert plot(weighed, "front")["data"][-1]["name"] == "plan on screen"
