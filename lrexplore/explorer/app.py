@@ -94,8 +94,8 @@ class Explorer(Displayed):
         with spare_cores():
             origin = self.origin.with_images(self.subject.model, of_person(images), silent)
         self.layer_tab.take_inputs(origin)
-        if page := self._tabs.pages.get("Network"):
-            page.take_inputs(origin)
+        if "Network" in self._tabs.pages:
+            self.page("Network").take_inputs(origin)
         return said(origin)
 
     def table(self):
@@ -197,7 +197,7 @@ def explore(
     Every layer starts at `rank_scale`, in (0, 1]. `device` is where the mathematics runs; None leaves the model where
     it is. `loader`, any iterable of inputs or (input, label) pairs, has the inputs that "yours" stands for, which the
     Network tab calibrates on and judges by too, with `groups` of those that belong together, as for `lr.calibrate`;
-    without it that is crops of scikit-learn's photographs. A `calibration`
+    without it that is crops of scikit-learn's photographs, until `Explorer.use_images`. A `calibration`
     of `lr.calibrate` saves the Layer tab the pass over them. `initializer` is the one on screen at first: a name, or a
     function as `lr.initializer` takes it, which then is in the menus under its own name.
 

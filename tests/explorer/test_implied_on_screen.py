@@ -33,6 +33,7 @@ def test_every_number_says_that_its_inputs_are_implied_and_by_what(explorer, tmp
     assert words in frame["title"] and words in explorer.table().attrs["inputs"]
     assert set(explorer.table().inputs) == {"implied"}
     assert words in explorer.figure().layout.title.text
+    assert explorer.layer_tab.picture().startswith(b"\x89PNG")
     assert words in explorer.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
     assert "above_floor" not in [item["id"] for item in frame["readouts"]]
 

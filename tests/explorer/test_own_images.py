@@ -132,6 +132,7 @@ def test_images_are_the_inputs_of_both_tabs_and_nothing_is_left_of_others(prepar
     expected = lr.calibrate(trained_network(), explorer.origin.samples(None).fit)
     torch.testing.assert_close(explorer.subject.real.calibration["stem"].mean, expected["stem"].mean)
     assert page.state.inputs == YOURS
+    assert "1 plan was measured, on 3 inputs" in plot(page, "front")["caption"]
     assert "on 3 inputs: 12 images of photos" in readout(page, "agreement")["note"]
     assert "your inputs (12 images of photos)" in page.panel.frame["title"]
     assert page._judge.known(page.plan()).num_inputs == 3

@@ -194,7 +194,7 @@ def front_plot(unit: str, inputs: str, *, weighed: bool = False) -> dict:
                 "x": np.zeros(0, dtype=np.float32),
                 "y": np.zeros(0, dtype=np.float32),
                 "customdata": np.zeros(0, dtype=np.float32),
-                "marker": {"symbol": "cross-thin", "size": 11, "line": {"color": MEASURED, "width": 2.5}},
+                "marker": {"symbol": "cross", "size": 10, "color": MEASURED},
                 "hovertemplate": f"measured<br>%{{x:.3f}} × {unit}<br>KL divergence %{{y:.3g}} nats, "
                 "%{customdata:.3g} was predicted<extra></extra>",
             }

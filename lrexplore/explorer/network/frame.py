@@ -31,7 +31,7 @@ from lrexplore.explorer.network.state import BUDGETS, Wish
 from lrexplore.explorer.panel.panel import PlotPanel
 from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, YOURS
 from lrexplore.explorer.subject import Subject
-from lrexplore.ranks import FROM_NORMS, PLAIN, SENSITIVITY, RankPlan
+from lrexplore.ranks import FROM_NORMS, PLAIN, RankPlan
 from lrexplore.ranks import GAUSSIAN as GAUSSIAN_INPUTS
 from lrexplore.ranks import YOURS as YOUR_INPUTS
 
@@ -107,7 +107,7 @@ class Board:
             return
         verdict = self._judge.known(plan)
         patch = {"readouts": self._agreement(verdict, plan), "plots": {}}
-        if plan.weights == SENSITIVITY:
+        if wish.weights != PLAIN:
             patch["plots"]["front"] = self._measured(wish)
         if self._pictures() is not None:
             patch["plots"]["samples"] = {"images": self._words(original, verdict)}

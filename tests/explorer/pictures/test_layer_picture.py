@@ -9,8 +9,9 @@ from PIL import Image
 
 from lrexplore.explorer.layer.compute import Study
 from lrexplore.explorer.layer.frame import build_frame
-from lrexplore.explorer.pictures.layer_picture import draw_png
+from lrexplore.explorer.pictures.layer_picture import MARKERS, draw_png
 from lrexplore.explorer.subject import Choice, Subject
+from lrexplore.theory.styles import STYLES
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,7 @@ def test_no_figure_stays_open(network):
     before = plt.get_fignums()
     draw_png(frame_of(network, HEAD, "spectral"), 1, "small")
     assert plt.get_fignums() == before
+
+
+def test_the_marker_of_every_initializer_can_be_drawn():
+    assert {symbol.removesuffix("-open") for _, symbol in STYLES.values()} <= set(MARKERS)
