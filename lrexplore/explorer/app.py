@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 from torch import nn
@@ -95,7 +96,8 @@ class Explorer(Displayed):
             origin = self.origin.with_images(self.subject.model, of_person(images), silent)
         self.layer_tab.take_inputs(origin)
         if "Network" in self._tabs.pages:
-            self.page("Network").take_inputs(origin)
+            page: Any = self.page("Network")
+            page.take_inputs(origin)
         return said(origin)
 
     def table(self):
