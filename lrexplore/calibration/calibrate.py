@@ -37,6 +37,8 @@ from lrexplore.network.private import private_copy
 
 CHUNK_VALUES = 16 * 2**20
 POSITIONS, NUM_SAMPLES, NUM_HELD_OUT = 256, 2048, 1024
+_LARGEST = 1e15
+"""What activations may be: the sum of the squares of many is a number of single precision then."""
 
 
 def calibrate(
@@ -196,6 +198,13 @@ class _Recorder:
             raise BrokenInputError(
                 f"`loader` must lead to finite activations, got NaN or inf at the inputs of layer "
                 f"`{self._layer.name}`. Look for NaN in the images or in the weights before it."
+            )
+        peak = float(vectors.abs().amax()) if vectors.numel() else 0.0
+        if peak > _LARGEST:
+            raise BrokenInputError(
+                f"`loader` must lead to activations of at most {_LARGEST:g}, whose products can be summed, got "
+                f"{peak:.3g} at the inputs of layer `{self._layer.name}`. Scale the inputs, or mend the weights before "
+                "it."
             )
 
     def entries(self) -> tuple[LayerInputs, ...]:

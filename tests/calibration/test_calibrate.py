@@ -234,6 +234,18 @@ def test_inputs_that_are_not_finite_are_not_called_refused_by_the_model():
         calibrate(nn.Sequential(nn.Linear(6, 30)), [torch.full((4, 6), torch.nan)])
 
 
+@pytest.mark.parametrize("size", [1e16, 1e30, 3e38])
+def test_inputs_whose_squares_overflow_are_named_with_their_layer(size):
+    with pytest.raises(ValueError, match=r"activations of at most 1e\+15, .* at the inputs of layer `0`. Scale"):
+        calibrate(nn.Sequential(nn.Linear(6, 30)), [torch.full((4, 6), size)])
+
+
+def test_moments_of_the_largest_inputs_are_finite():
+    inputs = calibrate(nn.Sequential(nn.Linear(6, 30)), [1e15 * torch.rand(9000, 6)])["0"]
+    assert torch.isfinite(inputs.second_moment).all() and torch.isfinite(inputs.output_variance).all()
+    assert 0 < inputs.enough_groups < float("inf")
+
+
 @pytest.mark.parametrize("layer, shape", [(nn.Linear(6, 30), (6,)), (nn.Conv2d(6, 8, 3, bias=False), (6, 20, 20))])
 def test_inputs_without_a_batch_axis_are_refused(layer, shape):
     data = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0))
