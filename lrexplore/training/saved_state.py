@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from lrexplore.disk.whole_file import write_whole
+from lrexplore.records.layout import open_file
 
 NAME = "checkpoint.pt"
 _VERSION = 1
@@ -27,8 +28,10 @@ def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None
     path = folder / NAME
     if not path.exists():
         return None
+    file = open_file(path)  # torch would wait at a pipe
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        with file:
+            content = torch.load(file, map_location=device, weights_only=True)
         version = int(content["version"])
     except MemoryError:
         raise

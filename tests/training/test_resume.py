@@ -9,6 +9,7 @@ from training.runs import StopAfter, numbers, same_weights, tiny
 
 from lrexplore.records import Reader, Run
 from lrexplore.training.run import run
+from lrexplore.training.saved_state import load_checkpoint
 
 _KILLS_OF_CHANGING_RUN = 4  # 20 pass too, and take minutes
 
@@ -197,3 +198,10 @@ def _process(config, time_limit_s):
         os.kill(process.pid, signal.SIGKILL)
         process.join()
     return process.exitcode
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_in_the_place_of_a_checkpoint_keeps_nobody_waiting(tmp_path, make):
+    make(tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="`checkpoint.pt` must be a file that can be read, got a (folder|pipe)"):
+        load_checkpoint(tmp_path, torch.device("cpu"))
