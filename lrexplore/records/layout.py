@@ -39,6 +39,8 @@ def read_json(path: Path) -> dict[str, Any]:
         text = file.read(_MOST_BYTES)
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
+        if b"\\ud" in text.lower():  # half a pair of UTF-16 is text that nothing can write
+            content = json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"`{path.name}` must be a JSON object, got text that is none ({error}) in {printable(path.parent)}."

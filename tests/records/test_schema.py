@@ -147,6 +147,12 @@ def test_a_name_that_is_not_utf8_is_shown_with_its_bytes(tmp_path):
         assert set(names) == {"b\\xffd"}
 
 
+def test_half_a_character_in_a_status_spoils_no_table(tmp_path):
+    record(tmp_path / "good")
+    changed("status.json", message="half \ud800, whole \U0001f600")(record(tmp_path / "odd"))
+    assert runs(tmp_path).set_index("run")["message"]["odd"] == "half ?, whole \U0001f600"
+
+
 def test_a_torn_parquet_file_is_read_from_its_lines(tmp_path):
     whole = read(record(tmp_path / "a", finish=True), "steps")
     path = tmp_path / "a" / "steps.parquet"
