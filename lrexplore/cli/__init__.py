@@ -25,6 +25,7 @@ _BENCHES = {
     "whitened": "errors on held-out photographs: spectral, whitened, refined",
     "ranks": "calibration, curves, allocation and what the factorized network still says",
     "tensors": "Tucker, tensor trains and CP beside pairs at equal parameters: errors, times, decay in a step",
+    "budget": "runs of one budget: what each way learned and costs",
     "certificate": "how tight and how fast the floor is, and whether it ever fails",
     "models": "120 networks of others: layers, multiply-adds, full rank, saved, loaded, exported",
     "records": "what following a live run of 100,000 logged steps costs the kernel",

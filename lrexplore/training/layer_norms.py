@@ -58,7 +58,7 @@ def parameters_left(model: nn.Module) -> float:
 
 
 def zeros_at_the_end(model: nn.Module, sparsity: float | None) -> int:
-    """Weights that masks leave out: those there are, or those that a run will have come to."""
+    """Weights that masks leave out: those there are, or with a `sparsity` those that a run will have come to."""
     masks = [layer.mask for layer in sparse_layers(model).values()]
     total = sum(mask.numel() for mask in masks)
     return total - (sum(int(mask.sum()) for mask in masks) if sparsity is None else round((1 - sparsity) * total))

@@ -101,7 +101,7 @@ class Training:
             "environment": environment(self.processes),
             "num_classes": self.data.num_classes,
             "num_parameters": sum(parameter.numel() for parameter in model.parameters())
-            - zeros_at_the_end(model, self.config.sparsity),
+            - zeros_at_the_end(model, self.config.sparsity if self.config.prune == "gradual" else None),
             "execution": self.execution,
             "factorization": [vars(record) for record in getattr(model, "factorization", ())],
             **({"pruning": [vars(record) for record in model.pruning]} if hasattr(model, "pruning") else {}),
