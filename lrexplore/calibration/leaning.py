@@ -47,7 +47,7 @@ def leaning(
 
 
 def _is_sure(entry: LayerInputs) -> bool:
-    return entry.sampling_variance <= _SURE * float(entry.covariance().square().sum())
+    return entry.sampling_variance <= _SURE * entry.energy
 
 
 def _mixed(own: LayerInputs, target: LayerInputs) -> LayerInputs:

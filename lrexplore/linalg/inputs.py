@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ class LayerInputs:
     @property
     def enough_groups(self) -> float:
         """How many independent inputs would give a covariance with 10 % of expected error; infinite if unknown."""
-        energy = float(self.covariance().square().sum())
+        energy = self.energy
         if not self.num_groups or not energy > 0:
             return float("inf")
         return max(1.0, self.num_groups * self.sampling_variance / (_WANTED_ERROR**2 * energy))
@@ -95,6 +96,14 @@ class LayerInputs:
         if self.implied_share >= 0.005:
             words += f", {self.implied_share:.0%} implied by batch norm"
         return words
+
+    @cached_property
+    def energy(self) -> float:
+        """Sum of the squares of the covariance, which is not formed where that is not needed to be right."""
+        entries, mean = self.second_moment.flatten(), self.mean
+        whole = float(entries.dot(entries))
+        energy = whole - 2 * float(mean @ (self.second_moment @ mean)) + float(mean @ mean) ** 2
+        return energy if energy > 1e-10 * whole else float(self.covariance().square().sum())
 
     def covariance(self) -> Float64[Tensor, "n n"]:
         """The covariance (n, n), float64."""

@@ -1,5 +1,6 @@
 """Ranks for all layers under one budget."""
 
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,12 +16,13 @@ from lrexplore.linalg import SCHEMES, matricize, singular_values
 from lrexplore.linalg.rank import check_multiple
 from lrexplore.linalg.tensors import MATRIX
 from lrexplore.network import find_layers, weights_of
-from lrexplore.network.answers import Choice
+from lrexplore.network.answers import Choice, answer_of
 from lrexplore.network.attention.find_heads import head_values
 from lrexplore.network.attention.head_layers import HeadLayer, is_head, with_heads
-from lrexplore.network.batches import as_example, first_items
+from lrexplore.network.batches import Item, as_example, evaluation, first_items, run_model
 from lrexplore.network.grouping import Groups, check_groups
 from lrexplore.network.layers import Layer, Layers
+from lrexplore.network.private import private_copy
 from lrexplore.network.replace import nothing_to_factorize
 from lrexplore.ranks.budget_choices import PLAIN, check_budget, check_forms, check_pins, check_weights, check_words
 from lrexplore.ranks.factorize import default_initializer
@@ -126,6 +128,27 @@ def allocate(
     return chosen.plan(budget, ratio, method=method)
 
 
+def _weighing(model: nn.Module, item: Item, weights: str | None, logits: Choice) -> str | None:
+    """The weights asked for, or plain ones, with a warning, where none are and the model answers with no tensor.
+
+    Raises ValueError, before any work, where that answer must be had.
+    """
+    probe = private_copy(model)
+    with evaluation(probe):
+        try:
+            answer_of(run_model(probe, item.inputs), logits)
+        except ValueError as error:
+            if weights is not None or logits is not None or not str(error).startswith("`model` must answer"):
+                raise
+            warnings.warn(
+                "Layers are weighed alike: the model answers with no tensor, as detectors do, so that nothing says how "
+                "far an answer moves. Say with `logits=` which tensor to watch, or with `weights=` what layers count.",
+                stacklevel=4,
+            )
+            return PLAIN
+    return weights
+
+
 class _Memory:
     """What was computed so far, by key; copies of an allocator share it, and threads may ask at once."""
 
@@ -209,6 +232,8 @@ class Allocator:
             raise nothing_to_factorize(model, layers)
         if isinstance(weights, Mapping):
             check_weights(layers, weights)
+        elif weights != PLAIN and items:
+            weights = _weighing(model, items[0], weights, logits)
         if calibration is not None:
             Calibration.require(calibration, model)
             if items:

@@ -84,3 +84,12 @@ def test_a_file_keeps_groups_and_shares(model, tmp_path):
         for name, entry in calibration.items():
             assert (again[name].num_groups, again[name].implied_share) == (entry.num_groups, entry.implied_share)
             assert again[name].said == entry.said
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-3, 0.0])
+def test_the_energy_of_a_covariance_is_that_of_its_entries_also_beside_a_large_mean(spread):
+    torch.manual_seed(3)
+    net = nn.Linear(40, 8)
+    inputs = lr.calibrate(net, [spread * torch.randn(64, 40) + 30])[""]
+    entries = inputs.covariance()
+    assert inputs.energy == pytest.approx(float(entries.square().sum()), rel=1e-5, abs=1e-300)

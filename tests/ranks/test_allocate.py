@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import lrexplore as lr
 from lrexplore.network import factorized_parameters, find_layers
 from lrexplore.ranks import METHODS, allocate, factorize
 from lrexplore.ranks.allocate import Allocator
@@ -272,3 +273,40 @@ def test_a_head_that_is_zero_at_the_start_does_not_bring_every_layer_to_rank_one
         net, parameter_ratio=0.8, loader=loader, weights="plain", use_cache=False
     )
     assert 0.7 < plan.parameter_ratio <= 0.8
+
+
+class Boxes(nn.Module):
+    """A detector: of a list of images a list of dicts."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 10)
+
+    def forward(self, images, targets=None):
+        return [{"boxes": self.head(self.conv(image).mean((1, 2)))[None]} for image in images]
+
+
+DETECTED = [([torch.rand(3, 9, 9), torch.rand(3, 12, 9)],)]
+
+
+def test_a_detector_gets_a_plan_with_its_layers_weighed_alike_and_a_warning():
+    with pytest.warns(UserWarning, match="weighed alike: the model answers with no tensor.*`logits=`"):
+        plan = lr.allocate(Boxes(), parameter_ratio=0.8, loader=DETECTED, use_cache=False)
+    assert plan.weights == "plain" and plan.ranks and plan.parameter_ratio <= 0.8
+    watched = lr.allocate(
+        Boxes(), parameter_ratio=0.8, loader=DETECTED, logits=lambda said: torch.cat([one["boxes"] for one in said]),
+        use_cache=False,
+    )  # fmt: skip
+    assert watched.weights.startswith("sensitivity")
+
+
+@pytest.mark.parametrize("choices", [{"weights": "sensitivity"}, {"logits": "scores"}])
+def test_an_answer_that_cannot_be_watched_as_asked_is_refused_before_any_work(choices):
+    done = []
+    with pytest.raises(ValueError, match="`model` must answer with logits"):
+        lr.allocate(
+            Boxes(), parameter_ratio=0.8, loader=DETECTED, use_cache=False, progress=lambda *words: done.append(words),
+            **choices,
+        )  # fmt: skip
+    assert done == []
