@@ -73,8 +73,9 @@ def configure(recipe: str = "short", **choices: Any) -> Config:
     """
     if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ValueError(f"`recipe` must be one of {', '.join(RECIPES)}, got {recipe!r}. Choose one of them.")
-    if choices.get("model") is None:
-        raise ValueError("`model` must be a network, got None. Name one, such as 'resnet20'.")
+    if not isinstance(choices.get("model"), str):
+        got = "None" if choices.get("model") is None else f"a {type(choices['model']).__name__}"
+        raise ValueError(f"`model` must be the name of a network, got {got}. Name one, such as 'resnet20'.")
     if recipe == "short" and choices["model"] in LANGUAGE_MODELS:
         recipe = choices["model"]
     given = {key: value for key, value in choices.items() if value is not None}

@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from lrexplore.recipes import RECIPES, Config, configure
@@ -159,3 +160,9 @@ def test_which_layers_a_rule_means_goes_by_kind_and_place(rule, expected):
               for name, kind in kinds.items()]  # fmt: skip
     found = "".join(layer.name for layer in which_layers(layers, rule))
     assert found == (expected if rule != "inner" else "bde")
+
+
+@pytest.mark.parametrize("model", [None, 3, ["resnet20"], np.zeros(3)], ids=str)
+def test_what_is_no_name_of_a_network_is_refused(model):
+    with pytest.raises(ValueError, match="`model` must be the name of a network, got .*Name one"):
+        configure("short", model=model)
