@@ -47,7 +47,7 @@ _HOMES = {
     "save": "lrexplore.network.files",
     "load": "lrexplore.opening",
     "register_transformers": "lrexplore.nn.huggingface",
-    "export": "lrexplore.network.files",
+    "export": "lrexplore.network.programs",
     "train": "lrexplore.training",
     "finetune": "lrexplore.training",
     "runs": "lrexplore.records",

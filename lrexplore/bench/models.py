@@ -19,8 +19,9 @@ from lrexplore.bench.crowd import Member, crowd
 from lrexplore.linalg import Factors
 from lrexplore.network import find_layers, replace_layers
 from lrexplore.network.batches import call, example_inputs, tensors_of
-from lrexplore.network.files import export, save
+from lrexplore.network.files import save
 from lrexplore.network.private import skeleton, why
+from lrexplore.network.programs import export
 from lrexplore.opening import load
 
 TOLERANCE = 1e-4

@@ -60,7 +60,8 @@ def factorize(arguments: Sequence[str]) -> int:
     """Factorizes a network, prints what became of it and saves it; the exit status."""
     from lrexplore.disk.paths import output_path
     from lrexplore.network.compare import compare
-    from lrexplore.network.files import export, export_path, save
+    from lrexplore.network.files import save
+    from lrexplore.network.programs import export, export_path
     from lrexplore.network.replace import report
     from lrexplore.ranks import RankPlan
     from lrexplore.ranks import factorize as factorize_model

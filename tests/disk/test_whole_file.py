@@ -16,7 +16,8 @@ from torch import nn
 from lrexplore.calibration import calibrate
 from lrexplore.disk.whole_file import whole_file, write_whole
 from lrexplore.explorer.panel.export import to_html
-from lrexplore.network.files import export, save
+from lrexplore.network.files import save
+from lrexplore.network.programs import export
 from lrexplore.ranks import allocate
 from lrexplore.ranks.cache import keep, recall
 from lrexplore.records.layout import write_json

@@ -13,7 +13,7 @@ from lrexplore.network import choose_execution
 from lrexplore.network.answers import class_numbers
 from lrexplore.network.batches import first_inputs, read_item
 from lrexplore.network.compare import compare
-from lrexplore.network.files import export
+from lrexplore.network.programs import export
 from lrexplore.ranks import allocate, factorize
 
 IMAGES = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))

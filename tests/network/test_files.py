@@ -10,7 +10,8 @@ from torch import nn
 from lrexplore.calibration import Calibration, calibrate
 from lrexplore.models import load_model
 from lrexplore.network import replace_layers
-from lrexplore.network.files import export, save
+from lrexplore.network.files import save
+from lrexplore.network.programs import export
 from lrexplore.opening import load
 from lrexplore.ranks import RankPlan, allocate, factorize
 

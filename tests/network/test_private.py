@@ -15,8 +15,9 @@ from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.samples import Origin
 from lrexplore.network.compare import compare, layer_drift
 from lrexplore.network.faster_execution import choose_execution
-from lrexplore.network.files import export, save
+from lrexplore.network.files import save
 from lrexplore.network.private import looks_only, private_copy
+from lrexplore.network.programs import export
 from lrexplore.ranks.latency import layer_latencies
 
 
