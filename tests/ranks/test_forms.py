@@ -149,8 +149,8 @@ def test_a_training_takes_a_plan_with_forms(tmp_path):
 
     torch.manual_seed(0)
     plan = lr.allocate(
-        cifar_resnet("resnet20").eval(), parameter_ratio=0.3, forms=("matrix", "tucker"), initializer="spectral",
-        pinned={"conv1": None, "fc": None},
+        cifar_resnet("resnet20").eval(), parameter_ratio=0.3, forms=("tucker",), initializer="spectral",
+        pinned={"conv1": None, "fc": None, "layer1.0.conv1": 4},
     )  # fmt: skip
     assert set(plan.forms.values()) == {"matrix", "tucker"}
     plan.save(tmp_path / "plan.json")
