@@ -66,6 +66,7 @@ class Explorer(Displayed):
         # Widgets are held by ipywidgets until they are closed, and hold what they call: nothing here refers to `self`.
         makers = {title: partial(make, self.layer_tab) for title, make in PAGES.items()}
         self._tabs = Tabs(self.state, self.layer_tab.widget, makers, self.layer_tab.show_error)
+        self.layer_tab.training_tab = partial(_training_tab, self._tabs)
         self._box = ipywidgets.VBox([self.controls.title, self._tabs.widget])
         self._close = weakref.finalize(self, _close, self.layer_tab, self._tabs, self._box)
         self._close.atexit = False
@@ -222,3 +223,8 @@ def explore(
         seed=seed,
         initializer=initializer,
     )
+
+
+def _training_tab(tabs: Tabs):
+    """The tab that starts runs."""
+    return tabs.page("Training").tab

@@ -25,8 +25,8 @@ class Page(Protocol):
 def _network(layer_tab: LayerTab) -> Page:
     from lrexplore.explorer.network.tab import NetworkTab
 
-    origin = layer_tab.subject.real.origin
-    return NetworkTab(layer_tab.state, layer_tab.subject, origin, layer_tab.take_inputs)
+    origin, training = layer_tab.subject.real.origin, layer_tab.training_tab
+    return NetworkTab(layer_tab.state, layer_tab.subject, origin, layer_tab.take_inputs, training)
 
 
 def _training(layer_tab: LayerTab) -> Page:

@@ -14,6 +14,7 @@ from lrexplore.datasets import Batch, Data
 from lrexplore.nn.sparse import sparse_layers
 from lrexplore.recipes.config import Config
 from lrexplore.records import Reader, Writer
+from lrexplore.records.schema import read_status
 from lrexplore.training.chosen_ranks import as_record, plan_of_run
 from lrexplore.training.finetuning.begun import begin
 from lrexplore.training.forms.first_masks import pruned_alike
@@ -67,6 +68,7 @@ class Training:
         self._writer: Writer | None = None
         self._said = 0.0
         self._metrics: dict = {}
+        self._cut: dict[str, float] = {}
 
     def __enter__(self) -> "Training":
         if self.processes.is_first:
@@ -82,6 +84,7 @@ class Training:
                 self.step, self.epochs_done = checkpoint["step"], checkpoint["epochs_done"]
                 self.wall_s, self.sums = checkpoint["wall_s"], checkpoint["sums"]
             if self._writer and self._begun:
+                self._cut = {key: value for key, value in _status_of(self.folder).items() if key.endswith("_cut_top1")}
                 self._writer.resume(checkpoint["rows"] if checkpoint else {})
                 self._writer.append("events", {"step": self.step, "event": "resumed"})
         except BaseException:
@@ -298,6 +301,8 @@ class Training:
         stages: dict[str, nn.Module | None] = {"after the cut" if self.origin.original else "before training": None}
         if self.origin.original is not None:
             stages = {"before the cut": self.origin.original.to(self.processes.device), **stages}
+        elif self.learner.teacher is not None:
+            stages = {"the teacher": self.learner.teacher.model, **stages}
         rows = {}
         for when, model in stages.items():
             metrics = self._evaluate(self.data.held_out, model)
@@ -311,7 +316,9 @@ class Training:
             self._writer.append("events", {"step": 0, "event": said})
             tqdm.write(said, file=sys.stderr)
         for when, row in rows.items():
-            if when == "before the cut":
+            if len(rows) > 1:  # a network that is not this one, and what is left of it here
+                self._cut[("after" if row is rows[list(rows)[-1]] else "before") + "_cut_top1"] = row["held_out_top1"]
+            if when in ("before the cut", "the teacher"):
                 self._writer.append("events", {"step": 0, "event": when, **row})
             text = f"{when}: held-out loss {row['held_out_loss']:.4f}, top-1 {row['held_out_top1']:.2f} %"
             tqdm.write(text, file=sys.stderr)
@@ -395,8 +402,15 @@ class Training:
 
     def _say(self, state: str, **more) -> None:
         self._said = time.monotonic()
-        status = {"step": self.step, "num_steps": self.plan.num_steps, **self._metrics, **more}
+        status = {"step": self.step, "num_steps": self.plan.num_steps, **self._cut, **self._metrics, **more}
         self._writer.status(state, **status)
+
+
+def _status_of(folder: Path) -> dict:
+    try:
+        return read_status(folder)
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _recorded_norms(config: Config, num_steps: int, num_layers: int) -> list[list[float]]:

@@ -315,3 +315,25 @@ def test_the_command_line_says_a_start_as_its_configuration_does(tmp_path):
                        teacher_weight=1.0, temperature=4.0, freeze="conv1", layer_lr="stages.*=0.1")  # fmt: skip
     assert parse("lrexplore train", command_line(config)) == config
     assert (config.epochs, config.decay) == (1.0, "frobenius") and config.lr < configure(model="resnet20").lr
+
+
+def test_the_table_of_runs_shows_a_network_before_its_cut_after_it_and_after_fine_tuning(saved, trained, tmp_path):
+    from lrexplore.explorer.training.frame import run_table
+    from lrexplore.explorer.training.runs import RunList
+
+    config = tiny(tmp_path, "a", recipe="finetune", rank_scale=None, start=str(saved), teacher=str(trained[0]), **SHORT)
+    assert run(config, should_stop=StopAfter(3)) == "stopped"
+    assert run(config) == "done"  # the numbers outlive a stop
+    run(tiny(tmp_path, "plain", **SHORT))
+    runs = RunList(tmp_path)
+    runs.poll()
+    table = run_table(list(runs.runs.values()), "runs")
+    keys = [column["key"] for column in table["columns"]]
+    assert keys[-4:] == ["before_cut", "after_cut", "held_out", "test"]
+    rows = {row["name"]: row for row in table["rows"]}
+    before, after = (held_out_top1(model, config) for model in (trained[1], lr.load(saved)))
+    assert (rows["a"]["before_cut"], rows["a"]["after_cut"]) == (f"{before:.2f}", f"{after:.2f}")
+    epochs = Run(tmp_path / "a").records.table("epochs")
+    assert epochs["held_out_top1"][0] == pytest.approx(after) and epochs["epoch"][0] == 0  # where the curve begins
+    assert rows["plain"]["before_cut"] == "–"
+    assert "before_cut" not in [column["key"] for column in run_table([runs.runs["plain"]], "runs")["columns"]]

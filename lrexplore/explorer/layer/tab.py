@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import ipywidgets
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ class LayerTab:
         self.state = State(subject, tabs)
         self.state.initializer = initializer
         self.on_complete: Callable[[], None] = lambda: None
+        self.training_tab: Callable[[], Any] | None = None  # of the explorer that this tab is one of
         self._lock = self.state.lock
         self._screen = Screen(subject, self.state)
         self.panel = self._screen.panel

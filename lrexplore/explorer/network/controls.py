@@ -42,8 +42,8 @@ class NetworkControls:
     """A row of controls in `box`, and a drawer below it that `more` opens. What a choice raises goes to `on_error`, and
     the control goes back.
 
-    `buttons` maps "pin", "keep", "unpin", "unpin_all", "see", "search", "measure", "save", "images" and "resume" to
-    functions. `upload` takes files from the browser.
+    `buttons` maps "pin", "keep", "unpin", "unpin_all", "see", "search", "measure", "save", "images", "tune" and
+    "resume" to functions. `upload` takes files from the browser.
     """
 
     def __init__(
@@ -103,6 +103,12 @@ class NetworkControls:
             "measure": button("measure latency", "Time both networks on this device, in turns"),
             "save": button("save", "Write the factorized network and its plan"),
             "images": button("use folder", "Take its images as your inputs, in both tabs", "folder-open"),
+            "tune": button(
+                "fine-tune this",
+                "Train this network from here on, as a run of its own, with the one before the cut as"
+                " its teacher; data, seed and folder are those of the tab Training",
+                "play",
+            ),
             "resume": button("go on", "Go on with what was cancelled", "play"),
         }
         for name, pressed in self.buttons.items():
@@ -113,7 +119,7 @@ class NetworkControls:
         pins = [self.layer, self.rank, *(press[name] for name in ("pin", "keep", "unpin", "unpin_all", "see"))]
         saving = [self.path, self.overwrite, press["save"]]
         goals = [self.num_judged, self.agreement, press["search"], press["measure"], *saving]
-        choices = [self.budget, self.method, self.inputs, self.initializer, self.more, press["resume"]]
+        choices = [self.budget, self.method, self.inputs, self.initializer, self.more, press["tune"], press["resume"]]
         weighing = [self.scheme, self.weights, self.meaning]
         images = [self.folder, press["images"], self.upload, self.taken]
         self.rows = [w.HBox(row, layout=ROW) for row in (choices, weighing, images, pins, goals)]

@@ -1,6 +1,8 @@
 """The Network tab: binds what is chosen for the whole network, its plans, the board and the controls."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import ipywidgets
 
@@ -12,7 +14,7 @@ from lrexplore.explorer.network.controls import NetworkControls
 from lrexplore.explorer.network.frame import Board
 from lrexplore.explorer.network.judge import Judge
 from lrexplore.explorer.network.long_work import Work
-from lrexplore.explorer.network.requests import Request, measuring, saving, searching, taking
+from lrexplore.explorer.network.requests import Request, measuring, saving, searching, taking, tuning
 from lrexplore.explorer.network.state import CHOICES, NetworkState, Wish, initializers_for
 from lrexplore.explorer.own_images import OwnImages, of_person, of_uploads, said
 from lrexplore.explorer.panel.panel import Point
@@ -27,7 +29,10 @@ REST_S = 0.6
 
 
 class NetworkTab:
-    """A page of the explorer. `state` has the traits to set, observe and link; `panel` is the board."""
+    """A page of the explorer. `state` has the traits to set, observe and link; `panel` is the board.
+
+    `training` gives the tab that starts runs, `share` tells the other tabs of inputs that were taken here.
+    """
 
     def __init__(
         self,
@@ -35,8 +40,10 @@ class NetworkTab:
         subject: Subject,
         origin: Origin,
         share: Callable[[Origin], None] = lambda origin: None,
+        training: Callable[[], Any] | None = None,
     ):
         self._explorer_state, self._subject, self._share = explorer_state, subject, share
+        self._training = training
         self._allocation = Allocation(subject.model, origin)
         self._judge = Judge(self._allocation)
         self.state = NetworkState(
@@ -52,7 +59,7 @@ class NetworkTab:
         self._worker = Worker(self._on_failure, grace_s=0.0, rest_s=REST_S)
         buttons = {
             "pin": self._pin, "keep": self._keep, "unpin": self._unpin, "unpin_all": self._unpin_all,
-            "see": self._see, "search": self._search, "measure": self._measure, "save": self._save,
+            "see": self._see, "search": self._search, "measure": self._measure, "save": self._save, "tune": self._tune,
             "resume": self._resume, "images": self._use_folder,
         }  # fmt: skip
         self.controls = NetworkControls(self.state, subject.names, origin.source, buttons, self.show_error)
@@ -257,6 +264,18 @@ class NetworkTab:
     def _refuse(self, error: Exception) -> None:
         with self._lock:
             self.show_error(error)
+
+    @shown
+    def _tune(self) -> None:
+        if self._training is None:
+            raise ValueError("`model` must be shown by `lr.explore` to be fine-tuned, got a tab alone. Open it there.")
+        tab = self._training()
+        self._ask(lambda: tuning(self.state, self._allocation, Path(tab.state.folder) / "starts", self._start_tuning))
+
+    def _start_tuning(self, **choices) -> str:
+        """The name of the run that was started."""
+        assert self._training is not None
+        return self._training().finetune(**choices).name
 
     @shown
     def _resume(self) -> None:

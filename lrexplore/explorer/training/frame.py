@@ -33,6 +33,11 @@ COLUMNS = [
     {"key": "held_out", "label": "held-out top-1", "unit": "%", "align": "right"},
     {"key": "test", "label": "test top-1", "unit": "%", "align": "right"},
 ]
+# Of runs that fine-tune; their held-out top-1 is that after fine-tuning.
+CUT_COLUMNS = [
+    {"key": "before_cut", "label": "before the cut", "unit": "%", "align": "right"},
+    {"key": "after_cut", "label": "after the cut", "unit": "%", "align": "right"},
+]
 
 SMOOTHING = {
     "label": "smoothing", "unit": "weight of the past", "min": 0, "max": 0.999, "step": 0.001,
@@ -42,7 +47,9 @@ SMOOTHING = {
 
 def run_table(runs: Sequence[Listed], folder: str) -> dict:
     """The table of runs as the panel takes it: display values, one check box a run."""
-    return {"label": f"runs in {folder}", "columns": COLUMNS, "rows": [_row(run) for run in runs], "checks": True}
+    was_cut = any("after_cut_top1" in run.status for run in runs)
+    columns = [*COLUMNS[:-2], *CUT_COLUMNS, *COLUMNS[-2:]] if was_cut else COLUMNS
+    return {"label": f"runs in {folder}", "columns": columns, "rows": [_row(run) for run in runs], "checks": True}
 
 
 def _row(run: Listed) -> dict:
@@ -60,6 +67,8 @@ def _row(run: Listed) -> dict:
         "decay": config.get("decay", ""),
         "seed": str(config.get("seed", "")),
         "step": "–" if step is None or not of else f"{step:,}" if step == of else f"{step:,} of {of:,}",
+        "before_cut": _percent(status.get("before_cut_top1")),
+        "after_cut": _percent(status.get("after_cut_top1")),
         "held_out": _percent(status.get("held_out_top1")),
         "test": _percent(status.get("test_top1")),
     }

@@ -24,6 +24,7 @@ from lrexplore.explorer.work.shown import error_text, shown
 from lrexplore.explorer.work.ticker import Ticker
 from lrexplore.ranks import RankPlan
 
+NUM_CLASSES = {"fashion-mnist": 10, "fashion-mnist-full": 10}
 LIVE_S, QUIET_S = 0.4, 3.0
 BEHIND_S = 0.05  # between two parts of what is read for the first time
 RANKS, LENGTHS = ("rank_scale", "rank_ratio", "plan"), ("epochs", "steps")
@@ -126,6 +127,18 @@ class TrainingTab(Displayed):
             run = self._watch.start(config, plan)
             self._select(run)
         return run
+
+    def finetune(self, *, model: str, start: str, teacher: str, classes: int, **choices) -> Listed:
+        """A run that fine-tunes the network in the file `start`, by the recipe `finetune`, on the form's data and seed.
+
+        The network in the file `teacher` teaches it where its `classes` are as many as those of the data, if that is
+        known beforehand.
+        """
+        with self._lock:
+            data = choices.get("data", self.form.choices()["data"])
+        known = {"teacher": teacher} if NUM_CLASSES.get(data, classes) == classes else {}
+        recipe = {"recipe": "finetune", "decay": "frobenius", "decay_strength": 1e-4, "epochs": 1.0, "rank_scale": None}
+        return self.start(**{"model": model, "start": start, "name": None, **recipe, **known, **choices})
 
     def figure(self, *plots: str):
         """A plain plotly Figure of the plots on screen, or of those with these ids: "steps", "epochs", "effective_lr",
