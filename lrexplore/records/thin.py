@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _AVERAGED = ("loss", "top1", "top5", "images_per_s", "tokens_per_s")
-_DIGITS = 6
+_DIGITS, _SPECTRA_DIGITS = 6, 4
 
 
-def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix: str = "") -> None:
+def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, spectra: int = 1, prefix: str = "") -> None:
     """Writes a run's records to the new folder `target` with a row for every `steps` steps, each the mean of theirs.
 
-    Of the measurements of its layers every `layers`-th stays, and the first and the last; of epochs, changes of ranks
-    and spectra all.
-    Numbers keep six digits. What a run says of the machine's folders, its host and its process is left out.
+    Of the measurements of its layers every `layers`-th stays, of the spectra every `spectra`-th moment, and the first
+    and the last of each; epochs and changes of ranks all. Numbers keep six digits, those of spectra four. What a run
+    says of the machine's folders, its host and its process is left out.
     run.json says `thinned`. Raises ValueError for a run that is not done, FileExistsError for a `target` that is
     there.
     """
@@ -52,13 +52,14 @@ def thin(source: Path, target: Path, *, steps: int = 8, layers: int = 5, prefix:
     _write(target / "steps.jsonl", means.to_dict("records"))
     _write(target / "epochs.jsonl", table_of(source, "epochs").to_dict("records"))
     measured = [_measurement(rows) for _, rows in table_of(source, "layers").groupby("step")]
-    chosen = [row for number, row in enumerate(measured) if number % layers == 0 or number == len(measured) - 1]
-    _write(target / "layers.jsonl", chosen)
+    _write(target / "layers.jsonl", _some(measured, layers))
     events = [_plain(row) for row in table_of(source, "events").to_dict("records")]
     if kept_events := [row for row in events if row.get("event") == "rank" or row.get("num_parameters") is not None]:
         _write(target / "events.jsonl", kept_events)
     if (source / "spectra.jsonl").exists() or (source / "spectra.parquet").exists():
-        _write(target / "spectra.jsonl", [_plain(row) for row in table_of(source, "spectra").to_dict("records")])
+        rows = [_plain(row) for row in table_of(source, "spectra").to_dict("records")]
+        if rows:
+            _write(target / "spectra.jsonl", _some(rows, spectra), digits=_SPECTRA_DIGITS)
 
 
 def _measurement(rows: "pd.DataFrame") -> dict:
@@ -72,9 +73,13 @@ def _plain(row: dict) -> dict:
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()}
 
 
-def _write(path: Path, rows: list[dict]) -> None:
+def _some(rows: list[dict], every: int) -> list[dict]:
+    return [row for number, row in enumerate(rows) if number % every == 0 or number == len(rows) - 1]
+
+
+def _write(path: Path, rows: list[dict], digits: int = _DIGITS) -> None:
     filled = [{key: value for key, value in row.items() if not _is_missing(value)} for row in rows]
-    lines = [json.dumps(_rounded(row), separators=(",", ":"), default=int) for row in filled]
+    lines = [json.dumps(_rounded(row, digits), separators=(",", ":"), default=int) for row in filled]
     write_whole(path, "\n".join(lines) + "\n")
 
 
@@ -82,12 +87,12 @@ def _is_missing(value: object) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, digits: int = _DIGITS) -> Any:
     if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
+        return {key: _rounded(entry, digits) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_rounded(entry) for entry in value]
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+        return [_rounded(entry, digits) for entry in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def _command(command: str, config: dict) -> str:
@@ -106,9 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("target", type=Path, help="the folder for the small copies")
     parser.add_argument("--steps", type=int, default=8, help="steps a row (8)")
     parser.add_argument("--layers", type=int, default=5, help="every how many-th measurement of the layers stays (5)")
+    parser.add_argument("--spectra", type=int, default=1, help="every how many-th moment of the spectra stays (1)")
     parser.add_argument("--prefix", default="", help="before the name of every copy")
     options = parser.parse_args(arguments)
-    sizes = {"steps": options.steps, "layers": options.layers, "prefix": options.prefix}
+    sizes = {"steps": options.steps, "layers": options.layers, "spectra": options.spectra, "prefix": options.prefix}
     for folder in run_folders(options.source):
         try:
             thin(folder, options.target / f"{options.prefix}{folder.name}", **sizes)
