@@ -225,6 +225,7 @@ def explore(
     )
 
 
-def _training_tab(tabs: Tabs):
+def _training_tab(tabs: Tabs) -> Any:
     """The tab that starts runs."""
-    return tabs.page("Training").tab
+    page: Any = tabs.page("Training")
+    return page.tab
