@@ -3,5 +3,4 @@
 from lrexplore.optim.frobenius_decay import FrobeniusDecay, add_frobenius_decay, frobenius_penalty
 from lrexplore.optim.lamb import Lamb
 from lrexplore.optim.nuclear_decay import NuclearDecay, shrink_singular_values
-from lrexplore.optim.param_groups import DECAYS, parameter_groups
-from lrexplore.optim.separate_heads import HeadProduct, HeadProductDecay, without_weight_decay
+from lrexplore.optim.param_groups import DECAYS, parameter_groups, without_weight_decay

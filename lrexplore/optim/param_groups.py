@@ -1,5 +1,6 @@
 """Which parameter gets which decay, decided by the module that owns it and never by its name."""
 
+from collections.abc import Iterable
 from numbers import Real
 
 from torch import nn
@@ -72,3 +73,12 @@ def parameter_groups(
         if fresh:
             groups.append({"name": name, "params": fresh, "weight_decay": amount})
     return groups
+
+
+def without_weight_decay(groups: list[dict], parameters: Iterable[nn.Parameter]) -> list[dict]:
+    """The optimizer's groups with these parameters in one of their own, `heads`, that has weight decay 0."""
+    chosen = {id(parameter) for parameter in parameters}
+    taken = [parameter for group in groups for parameter in group["params"] if id(parameter) in chosen]
+    left = [{**group, "params": [p for p in group["params"] if id(p) not in chosen]} for group in groups]
+    heads = [{"name": "heads", "params": taken, "weight_decay": 0.0}] if taken else []
+    return [group for group in left if group["params"]] + heads

@@ -19,7 +19,6 @@ from lrexplore.network.files import described_layers
 from lrexplore.nn import FACTORIZED, Factorized
 from lrexplore.optim import (
     FrobeniusDecay,
-    HeadProductDecay,
     Lamb,
     NuclearDecay,
     parameter_groups,
@@ -36,7 +35,7 @@ from lrexplore.training.rank_change.carried_state import carry_state
 from lrexplore.training.rank_change.moved_layers import Moved, put_in_place, shrink, switch
 from lrexplore.training.rank_change.rank_changes import Change
 from lrexplore.training.tasks import task_of
-from lrexplore.training.tasks.head_products import head_products
+from lrexplore.training.tasks.head_products import head_switches, head_weights
 
 _HALF = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -78,9 +77,7 @@ class Learner:
         if config.decay == "scaled":
             scale_factors_decay(groups, parameters_left(model))
         self.rewiring: Rewiring | None = None
-        heads = {how: head_products(model, config, how) for how in ("frobenius", "none")}
-        free = [weight for products in heads.values() for product in products for weight in product.factor_parameters()]
-        groups = without_weight_decay(groups, free)
+        groups = without_weight_decay(groups, head_weights(model, config, "frobenius", "none"))
         self.nuclear = None
         if config.decay == "nuclear" and not self.factorized:
             watched = [model.get_submodule(name) for name in watched_layers(model, config.layers)]
@@ -92,10 +89,9 @@ class Learner:
         else:
             kind = Lamb if config.optimizer == "lamb" else torch.optim.AdamW
             self.optimizer = kind(groups, lr=config.lr)
-        if decay == "frobenius":
-            FrobeniusDecay(model, strength).attach(self.optimizer)
-        if heads["frobenius"]:
-            HeadProductDecay(heads["frobenius"], strength).attach(self.optimizer)
+        switches = head_switches(model, config)
+        if decay == "frobenius" or any(switches.values()):
+            FrobeniusDecay(model, strength, linear=decay == "frobenius", **switches).attach(self.optimizer)
 
     def _make_forward(self) -> None:
         """The network as steps call it. It begins alike on all processes: the statistics of each stay its own."""

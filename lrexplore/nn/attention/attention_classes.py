@@ -54,6 +54,10 @@ ARCHITECTURES: list[Architecture] = [
         heads="num_heads",
     ),
     Architecture(
+        cls="lrexplore.models.language.separate_attention.MultiHead", q="q", k="k", v="v", o="o", heads="num_heads",
+        head_width=("head_dim",),
+    ),
+    Architecture(
         cls="torchvision.models.swin_transformer.ShiftedWindowAttention", q="qkv", k="qkv", v="qkv", o="proj",
         heads="num_heads", logit_bias=True, reads=True,
     ),
