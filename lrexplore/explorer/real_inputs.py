@@ -66,6 +66,11 @@ class RealInputs:
         else:
             self.implied = self.origin.implied(self._model, progress)
 
+    def knows_heads(self, attention: str, inputs: str = YOURS) -> bool:
+        """Whether what the heads of an attention are given is known."""
+        known = self.of(inputs)
+        return known is not None and attention in known.heads
+
     def calibrate(self, progress: Callable[[int, int, str], None]) -> None:
         """Have the calibration on the samples, by one pass over them unless another tab has made it.
 

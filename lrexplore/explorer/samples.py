@@ -20,6 +20,7 @@ from lrexplore.explorer.own_images import OwnImages, Progress
 from lrexplore.explorer.work.once import Once
 from lrexplore.models import available_weights, categories, names, preprocess
 from lrexplore.models.architectures import known_names
+from lrexplore.network.attention import find_heads
 from lrexplore.network.batches import as_example, check_loader, first_items
 from lrexplore.network.grouping import Groups, check_groups, is_held_out, numbered
 from lrexplore.network.private import private_copy
@@ -160,8 +161,9 @@ class Origin:
 
         def make() -> Calibration:
             progress(0, total, what)
+            heads = any(head.reason is None for head in find_heads(model))
             found = calibrate(
-                model, samples.fit, groups=samples.fit_groups, lean=False,
+                model, samples.fit, groups=samples.fit_groups, lean=False, heads=heads,
                 progress=lambda done, _, __: progress(done, total, what),
             )  # fmt: skip
             if self.loader is None:  # the photographs are asked for by name

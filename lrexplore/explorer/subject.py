@@ -1,20 +1,23 @@
 """The network under study: its factorizable layers, their weights, costs and inputs. It knows no view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lrexplore.dual import BatchNorm
+from lrexplore.explorer.head_spectra import HeadSpectra
 from lrexplore.explorer.real_inputs import GAUSSIAN, YOURS, RealInputs
 from lrexplore.init import Problem
 from lrexplore.linalg import SCHEMES, check_finite, quick_singular_values, rank_from_scale, stable_rank
 from lrexplore.linalg.tensors import MATRIX
 from lrexplore.linalg.tensors.form_ranks import no_tensor
 from lrexplore.network import Layer, batch_norm_of, factorized_flops, find_layers, weights_of
+from lrexplore.network.attention.head_layers import BY_HEADS, HeadLayer, is_head, with_heads
 from lrexplore.network.private import why
 from lrexplore.network.replace import nothing_to_factorize
+from lrexplore.nn.attention import attentions_of
 
 
 @dataclass(frozen=True)
@@ -58,24 +61,59 @@ class Subject:
     rank_scale: float = 0.25
     layers: dict[str, Layer] = field(init=False)
     real: RealInputs | None = None
+    spectra: HeadSpectra = field(init=False)
     _flops: int | None = field(init=False)
     _stable_ranks: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self):
         rank_from_scale((1, 1), self.rank_scale)
         layers = find_layers(self.model)
-        self.layers, self._flops = {layer.name: layer for layer in layers}, layers.flops
+        # A projection and its heads are both there to be looked at; a whole network is cut by the heads alone.
+        whole, both = {layer.name: layer for layer in layers}, with_heads(self.model, layers)
+        self.layers = {layer.name: whole.get(layer.name, layer) for layer in both}
+        self._by_heads = {layer.name for layer in both if layer.skip_reason == BY_HEADS}
+        self._flops, self.spectra = layers.flops, HeadSpectra(self.model)
         if not self.names:
             raise nothing_to_factorize(self.model, list(self.layers.values()), self.name)
-        for name in self.names:
+        for name, weight in self._weights():
             try:
-                check_finite(self.model.get_submodule(name).weight)
+                check_finite(weight)
             except ValueError as error:
                 raise ValueError(f"layer `{name}`: {error}") from None
 
+    def _weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The weights of what can be factorized, each with the name of its layer or attention."""
+        attentions = attentions_of(self.model)
+        for name in dict.fromkeys(layer.head.attention for layer in self.heads):
+            for stack in (attentions[name].q, attentions[name].k, attentions[name].v, attentions[name].o):
+                yield name, stack.weight
+        for name in self.names:
+            if not is_head(self.layers[name]):
+                yield name, self.model.get_submodule(name).weight
+
+    @property
+    def heads(self) -> list[HeadLayer]:
+        """The products of attention heads that can be factorized."""
+        found = (layer for layer in self.layers.values() if layer.skip_reason is None)
+        return [layer for layer in found if isinstance(layer, HeadLayer)]
+
+    @property
+    def whole_network(self) -> list[str]:
+        """The names that share a budget: of projections whose heads can be factorized those of the heads."""
+        return [name for name in self.names if name not in self._by_heads]
+
+    def exclusive(self, ranks: Mapping[str, int]) -> dict[str, int]:
+        """The ranks without those of projections of an attention of which heads have some."""
+        cut = {self.layers[name].head.attention for name in ranks if is_head(self.layers[name])}  # type: ignore[attr-defined]
+        within = tuple(f"{name}." if name else "" for name in cut)
+        return {
+            name: rank for name, rank in ranks.items()
+            if not (name in self._by_heads and within and name.startswith(within))
+        }  # fmt: skip
+
     @property
     def names(self) -> list[str]:
-        """Names of the layers that can be factorized, in module order."""
+        """Names of the layers and heads that can be factorized, in module order."""
         return [layer.name for layer in self.layers.values() if layer.skip_reason is None]
 
     def problem(self, choice: Choice) -> Problem:
@@ -93,7 +131,12 @@ class Subject:
 
     def inputs(self, name: str, wanted: str) -> str:
         """The inputs that a layer can be studied on: those wanted, or Gaussian ones where these are not known."""
-        return wanted if self.real is not None and self.real.entry(name, wanted) is not None else GAUSSIAN
+        layer = self.layers[name]
+        if self.real is None:
+            return GAUSSIAN
+        if isinstance(layer, HeadLayer):
+            return wanted if self.real.knows_heads(layer.head.attention, wanted) else GAUSSIAN
+        return wanted if self.real.entry(name, wanted) is not None else GAUSSIAN
 
     def lacking(self, name: str, wanted: str) -> str:
         """The inputs wanted, where they are known of other layers but not of this one; else ""."""
@@ -115,11 +158,15 @@ class Subject:
 
     def form(self, name: str, wanted: str) -> str:
         """The form that a layer can be studied in: the one wanted, or factor pairs where it has none such."""
-        return MATRIX if wanted == MATRIX or no_tensor(wanted, self.layers[name].group_shape) else wanted
+        layer = self.layers[name]
+        if wanted == MATRIX or is_head(layer) or no_tensor(wanted, layer.group_shape):
+            return MATRIX
+        return wanted
 
     def default_rank(self, name: str, scheme: str) -> int:
         """The rank of a layer by the rank scale."""
-        return rank_from_scale(self.layers[name].matrix_shape(scheme), self.rank_scale)
+        layer = self.layers[name]
+        return rank_from_scale(layer.matrix_shape(scheme), self.rank_scale, layer.rank_step)
 
     def full_rank(self, name: str, scheme: str) -> int:
         """The largest rank of a layer under a scheme; under "best", that of the larger."""
@@ -130,6 +177,8 @@ class Subject:
         """Parameters, and multiply-adds or None, that one more rank adds to the layer, over the unfactorized ones."""
         layer = self.layers[name]
         m, n = layer.matrix_shape(scheme)
+        if is_head(layer):
+            return 1 / m, 1 / m if layer.flops else None
         flops = factorized_flops(layer, 1, scheme)
         return (m + n) / (m * n), flops / layer.flops if flops is not None and layer.flops else None
 
@@ -156,4 +205,6 @@ class Subject:
         return bool(missing)
 
     def _stable_rank(self, layer: Layer) -> float:
+        if isinstance(layer, HeadLayer):
+            return stable_rank(self.spectra.values(layer.head))
         return stable_rank(quick_singular_values(weights_of(self.model, layer)[0].flatten(1)))

@@ -300,9 +300,10 @@ class Allocator:
         return replace(self, pinned=dict(pinned))
 
     def options(self, budget: str) -> list[Options]:
-        """The choices of every layer that can be factorized, with costs in the unit of `budget`."""
-        if budget == "latency_ratio" and any(map(is_head, self.layers)):
-            raise ValueError(NOT_TIMED)
+        """The choices of every layer that can be factorized, with costs in the unit of `budget`.
+
+        Heads have none under a budget of time, which is that of their attention as a whole: they stay as they are.
+        """
         costs: dict[str, CostOf] = {
             "parameter_ratio": parameter_cost,
             "flop_ratio": flop_cost,
@@ -315,7 +316,7 @@ class Allocator:
         }
         options = []
         for layer in self.layers:
-            if layer.skip_reason is None:
+            if layer.skip_reason is None and not (is_head(layer) and budget == "latency_ratio"):
                 pin = (self.pinned[layer.name],) if layer.name in self.pinned else None
                 make = partial(self._options, layer, costs[budget], form_costs[budget], pin)
                 options.append(self.made_options.get((budget, layer.name, pin), make))

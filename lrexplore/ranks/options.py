@@ -134,6 +134,8 @@ def layer_plan(layer: Layer, option: Options | None, pick: int) -> LayerPlan:
     reason = layer.skip_reason or ("" if rank else "costs least error as it is")
     if option is not None and option.pinned:
         reason = "pinned"
+    if option is None and not layer.skip_reason:
+        reason = "left as it is: the time of one head cannot be told from its attention's"
     return LayerPlan(
         name=layer.name, weight_shape=layer.weight_shape, scheme=scheme,
         rank=(rank or None) if tensor is None else tensor[1], form=MATRIX if tensor is None else tensor[0],

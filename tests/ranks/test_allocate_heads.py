@@ -10,6 +10,7 @@ from lrexplore.network import find_layers
 from lrexplore.network.attention import find_heads
 from lrexplore.network.attention.head_layers import BY_HEADS, with_heads
 from lrexplore.ranks import allocate
+from lrexplore.ranks.allocate import Allocator
 from lrexplore.ranks.heads.head_curves import head_curves
 from tests.attentions import IMAGES, NETWORKS, TOKENS
 
@@ -176,6 +177,12 @@ def test_rotary_heads_get_whole_planes():
     assert plan.heads and all(rank % 2 == 0 for name, rank in plan.heads.items() if ":qk." in name)
     with pytest.raises(ValueError, match="must be even"):
         lr.allocate(model, parameter_ratio=0.8, heads=True, pinned={"model.layers.0.self_attn:qk.0": 3})
+
+
+def test_under_a_budget_of_time_an_allocator_leaves_heads_as_they_are(vit):
+    plan = Allocator.of(vit, heads=True, weights="plain", example_input=IMAGES).plan("latency_ratio", 1.0)
+    reasons = plan.table().set_index("name").loc[names_of_heads(vit), "reason"]
+    assert not plan.heads and all("the time of one head cannot be told" in reason for reason in reasons)
 
 
 def test_what_cannot_be_is_refused_with_a_way_out(vit, batches):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from lrexplore.explorer.layer.frame import key_of
+from lrexplore.explorer.layer.heads.head_study import HeadStudy
 from lrexplore.explorer.layer.screen import Screen
 from lrexplore.explorer.layer.state import State
 from lrexplore.explorer.subject import Choice
@@ -39,7 +40,8 @@ class Completion:
     def _complete(self, choice: Choice, initializer: str, rank: int, token: Token) -> None:
         with spare_cores():
             stopped = key_of(choice, initializer) == self._stopped
-            if not (stopped and self._screen.study(choice).is_slow(initializer)):
+            is_known = isinstance(self._screen.study(choice), HeadStudy)
+            if not is_known and not (stopped and self._screen.study(choice).is_slow(initializer)):
                 try:
                     self._exact(choice, initializer, rank, token)
                 except Stopped:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import ipywidgets as w
 
 from lrexplore.dual import ACTIVATIONS
+from lrexplore.explorer.layer.heads.head_map import MAPS
 from lrexplore.explorer.layer.state import KNOWN, State
 from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.pickers import ROW, Bound, box, button, escape, input_options, inputs_picker, picker
@@ -14,12 +15,14 @@ from lrexplore.explorer.subject import Subject
 from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import SCHEMES
 from lrexplore.linalg.tensors import FORMS
+from lrexplore.network.attention.head_layers import is_head
 
-BOUND = ("initializer", "scheme", "form", "activation", "batch_norm", "inputs")
+BOUND = ("initializer", "scheme", "form", "activation", "batch_norm", "inputs", "heads_by")
 
 
 class Controls:
-    """A row of pickers in `box`: initializer, scheme, form, activation, batch norm, inputs; `title` says which network.
+    """A row of pickers in `box`: initializer, scheme, form, activation, batch norm, inputs, map of heads; `title` says
+    which network.
 
     `resume()` is called by the button that goes on with what was cancelled. What a choice raises goes to `on_error`.
     """
@@ -54,6 +57,7 @@ class Controls:
         self.resume = button("go on", "Go on with the curves that were cancelled", "play")
         self.resume.on_click(lambda _: resume())
         self.offer_resume(False)
+        self.heads_by = picker("map of heads", MAPS, "What the map of all attention heads shows", 260, 200)
         controls = {name: getattr(self, name) for name in BOUND}
         self._bound = Bound(state, controls, on_error)
         state.observe(self._fit, names=["layer", "inputs", *KNOWN.values(), "initializer", "activation"])
@@ -84,9 +88,13 @@ class Controls:
         """Offer what there is a choice of for this layer and these inputs."""
         choice = self._state.choice
         # Both schemes are one where the kernel is 1 x 1 or there is none; real inputs meet the model's own batch norm.
+        layer = self._subject.layers[choice.layer]
         self.form.disabled = all(self._subject.form(choice.layer, form) == FORMS[0] for form in FORMS[1:])
-        self.scheme.disabled = self._subject.layers[choice.layer].kernel_size == (1, 1)
-        self.batch_norm.disabled = choice.inputs != GAUSSIAN
+        self.scheme.disabled = layer.kernel_size == (1, 1)
+        self.batch_norm.disabled = choice.inputs != GAUSSIAN or is_head(layer)
+        # A head's factors are the best there are, whatever follows.
+        self.initializer.disabled = self.activation.disabled = is_head(layer)
+        self.heads_by.layout.display = None if is_head(layer) else "none"
         self._bound.offer("activation", self._activations())
         names = (*INITIALIZERS, *real_initializers(choice.inputs))
         if self._state.initializer in names:

@@ -3,9 +3,11 @@
 from lrexplore.explorer.layer.compute import Study
 from lrexplore.explorer.layer.figures import at_rank
 from lrexplore.explorer.layer.frame import known_curves, time_ratios
+from lrexplore.explorer.layer.heads.head_study import BEST, HeadStudy
 from lrexplore.explorer.layer.times import LayerTime
 from lrexplore.explorer.layer.words import follows, inputs_in_full, lines
 from lrexplore.explorer.subject import Choice, Subject
+from lrexplore.network.attention.head_layers import scheme_of
 from lrexplore.theory.offline import literal, without_sharing
 
 COLUMNS = 2
@@ -19,6 +21,10 @@ def curve_table(subject: Subject, study: Study, choice: Choice, time: LayerTime 
     import pandas as pd
 
     per_rank, flops_per_rank = subject.costs(choice.layer, choice.scheme)
+    if isinstance(study, HeadStudy):
+        table = _head_table(subject, study, choice, per_rank, flops_per_rank)
+        table.attrs = {"inputs": study.inputs_in_full, "follows": subject.layers[choice.layer].follows.text}
+        return table
     times, parts = time_ratios(study, time), []
     for name, curve in known_curves(study).items():
         part = pd.DataFrame({"rank": curve.ranks, "function_error": curve.function_error})
@@ -35,6 +41,26 @@ def curve_table(subject: Subject, study: Study, choice: Choice, time: LayerTime 
     table.insert(0, "layer", choice.layer)
     table["inputs"] = choice.inputs
     table.attrs = {"inputs": inputs_in_full(study.inputs_in_full, choice), "follows": follows(subject, choice)}
+    return table
+
+
+def _head_table(subject: Subject, study: HeadStudy, choice: Choice, per_rank: float, flops_per_rank: float | None):
+    """One row a way to cut the head and rank; its error, of its logits or its output, stands as the function error."""
+    import pandas as pd
+
+    parts = []
+    for name, errors in study.errors.items():
+        part = pd.DataFrame({"rank": range(1, study.max_rank + 1), "function_error": errors})
+        part["frobenius_error"] = 1 - study.energy if name == BEST and len(study.errors) == 1 else float("nan")
+        part["parameter_ratio"] = per_rank * part["rank"]
+        part["flop_ratio"] = float("nan") if flops_per_rank is None else flops_per_rank * part["rank"]
+        part["time_ratio"] = float("nan")
+        part.insert(0, "initializer", name)
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "scheme", scheme_of(subject.layers[choice.layer]))
+    table.insert(0, "layer", choice.layer)
+    table["inputs"] = choice.inputs
     return table
 
 
@@ -55,6 +81,10 @@ def plotly_figure(frame: dict, rank: int, heading: str):
         two = "yaxis2" in plot["layout"]
         for trace in at_rank(plot, frame["ranks"], rank):
             second = trace.pop("yaxis", "y") == "y2"
+            if trace["type"] == "heatmap":  # its color bar would lie beside the whole figure
+                heat = {name: value for name, value in trace.items() if name != "marker"}
+                figure.add_trace(heat | {"showscale": False, "showlegend": False}, **place)
+                continue
             shown = trace.get("showlegend", True) and trace.get("visible", True) is True and trace["name"] not in named
             named |= {trace["name"]} if shown else set()
             figure.add_trace(trace | {"showlegend": shown}, **place, **({"secondary_y": second} if two else {}))

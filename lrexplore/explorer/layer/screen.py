@@ -17,6 +17,9 @@ from lrexplore.explorer.layer.frame import (
     compact,
     key_of,
 )
+from lrexplore.explorer.layer.heads.head_frame import build_head_frame
+from lrexplore.explorer.layer.heads.head_map import HeadMap
+from lrexplore.explorer.layer.heads.head_study import HeadStudy
 from lrexplore.explorer.layer.layer_table import layer_table
 from lrexplore.explorer.layer.real_study import ImpliedStudy, RealStudy
 from lrexplore.explorer.layer.state import State
@@ -26,6 +29,7 @@ from lrexplore.explorer.real_inputs import IMPLIED, YOURS
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.threads import spare_cores
 from lrexplore.linalg.tensors import MATRIX
+from lrexplore.network.attention.head_layers import HeadLayer
 
 MAX_STUDIES = 16
 
@@ -45,15 +49,19 @@ class Screen:
         self._forms = FormCurves(subject)
         self.drawn = ""
         self._shown: dict[str, int] = {}  # how much of each curve, and of the floor, the browser has
-        self._studies: OrderedDict[Choice, Study] = OrderedDict()
+        self._studies: OrderedDict[Choice, Study | HeadStudy] = OrderedDict()
+        self._maps: dict[str, HeadMap] = {}
 
-    def study(self, choice: Choice) -> Study:
+    def study(self, choice: Choice) -> Study | HeadStudy:
         """The study of a choice; the latest ones are kept."""
         choice = replace(choice, form=MATRIX, lacking="")  # a study is of factor pairs
         with self.lock, spare_cores():
             if choice not in self._studies:
                 layer = self.subject.layers[choice.layer]
                 with torch.inference_mode():
+                    if isinstance(layer, HeadLayer):
+                        self._studies[choice] = self._head_study(layer, choice)
+                        return self._studies[choice]
                     problem, real = self.subject.problem(choice), self.subject.real
                     if choice.inputs in (IMPLIED, YOURS):
                         entry = real.of(choice.inputs)[choice.layer]
@@ -66,9 +74,26 @@ class Screen:
             self._studies.move_to_end(choice)
             return self._studies[choice]
 
+    def _head_study(self, layer: HeadLayer, choice: Choice) -> HeadStudy:
+        real = self.subject.real if choice.inputs == YOURS else None
+        values = self.subject.spectra.values(layer.head).numpy()
+        calibration, source = (None, "") if real is None else (real.calibration, real.source)
+        return HeadStudy(self.subject.model, layer, values, calibration, source)
+
+    def heads(self, kind: str) -> HeadMap:
+        """All heads of one kind, "QK" or "OV"."""
+        if kind not in self._maps:
+            heads = tuple(layer for layer in self.subject.heads if layer.kind == kind)
+            self._maps[kind] = HeadMap(self.subject.model, heads, self.subject.spectra)
+        return self._maps[kind]
+
     def frame(self, choice: Choice, initializer: str) -> dict:
         """The frame of a choice as far as it is known, numpy arrays inside."""
+        layer, about = self.subject.layers[choice.layer], {"about": self.subject.name}
         with self.lock, spare_cores():
+            if isinstance(layer, HeadLayer):
+                study, heads, key = self.study(choice), self.heads(layer.kind), key_of(choice, initializer)
+                return build_head_frame(layer, study, heads, self._state.heads_by, key) | about
             frame = build_frame(self.subject, self.study(choice), choice, initializer, self.time(choice),
                                 self._forms.known(choice, initializer))  # fmt: skip
             return frame | {"about": f"{self.subject.name} · {initializer}"}

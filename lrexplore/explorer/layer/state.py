@@ -5,6 +5,7 @@ from typing import Any
 import traitlets as t
 
 from lrexplore.dual import find_activation
+from lrexplore.explorer.layer.heads.head_map import MAPS, STABLE
 from lrexplore.explorer.real_inputs import GAUSSIAN, IMPLIED, INPUTS, NOT_IMPLIED, YOURS, real_initializers
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.locked_state import LockedState
@@ -19,14 +20,16 @@ IN_WORDS = {GAUSSIAN: "Gaussian inputs", IMPLIED: "implied inputs", YOURS: "real
 
 
 class State(LockedState):
-    """`layer`, `rank`, `initializer`, `scheme`, `form`, `activation`, `batch_norm`, `inputs`, `tab`; read-only
-    `ranks_by_hand`, `calibrated`, `inferred`, `status` and `progress`.
+    """`layer`, `rank`, `initializer`, `scheme`, `form`, `activation`, `batch_norm`, `inputs`, `heads_by`,
+    `tab`; read-only `ranks_by_hand`, `calibrated`, `inferred`, `status` and `progress`.
 
     Setting `layer` also sets what follows it, as detected, and the rank chosen for it. `inputs` "yours" are on screen
     once the read-only `calibrated` is true, those "implied" by batch norms once `inferred` is; until then, and for
     layers of which they are not known, Gaussian ones are. `form` other than "matrix" adds a plot that sets that form
     beside factor pairs, of layers that have it. A value outside its range raises TraitError and changes nothing. A rank
     that is not the one of the rank scale is kept for its layer in `ranks_by_hand`, which is never changed but replaced.
+    `layer` may be a product of an attention head (`lr.heads`), for which initializer, scheme and what follows mean
+    nothing; `heads_by` is what the map of all heads then shows.
     """
 
     layer = t.Unicode()
@@ -38,6 +41,7 @@ class State(LockedState):
     batch_norm = t.Bool(False)
     tab = t.Unicode(LAYER)
     inputs = t.Enum(INPUTS, GAUSSIAN)
+    heads_by = t.Enum(MAPS, STABLE)
     ranks_by_hand = t.Dict(read_only=True)
     calibrated = t.Bool(False, read_only=True)
     inferred = t.Bool(False, read_only=True)

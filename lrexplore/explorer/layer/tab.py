@@ -18,7 +18,9 @@ from lrexplore.explorer.layer.screen import Screen
 from lrexplore.explorer.layer.state import KNOWN, LAYER, State
 from lrexplore.explorer.layer.words import summary
 from lrexplore.explorer.panel import export
+from lrexplore.explorer.panel.panel import Point
 from lrexplore.explorer.pictures.layer_picture import draw_png
+from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.samples import Origin
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.explorer.work.shown import error_text, shown
@@ -27,8 +29,12 @@ from lrexplore.explorer.work.worker import Worker
 from lrexplore.init import INITIALIZERS
 from lrexplore.linalg import Factors
 from lrexplore.network import replace_layers
+from lrexplore.network.attention.head_layers import HeadLayer, is_head
+from lrexplore.ranks import factorize
 
-OBSERVED = ("layer", "rank", "initializer", "scheme", "form", "activation", "batch_norm", "inputs", *KNOWN.values())
+OBSERVED = (
+    "layer", "rank", "initializer", "scheme", "form", "activation", "batch_norm", "inputs", *KNOWN.values(), "heads_by"
+)  # fmt: skip
 
 
 class LayerTab:
@@ -56,6 +62,7 @@ class LayerTab:
         self.state.observe(self._on_progress, names=["status", "progress"])
         self.panel.observe(self._on_panel, names=["layer", "rank"])
         self.panel.on_cancel(self._on_cancel)
+        self.panel.on_point(self._on_point)
 
     def table(self):
         """DataFrame of the curves on screen: layer, scheme, initializer, rank, both errors, costs as ratios."""
@@ -76,7 +83,8 @@ class LayerTab:
 
     def heading(self) -> str:
         """Which network, layer, initializer and rank are on screen."""
-        choice = f"{self.state.initializer} at rank {self.state.rank}"
+        of = "best factors" if is_head(self.subject.layers[self.state.layer]) else self.state.initializer
+        choice = f"{of} at rank {self.state.rank}"
         return f"{self.subject.name} · {choice} · {self.panel.frame['title']}"
 
     def to_html(self, path, *, layers: Iterable[str] | None = None):
@@ -122,21 +130,36 @@ class LayerTab:
         return replace(factors, **{name: x.clone() for name, x in vars(factors).items() if isinstance(x, Tensor)})
 
     def ranks(self) -> dict[str, int]:
-        """The rank chosen for each layer: as set by hand, else by the rank scale where that saves parameters."""
+        """The rank chosen for each layer: as set by hand, else by the rank scale where that saves parameters.
+
+        Attention heads are among them where they were set by hand; the projections of their attention are then not.
+        """
         with self._lock:
             scheme, by_hand = self.state.scheme, self.state.ranks_by_hand
             chosen = {name: self.state.rank_of(name, scheme) for name in self.subject.names}
         layers = self.subject.layers
-        return {
+        ranks = {
             name: rank for name, rank in chosen.items()
-            if name in by_hand or rank <= layers[name].break_even_rank(scheme)
+            if name in by_hand or (rank <= layers[name].break_even_rank(scheme) and not is_head(layers[name]))
         }  # fmt: skip
+        steps = {name: layers[name].rank_step for name in ranks}
+        return self.subject.exclusive(
+            {name: max(steps[name], rank - rank % steps[name]) for name, rank in ranks.items()}
+        )
 
     def factorized_model(self) -> nn.Module:
         """A copy of the model with the ranks of `ranks()`, in the scheme and initializer on screen."""
         with self._lock:
             ranks, initializer, scheme = self.ranks(), self.state.initializer, self.state.scheme
             calibration = None if initializer in INITIALIZERS else self.subject.real.of(self.state.choice.inputs)
+        heads = {name: rank for name, rank in ranks.items() if is_head(self.subject.layers[name])}
+        ranks = {name: rank for name, rank in ranks.items() if name not in heads}
+        if heads:
+            of_heads = self.subject.real.calibration if self.state.inputs == YOURS else calibration
+            return factorize(
+                self.subject.model, ranks=ranks, heads=heads, initializer=initializer, scheme=scheme,
+                calibration=of_heads, correct_norms=False,
+            )  # fmt: skip
         return replace_layers(
             self.subject.model, ranks=ranks, initializer=initializer, scheme=scheme, calibration=calibration
         )
@@ -198,7 +221,8 @@ class LayerTab:
     def _on_state(self, change) -> None:
         with self._lock:
             self.panel.error = ""
-            if key_of(self.state.choice, self.state.initializer) != self._screen.drawn:
+            is_new = key_of(self.state.choice, self.state.initializer) != self._screen.drawn
+            if is_new or (change["name"] == "heads_by" and is_head(self.subject.layers[self.state.layer])):
                 self._draw()
             elif change["name"] == "rank":
                 self.panel.rank = self.state.rank
@@ -215,6 +239,17 @@ class LayerTab:
                     self.state.layer = change["new"]
                 finally:  # one that is refused must not stay on the panel
                     self.panel.layer = self.state.layer
+
+    @shown
+    def _on_point(self, point: Point) -> None:
+        """A click on the map of heads chooses that one."""
+        with self._lock:
+            layer = self.subject.layers[self.state.layer]
+            if point.plot == "heads" and isinstance(layer, HeadLayer):
+                row, column = point.index
+                name = self._screen.heads(layer.kind).names[row][column]
+                if name:
+                    self.state.layer = name
 
     @shown
     def _on_progress(self, change) -> None:

@@ -2,6 +2,7 @@
 
 from lrexplore.explorer.real_inputs import IMPLIED, YOURS
 from lrexplore.explorer.subject import Choice, Subject
+from lrexplore.network.attention.head_layers import is_head
 
 LACKING = {
     IMPLIED: "the batch norms imply nothing of what this layer is given",
@@ -12,6 +13,7 @@ LACKING = {
 def title(subject: Subject, choice: Choice) -> str:
     """The layer in words: name, matrix, kind, what is taken to follow it."""
     layer = subject.layers[choice.layer]
+    assert not is_head(layer)  # those have a title of their own
     m, n = layer.matrix_shape(choice.scheme)
     kind = "linear" if layer.kind == "linear" else "conv {} x {}".format(*layer.kernel_size)
     parts = [choice.layer or "the model itself", f"{m} x {n}", kind]
@@ -36,7 +38,7 @@ def inputs_in_full(said: str, choice: Choice) -> str:
 
 def summary(subject: Subject) -> str:
     """One line: name, parameters, multiply-adds of one sample."""
-    flops = [layer.flops for layer in subject.layers.values()]
+    flops = [layer.flops for layer in subject.layers.values() if not is_head(layer)]
     all_counted = None not in flops
     return " · ".join(
         [subject.name, f"{subject.num_parameters / 1e6:.2f} M parameters"]

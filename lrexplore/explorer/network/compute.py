@@ -79,6 +79,7 @@ class Allocation:
             columns, near = self._columns.setdefault(wish.curves, {}), self._near.setdefault(wish.curves, {})
             allocator = Allocator.of(
                 self.model, initializer=initializer, scheme=scheme, calibration=calibration, weights="plain",
+                heads=True,
                 progress=lambda done, total, what: progress(done, total, f"curves of {what or 'all layers'}"),
                 on_curve=lambda curve: self._keep_column(columns, near, curve),
             )  # fmt: skip

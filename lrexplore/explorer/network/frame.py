@@ -75,7 +75,7 @@ class Board:
             if self._drawn != _filling_key(wish):
                 self._amend({"waiting": True})
             return
-        title = f"whole network · the curves of {len(self._subject.names)} layers are computed first"
+        title = f"whole network · the curves of {len(self._subject.whole_network)} layers are computed first"
         self.panel.show({"key": "waiting", "board": True, "title": title, "readouts": [], "plots": []})
 
     def show_curves(self, wish: Wish) -> None:
@@ -83,12 +83,11 @@ class Board:
         drawn = _filling_key(wish)
         errors, inputs = self._errors(wish), self._inputs(wish)
         num_curves = int(np.isfinite(errors).all(0).sum())
-        title = (
-            f"whole network · partial: {num_curves} of {len(self._subject.names)} layers so far · {self._choices(wish)}"
-        )
+        total = len(self._subject.whole_network)
+        title = f"whole network · partial: {num_curves} of {total} layers so far · {self._choices(wish)}"
         if drawn != self._drawn:
             self._drawn = drawn
-            plot = filling_heat_plot(self._subject.names, SHARES, inputs, wish.initializer)
+            plot = filling_heat_plot(self._subject.whole_network, SHARES, inputs, wish.initializer)
             self.panel.show({"key": drawn, "board": True, "title": title, "readouts": [], "plots": [plot]})
         self._amend({"title": title, "plots": {"heat": filling_heat_update(errors, self._near(wish))}})
 
@@ -120,7 +119,7 @@ class Board:
         self._amend({"readouts": self._agreement(None)})
 
     def _full_ranks(self, scheme: str) -> np.ndarray:
-        return np.array([self._subject.full_rank(name, scheme) for name in self._subject.names])
+        return np.array([self._subject.full_rank(name, scheme) for name in self._subject.whole_network])
 
     def _amend(self, patch: dict) -> None:
         if self.panel.frame:
@@ -130,7 +129,7 @@ class Board:
         return self._allocation.samples.pictures if self._judge.known(None) is not None else None
 
     def _frame(self, wish: Wish) -> dict:
-        names = self._subject.names
+        names = self._subject.whole_network
         unit = BUDGETS[wish.budget]
         smallest = self._allocation.smallest(wish)
         plots = [
@@ -143,13 +142,16 @@ class Board:
         return {
             "key": self._key(wish),
             "board": True,
-            "title": f"whole network · {len(names)} layers can be factorized · {self._choices(wish)}",
+            "title": f"whole network · {len(names)} {self._counted()} can be factorized · {self._choices(wish)}",
             "about": self._subject.name,
             "slider": {"label": "budget", "unit": f"× the {unit}", "min": smallest, "max": 1.0, "step": STEP,
                        "marks": _marks(smallest)},
             "readouts": blank_readouts(),
             "plots": plots,
         }  # fmt: skip
+
+    def _counted(self) -> str:
+        return "layers and products of heads" if self._subject.heads else "layers"
 
     def _key(self, wish: Wish) -> str:
         return "|".join((*wish.curves, wish.weights, wish.budget, str(self._pictures() is not None)))
@@ -170,11 +172,11 @@ class Board:
     def _errors(self, wish: Wish) -> np.ndarray:
         """Errors (shares, layers) of the curves that are there, else NaN."""
         errors, nothing = self._allocation.errors(wish), np.full(len(SHARES), np.nan)
-        return np.stack([errors.get(name, nothing) for name in self._subject.names], axis=1)
+        return np.stack([errors.get(name, nothing) for name in self._subject.whole_network], axis=1)
 
     def _near(self, wish: Wish) -> np.ndarray:
         near, nothing = self._allocation.near(wish), np.zeros(len(SHARES), dtype=bool)
-        return np.stack([near.get(name, nothing) for name in self._subject.names], axis=1)
+        return np.stack([near.get(name, nothing) for name in self._subject.whole_network], axis=1)
 
     def _patch(self, wish: Wish) -> dict:
         """Everything that a plan moves."""
@@ -204,7 +206,7 @@ class Board:
         layers = {layer.name: layer for layer in plan.layers}
         pins = dict(wish.pins)
         shares, states, words = [], [], []
-        for name, full in zip(self._subject.names, self._full_ranks(wish.scheme), strict=True):
+        for name, full in zip(self._subject.whole_network, self._full_ranks(wish.scheme), strict=True):
             layer = layers[name]
             shares.append(1.0 if layer.rank is None else layer.rank / full)
             states.append("pinned" if name in pins else "left as it is" if layer.rank is None else "factorized")
@@ -219,7 +221,7 @@ class Board:
         return np.array(shares), states, words
 
     def _costs(self, wish: Wish, plan: RankPlan) -> dict[str, dict]:
-        num_layers = len(self._subject.names)
+        num_layers = len(self._subject.whole_network)
         probed = self._allocation.probed_on(wish) if plan.weights != PLAIN else ""
         inputs = self._named(YOURS) if plan.inputs == YOUR_INPUTS else plan.inputs
         costs = cost_readouts(plan, inputs, num_layers, probed, self._allocation.latency_ratio(plan), self._device)

@@ -81,7 +81,7 @@ class NetworkState(LockedState):
         super().__init__()
         self._subject, self._check = subject, check
         self.implies_inputs = implies_inputs(subject.model)
-        self.layer, self.pinned = subject.names[0], {}
+        self.layer, self.pinned = subject.whole_network[0], {}
         # What a trained network says counts: never weights of layers that ignore it, nor inputs that it never had.
         inputs = YOURS if own_inputs else IMPLIED if self.implies_inputs else GAUSSIAN
         if inputs != GAUSSIAN:
@@ -118,10 +118,10 @@ class NetworkState(LockedState):
 
     @t.validate("layer")
     def _check_layer(self, proposal):
-        if proposal["value"] not in self._subject.names:
+        if proposal["value"] not in self._subject.whole_network:
             raise t.TraitError(
                 f"`layer` must name a layer that can be factorized, got {proposal['value']!r}. "
-                f"Choose from {', '.join(self._subject.names[:3])}, …"
+                f"Choose from {', '.join(self._subject.whole_network[:3])}, …"
             )
         return proposal["value"]
 
@@ -153,10 +153,10 @@ class NetworkState(LockedState):
 
     def _rank(self, name, rank) -> int | None:
         """A rank to pin a layer at, as a whole number."""
-        if name not in self._subject.names:
+        if name not in self._subject.whole_network:
             raise t.TraitError(
                 f"`pinned` must name layers that can be factorized, got {name!r}. "
-                f"Choose from {', '.join(self._subject.names[:3])}, …"
+                f"Choose from {', '.join(self._subject.whole_network[:3])}, …"
             )
         try:
             return None if rank is None else int(index(rank))  # True is a whole number too

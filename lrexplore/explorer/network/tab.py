@@ -62,7 +62,7 @@ class NetworkTab:
             "see": self._see, "search": self._search, "measure": self._measure, "save": self._save, "tune": self._tune,
             "resume": self._resume, "images": self._use_folder,
         }  # fmt: skip
-        self.controls = NetworkControls(self.state, subject.names, origin.source, buttons, self.show_error)
+        self.controls = NetworkControls(self.state, subject.whole_network, origin.source, buttons, self.show_error)
         self.controls.rank.share(self._lock)
         self.controls.upload.on_files(self._use_files)
         self.widget = ipywidgets.VBox([self.controls.box, self.panel])
@@ -219,7 +219,7 @@ class NetworkTab:
     def _see(self) -> None:
         if not self._ready():  # it was pressed before the buttons were off
             return
-        rank = self.plan().ranks.get(self.state.layer)
+        rank = _ranks(self.plan()).get(self.state.layer)
         with self._explorer_state.lock:
             self._explorer_state.layer = self.state.layer
             if rank is not None:
@@ -309,7 +309,7 @@ class NetworkTab:
         full = self._full_rank(self.state.layer)
         rank = full
         if self._good is not None:
-            rank = self._allocation.plan(self._good).ranks.get(self.state.layer, full)
+            rank = _ranks(self._allocation.plan(self._good)).get(self.state.layer, full)
         with self.controls.rank.hold_sync():
             self.controls.rank.max, self.controls.rank.value = full, rank
 
@@ -333,3 +333,8 @@ class NetworkTab:
         finally:
             self._is_restoring = False
             self.panel.error = message
+
+
+def _ranks(plan: RankPlan) -> dict[str, int]:
+    """The ranks of a plan, of layers and of heads."""
+    return plan.ranks | plan.heads

@@ -62,7 +62,21 @@ def _draw_images(axes, plot: dict, ranks, rank: int) -> None:
         part.set_axis_off()
 
 
+def _draw_map(axes, heat: dict, chosen: dict) -> None:
+    """Color for every row of `y`, the first one on top, and a mark at what is chosen."""
+    image = axes.imshow(heat["z"], aspect="auto", cmap="Blues", vmin=heat.get("zmin"), vmax=heat.get("zmax"))
+    axes.figure.colorbar(image, ax=axes)
+    x, y = (heat[axis].index(chosen[axis][0]) for axis in ("x", "y"))
+    axes.plot(x, y, "s", color=chosen["marker"]["color"], markersize=5, markeredgecolor="white")
+    places = np.unique(np.linspace(0, len(heat["x"]) - 1, min(len(heat["x"]), 6)).astype(int))
+    axes.set_xticks(places, [literal(heat["x"][place]) for place in places], fontsize=6, rotation=20)
+    axes.set_ylabel("head")
+
+
 def _draw(axes, plot: dict, data: list[dict]) -> None:
+    if data[0]["type"] == "heatmap":
+        _draw_map(axes, *data)
+        return
     right = axes.twinx() if "yaxis2" in plot["layout"] else None
     for trace in data:
         if trace.get("visible", True) is not True or not len(trace["x"]):

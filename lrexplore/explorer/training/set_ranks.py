@@ -4,17 +4,18 @@ from collections.abc import Mapping
 
 from lrexplore.explorer.subject import Subject
 from lrexplore.linalg import num_factor_parameters
+from lrexplore.network.attention.head_layers import is_head
 from lrexplore.ranks.plan import LayerPlan, RankPlan
 from lrexplore.recipes.which_layers import which_layers
 
 
 def plan_of(subject: Subject, ranks: Mapping[str, int], scheme: str, initializer: str) -> RankPlan:
     """The plan with these ranks, without the first convolution and the last linear layer: those stay whole, for the
-    last one has another size when the classes are others.
+    last one has another size when the classes are others. Attention heads are left out: a run makes its own.
 
     Raises ValueError where no layer is left.
     """
-    inner = {layer.name for layer in which_layers(subject.layers.values(), "inner")}
+    inner = {x.name for x in which_layers([x for x in subject.layers.values() if not is_head(x)], "inner")}
     layers, saved = [], 0
     for name, rank in ranks.items():
         if name not in inner:

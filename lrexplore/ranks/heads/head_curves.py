@@ -16,12 +16,15 @@ from lrexplore.network.attention.smaller_heads import HeadMoments
 from lrexplore.nn.attention import AttentionHeads, attentions_of, heads_of
 
 
-def head_curves(model: nn.Module, heads: Iterable[Head], calibration: Calibration | None = None) -> dict:
+def head_curves(
+    model: nn.Module, heads: Iterable[Head], calibration: Calibration | None = None, *, fitted: bool = True
+) -> dict[str, np.ndarray]:
     """Name of a head -> its error at ranks 1..dimension, float64, never rising.
 
     What `lr.head_error` says: of the logits (QK) or of the head's output (OV), for white inputs, or with a
-    `calibration` of heads on its held-out inputs. Under rotary positions an odd rank has the error of the even one
-    below it. Raises ValueError for weights that are not finite.
+    `calibration` of heads on its held-out inputs, `fitted=False` of the truncated SVD that knows nothing of these.
+    Under rotary positions an odd rank has the error of the even one below it. Raises ValueError for weights that are
+    not finite.
     """
     kinds: dict[tuple[str, str], list[Head]] = {}
     for head in heads:
@@ -31,7 +34,7 @@ def head_curves(model: nn.Module, heads: Iterable[Head], calibration: Calibratio
         attention = heads_of(model.get_submodule(name))
         assert attention is not None  # whoever lists heads has found it
         inputs = None if calibration is None else calibration.heads.get(name)
-        found = _white(attention, kind) if inputs is None else _real(attention, kind, inputs)
+        found = _white(attention, kind) if inputs is None else _real(attention, kind, inputs, fitted)
         for head in some:
             curve = np.minimum.accumulate(found[head.place].cpu().numpy())
             errors[head.name] = np.where(curve <= 1e-12, 0.0, curve)
@@ -74,10 +77,12 @@ def _white(attention: AttentionHeads, kind: str) -> Tensor:
     return head_errors(*head_grams(attention, kind), attention.planes if kind == QK else None)
 
 
-def _real(attention: AttentionHeads, kind: str, inputs: HeadInputs) -> Tensor:
+def _real(attention: AttentionHeads, kind: str, inputs: HeadInputs, fitted: bool) -> Tensor:
     """(groups, d): the error on held-out inputs of the factors that are the best for those that were fitted."""
-    moments = [inputs.moments(attention, kind, place) for place in range(attention.num_groups)]
-    left, right = torch.stack([m.left for m in moments]), torch.stack([m.right for m in moments])
+    left, right = head_grams(attention, kind)
+    if fitted:
+        moments = [inputs.moments(attention, kind, place) for place in range(attention.num_groups)]
+        left, right = torch.stack([m.left for m in moments]), torch.stack([m.right for m in moments])
     if kind == QK and attention.planes is not None:
         return _by_planes(left, right, inputs, attention.planes)
     first, _, second = gram_factors(left, right)

@@ -1,9 +1,10 @@
 // The layer table: search, sort, choose a row by mouse or keyboard. With `checks`, rows have check boxes, and a table of
-// the same columns is changed in place: it keeps its order, its search and the focus.
+// the same columns is changed in place: it keeps its order, its search and the focus. A row with `fold` opens and closes
+// the rows that are `under` it.
 
 import { Checks } from "./checks.js";
 import { element } from "./element.js";
-import { arranged, cellText, countText, isChosen, isFound, nextSorting, onlyHit } from "./rows.js";
+import { arranged, cellText, countText, isChosen, nextSorting, onlyHit, shownRows } from "./rows.js";
 
 const MOST_NAME_LETTERS = 30;
 
@@ -13,6 +14,7 @@ export class LayerTable {
     this.checks = new Checks(this, check);
     this.checkable = false;
     this.sorting = { key: null, descending: false };
+    this.open = new Set();
     this.search = element("input", {
       class: "lrx-search",
       type: "search",
@@ -51,6 +53,8 @@ export class LayerTable {
     this.form = form;
     this.checkable = checks;
     this.checks.boxes.clear();
+    this.open.clear();
+    this.grid.setAttribute("role", rows.some(({ fold }) => fold) ? "treegrid" : "grid");
     this.columns = columns.some(({ key }) => key === "name") ? columns : [{ key: "name", label: "name" }, ...columns];
     this.caption.textContent = label;
     this.grid.setAttribute("aria-label", label);
@@ -90,7 +94,7 @@ export class LayerTable {
 
   // Names stand in one line, unless they are long.
   makeRoom() {
-    const longest = Math.max(...this.rows.map(({ name }) => name.length), 0);
+    const longest = Math.max(...this.rows.map((row) => cellText(row, "name").length), 0);
     this.grid.style.setProperty("--lrx-name", String(Math.min(longest, MOST_NAME_LETTERS)));
   }
 
@@ -114,6 +118,8 @@ export class LayerTable {
     }
     if (this.checkable) cells.unshift(row.disabled ? element("td", { role: "gridcell" }) : this.checks.cell(row.name));
     const attributes = { "data-name": row.name, "data-state": row.state, tabindex: "-1", "aria-selected": "false" };
+    if (row.under) Object.assign(attributes, { "data-under": row.under, "aria-level": "2", title: row.name });
+    if (row.fold) Object.assign(attributes, { "data-fold": "", "aria-level": "1", "aria-expanded": "false", title: "Open or close" });
     if (row.disabled) Object.assign(attributes, { "aria-disabled": "true", title: `${row.name}: ${row.disabled}` });
     return element("tr", attributes, ...cells);
   }
@@ -130,8 +136,10 @@ export class LayerTable {
 
   select(name) {
     this.mark(name);
-    const chosen = this.rows?.find((row) => row.name === name)?.node;
-    if (chosen) this.reveal(chosen);
+    const row = this.rows?.find((one) => one.name === name);
+    if (!row) return;
+    if (row.under && !this.open.has(row.under)) this.unfold(row.under, true);
+    this.reveal(row.node);
   }
 
   // Shows which row is selected, and scrolls nothing.
@@ -157,14 +165,22 @@ export class LayerTable {
 
   filter() {
     const { value } = this.search;
-    let shown = 0;
-    for (const row of this.rows) {
-      row.node.hidden = !isFound(row, this.columns, value);
-      shown += !row.node.hidden;
+    const names = shownRows(this.rows, this.columns, value, this.open);
+    for (const { name, node, fold } of this.rows) {
+      node.hidden = !names.has(name);
+      if (fold) node.ariaExpanded = String(this.open.has(name) || Boolean(value.trim()));
     }
-    this.count.textContent = countText(shown, this.rows.length, value);
+    const choices = this.rows.filter(({ fold }) => !fold);
+    const shown = choices.filter(({ node }) => !node.hidden).length;
+    this.count.textContent = countText(shown, choices.length, value);
     this.nothing.textContent = shown || !value.trim() ? "" : `Nothing here has “${value.trim()}”.`;
     if (this.checkable) this.checks.sum();
+  }
+
+  unfold(name, open) {
+    if (open) this.open.add(name);
+    else this.open.delete(name);
+    this.filter();
   }
 
   sort(key) {
@@ -208,12 +224,17 @@ export class LayerTable {
       event.preventDefault();
       return;
     }
+    if ("fold" in node.dataset && (event.key === "ArrowRight" || event.key === "ArrowLeft")) {
+      this.unfold(node.dataset.name, event.key === "ArrowRight");
+      event.preventDefault();
+      return;
+    }
     const free = this.shown().filter((row) => row === node || row.ariaDisabled !== "true");
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -free.length, End: free.length };
     if (!(event.key in steps)) return;
     const to = Math.min(Math.max(free.indexOf(node) + steps[event.key], 0), free.length - 1);
     this.focusRow(free[to], event);
-    this.pick(free[to]);
+    if (!("fold" in free[to].dataset)) this.pick(free[to]); // that one opens by a key of its own
   }
 
   focusRow(node, event) {
@@ -224,7 +245,8 @@ export class LayerTable {
   }
 
   pick(node) {
-    if (node.ariaDisabled !== "true") this.choose(node.dataset.name);
+    if ("fold" in node.dataset) this.unfold(node.dataset.name, !this.open.has(node.dataset.name));
+    else if (node.ariaDisabled !== "true") this.choose(node.dataset.name);
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { arranged, cellText, compare, countText, isChosen, isFound, nextSorting, onlyHit, quantity } from "../src/rows.js";
+import { arranged, cellText, compare, countText, isChosen, isFound, nextSorting, onlyHit, quantity, shownRows } from "../src/rows.js";
 
 const COLUMNS = [{ key: "name", order: "given" }, { key: "params" }, { key: "follows" }];
 const ROWS = [
@@ -21,6 +21,30 @@ test("a search finds what stands in any column, in capitals or not, and in a rea
   assert.deepEqual(found("CONV2"), ["stem.conv2", "body.conv2"]);
   assert.deepEqual(found("  relu "), ["stem.conv10", "body.conv2"]);
   assert.deepEqual(found("depthwise"), ["body.dw"]);
+});
+
+const FOLDED = [
+  { name: "stem", params: "5" },
+  { name: "attn:heads", shown: "attn: 2 heads", fold: true, params: "7" },
+  { name: "attn:qk.0", shown: "head 0 · query-key", under: "attn:heads", params: "3" },
+  { name: "attn:ov.0", shown: "head 0 · output-value", under: "attn:heads", params: "4" },
+  { name: "fc", params: "6" },
+];
+const onScreen = (search, open = []) => [...shownRows(FOLDED, COLUMNS, search, new Set(open))].sort();
+
+test("rows under another are there once that is open, or found by either of their names", () => {
+  assert.deepEqual(onScreen(""), ["attn:heads", "fc", "stem"]);
+  assert.deepEqual(onScreen("", ["attn:heads"]), ["attn:heads", "attn:ov.0", "attn:qk.0", "fc", "stem"]);
+  assert.deepEqual(onScreen("query"), ["attn:heads", "attn:qk.0"]);
+  assert.deepEqual(onScreen("attn:ov"), ["attn:heads", "attn:ov.0"]);
+  assert.deepEqual(onScreen("nothing"), []);
+});
+
+test("rows under another stay under it in every order, and are no hit beside it", () => {
+  const sorted = arranged(FOLDED, COLUMNS, { key: "params", descending: true });
+  assert.deepEqual(names(sorted), ["attn:heads", "attn:ov.0", "attn:qk.0", "fc", "stem"]);
+  assert.deepEqual(names(arranged(FOLDED, COLUMNS, { key: null })), names(FOLDED));
+  assert.equal(onlyHit(FOLDED, COLUMNS, "query").name, "attn:qk.0");
 });
 
 test("a search of several words finds the rows that have all of them, in any order and any column", () => {

@@ -1,0 +1,1 @@
+"""What the Layer tab shows of one attention head."""
