@@ -85,8 +85,9 @@ class Subject:
         """The weights of what can be factorized, each with the name of its layer or attention."""
         attentions = attentions_of(self.model)
         for name in dict.fromkeys(layer.head.attention for layer in self.heads):
-            for stack in (attentions[name].q, attentions[name].k, attentions[name].v, attentions[name].o):
-                yield name, stack.weight
+            of = attentions[name]
+            for weight in dict.fromkeys(stack.weight for stack in (of.q, of.k, of.v, of.o)):  # fused ones once
+                yield name, weight
         for name in self.names:
             if not is_head(self.layers[name]):
                 yield name, self.model.get_submodule(name).weight

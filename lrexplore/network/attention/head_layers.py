@@ -102,7 +102,7 @@ def _as_layer(head: Head, flops: int | None, layers: Layers) -> HeadLayer:
         kind=head.kind,
         weight_shape=(head.dimension, head.model_dimension),
         bias=False,
-        follows=Follows(text="softmax over the keys" if head.kind == QK else "the sum of the heads"),
+        follows=Follows(text="softmax" if head.kind == QK else "add"),
         calls=None,
         measured=layers[0].measured if layers else "",
         skip_reason=head.reason,
