@@ -148,18 +148,18 @@ def test_a_folder_is_taken_in_the_drawer_and_a_wrong_one_changes_nothing(prepare
     assert page.wait(120)
     key, judge = page.panel.frame["key"], page._judge
     page.controls.folder.value = str(tmp_path / "nowhere")
-    page.controls.buttons["images"].click()
+    page.controls.use_folder.click()
     assert "`images` must be a folder of images, got no such folder" in take_error(page)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.jpg").write_bytes(b"nothing")
     page.controls.folder.value = str(tmp_path / "broken")
-    page.controls.buttons["images"].click()
+    page.controls.use_folder.click()
     assert page.wait(120)
     assert "`images` must be two or more that can be read, got 0 images of broken" in take_error(page)
     assert (page.panel.frame["key"], page.state.inputs) == (key, IMPLIED)
     assert page._judge is judge
     page.controls.folder.value = str(image_folder(tmp_path / "photos"))
-    page.controls.buttons["images"].click()
+    page.controls.use_folder.click()
     assert page.wait(300)
     assert (page.state.inputs, page.state.initializer, page.state.weights) == (YOURS, "whitened", "sensitivity")
     assert "12 images of photos. 3 left out: " in page.controls.taken.value
@@ -180,7 +180,7 @@ def test_reading_can_be_cancelled_and_leaves_what_was_there(prepared_small, open
 
     monkeypatch.setattr(own_images, "decoded", cancelling)
     page.controls.folder.value = str(image_folder(tmp_path / "photos"))
-    page.controls.buttons["images"].click()
+    page.controls.use_folder.click()
     assert page.wait(120)
     assert page._judge is judge and page.state.inputs == IMPLIED
     assert "cancelled" in page.panel.status

@@ -93,6 +93,8 @@ class NetworkControls:
         )  # fmt: skip
         self.upload = Upload(most_files=MOST_IMAGES, most_bytes=MOST_BYTES)
         self.taken = w.HTML()
+        self.use_folder = button("use folder", "Take its images as your inputs, in both tabs", "folder-open")
+        self.use_folder.on_click(lambda _: buttons["images"]())
         self.buttons = {
             "pin": button("pin at rank", "Hold the layer at this rank; the others are balanced anew"),
             "keep": button("keep as it is", "Never factorize this layer"),
@@ -102,7 +104,6 @@ class NetworkControls:
             "search": button("find the smallest", "Halve the budget while the samples agree often enough"),
             "measure": button("measure latency", "Time both networks on this device, in turns"),
             "save": button("save", "Write the factorized network and its plan"),
-            "images": button("use folder", "Take its images as your inputs, in both tabs", "folder-open"),
             "tune": button(
                 "fine-tune this",
                 "Train this network from here on, as a run of its own, with the one before the cut as"
@@ -121,7 +122,7 @@ class NetworkControls:
         goals = [self.num_judged, self.agreement, press["search"], press["measure"], *saving]
         choices = [self.budget, self.method, self.inputs, self.initializer, self.more, press["tune"], press["resume"]]
         weighing = [self.scheme, self.weights, self.meaning]
-        images = [self.folder, press["images"], self.upload, self.taken]
+        images = [self.folder, self.use_folder, self.upload, self.taken]
         self.rows = [w.HBox(row, layout=ROW) for row in (choices, weighing, images, pins, goals)]
         self.drawer = w.VBox(self.rows[1:], layout={"display": "none"})
         self.box = w.VBox([self.rows[0], self.drawer])
@@ -138,7 +139,7 @@ class NetworkControls:
     def allow(self, *, plan: bool, resume: bool) -> None:
         """Enable what needs a plan where there is one, and "resume" where something was cancelled."""
         for name, control in {**self.buttons, "rank": self.rank}.items():
-            control.disabled = not (resume if name == "resume" else plan or name == "images")
+            control.disabled = not (resume if name == "resume" else plan)
         self.buttons["resume"].layout.display = None if resume else "none"
 
     def close(self) -> None:
