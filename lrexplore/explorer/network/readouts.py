@@ -72,15 +72,22 @@ def agreement_readouts(
 
 
 def measured_text(predicted: np.ndarray, measured: np.ndarray, num_inputs: int) -> str:
-    """How far the predicted divergences of some plans were off what was measured of them, least 1e-3 of each."""
+    """How far the predicted divergences of some plans were off what was measured of them.
+
+    Plans of which both are below 1e-3 tell nothing of that; of others, less than it counts as it.
+    """
     if not len(measured):
         return "None was measured yet."
-    logs = np.log(np.maximum(measured, LEAST_ERROR) / np.maximum(predicted, LEAST_ERROR))
+    head = f"{len(measured)} plan{' was' if len(measured) == 1 else 's were'} measured, on {num_inputs} inputs"
+    tells = np.maximum(predicted, measured) >= LEAST_ERROR
+    if not tells.any():
+        return f"{head}: below {LEAST_ERROR:g} nats, as predicted."
+    logs = np.log(np.maximum(measured[tells], LEAST_ERROR) / np.maximum(predicted[tells], LEAST_ERROR))
     times = f"{np.exp(logs.mean()):.2g} × what was predicted"
-    if len(measured) == 1:
-        return f"1 plan was measured, on {num_inputs} inputs: {times}."
+    if len(logs) == 1:
+        return f"{head}: {times}."
     off = f"off by a factor of {np.exp(np.abs(logs).mean()):.2g} a plan, {np.exp(np.abs(logs).max()):.2g} at most"
-    return f"{len(measured)} plans were measured, on {num_inputs} inputs: {times} in the geometric mean, {off}."
+    return f"{head}: {times} in the geometric mean, {off}."
 
 
 def left_out_text(verdict: Verdict) -> str:
