@@ -55,8 +55,8 @@ class RealInputs:
 
     def entry(self, layer: str, inputs: str = YOURS) -> LayerInputs | None:
         """The inputs of a layer; None where they are not known, white noise for lack of others included."""
-        known = self.of(inputs)
-        entry = None if known is None or layer not in known else known[layer]
+        calibration = self.of(inputs)
+        entry = None if calibration is None or layer not in calibration else calibration[layer]
         return None if entry is None or entry.source == sources.WHITE else entry
 
     def learn(self, inputs: str, progress: Callable[[int, int, str], None]) -> None:
@@ -68,8 +68,8 @@ class RealInputs:
 
     def knows_heads(self, attention: str, inputs: str = YOURS) -> bool:
         """Whether what the heads of an attention are given is known."""
-        known = self.of(inputs)
-        return known is not None and attention in known.heads
+        calibration = self.of(inputs)
+        return calibration is not None and attention in calibration.heads
 
     def calibrate(self, progress: Callable[[int, int, str], None]) -> None:
         """Have the calibration on the samples, by one pass over them unless another tab has made it.

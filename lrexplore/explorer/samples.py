@@ -162,14 +162,14 @@ class Origin:
         def make() -> Calibration:
             progress(0, total, what)
             heads = any(head.reason is None for head in find_heads(model))
-            found = calibrate(
+            calibration = calibrate(
                 model, samples.fit, groups=samples.fit_groups, lean=False, heads=heads,
                 progress=lambda done, _, __: progress(done, total, what),
             )  # fmt: skip
             if self.loader is None:  # the photographs are asked for by name
-                return found
+                return calibration
             implied = partial(self.implied, model, progress)
-            return leaning(model, found, example_input=as_example(samples.fit[0]), implied=implied)
+            return leaning(model, calibration, example_input=as_example(samples.fit[0]), implied=implied)
 
         return self._calibration.get(make, lambda: progress(0, total, what))
 

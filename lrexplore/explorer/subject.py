@@ -95,8 +95,8 @@ class Subject:
     @property
     def heads(self) -> list[HeadLayer]:
         """The products of attention heads that can be factorized."""
-        found = (layer for layer in self.layers.values() if layer.skip_reason is None)
-        return [layer for layer in found if isinstance(layer, HeadLayer)]
+        usable = (layer for layer in self.layers.values() if layer.skip_reason is None)
+        return [layer for layer in usable if isinstance(layer, HeadLayer)]
 
     @property
     def whole_network(self) -> list[str]:
@@ -141,8 +141,8 @@ class Subject:
 
     def lacking(self, name: str, wanted: str) -> str:
         """The inputs wanted, where they are known of other layers but not of this one; else ""."""
-        known = self.real is not None and self.real.of(wanted) is not None
-        return wanted if known and self.inputs(name, wanted) != wanted else ""
+        has_others = self.real is not None and self.real.of(wanted) is not None
+        return wanted if has_others and self.inputs(name, wanted) != wanted else ""
 
     def choice(
         self, layer: str, scheme: str, activation: str, batch_norm: bool, wanted: str, form: str = MATRIX

@@ -90,7 +90,7 @@ def _menu(
     kept = recall(key) if key else None
     if kept is None:
         chosen = hopeful_ranks(layer, form, weights)
-        found = [
+        losses = [
             [
                 tensor_loss(weight, ranks, form, start, layer.follows.activation, norm, entry)
                 for weight, norm, entry in zip(weights, norms, entries, strict=True)
@@ -100,7 +100,7 @@ def _menu(
         shape = (len(chosen), TENSOR_FORMS[form].num_ranks)
         kept = {
             "ranks": np.array(chosen, dtype=np.int64).reshape(shape),
-            "errors": np.array([np.mean(errors) for errors in found], dtype=float),
+            "errors": np.array([np.mean(errors) for errors in losses], dtype=float),
         }
         if key:
             keep(key, kept)

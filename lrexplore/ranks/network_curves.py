@@ -89,10 +89,10 @@ def layer_curves(
 
 def _of_heads(model: nn.Module, heads: list[HeadLayer], calibration: Calibration | None) -> list[LayerCurve]:
     errors = head_curves(model, [layer.head for layer in heads], calibration)
-    known = set() if calibration is None else set(calibration.heads)
+    recorded = set() if calibration is None else set(calibration.heads)
     return [
         LayerCurve(
-            layer.name, scheme_of(layer), YOURS if layer.head.attention in known else GAUSSIAN,
+            layer.name, scheme_of(layer), YOURS if layer.head.attention in recorded else GAUSSIAN,
             np.arange(1, len(errors[layer.name]) + 1), errors[layer.name],
         )
         for layer in heads

@@ -94,11 +94,11 @@ def sensitivities(
     if progress:
         progress(total, total, "")
     kind = 0 if max((divergence for divergence, _ in moved.values()), default=0.0) > SMALLEST_DIVERGENCE else 1
-    found = {name: moved[name][kind] / errors[name] for name in errors}
+    weights = {name: moved[name][kind] / errors[name] for name in errors}
     by_head = {name: curve.errors for name, curve in first.items()}
     for heads in probes:
-        found |= heads.shared(moved[heads.name][kind], model, by_head, calibration)
-    return found
+        weights |= heads.shared(moved[heads.name][kind], model, by_head, calibration)
+    return weights
 
 
 def _moved(before: Tensor, after: Tensor) -> Tensor:

@@ -107,23 +107,23 @@ def form_plot(
 def form_updates(pairs: Curve | None, per_rank: tuple[float, float | None], curve: FormCurve | None) -> dict[str, dict]:
     """x, y and the ranks of the form plot's traces, by trace index."""
     nothing: np.ndarray = np.zeros(0, dtype=np.float32)
-    found: list[tuple[np.ndarray, np.ndarray, list[str]]] = []
+    traces: list[tuple[np.ndarray, np.ndarray, list[str]]] = []
     for cost in per_rank:
         if pairs is None or cost is None:
-            found.append((nothing, nothing, []))
+            traces.append((nothing, nothing, []))
             continue
         inside = pairs.ranks * cost <= 1
         words = [f"rank {rank}" for rank in pairs.ranks[inside].tolist()]
-        found.append((pairs.ranks[inside] * cost, pairs.function_error[inside], words))
+        traces.append((pairs.ranks[inside] * cost, pairs.function_error[inside], words))
     for shares in (None, None) if curve is None else (curve.shares, curve.flop_shares):
         if curve is None or shares is None:
-            found.append((nothing, nothing, []))
+            traces.append((nothing, nothing, []))
             continue
         words = ["ranks " + ", ".join(map(str, ranks)) for ranks in curve.ranks]
-        found.append((shares, curve.errors, words))
+        traces.append((shares, curve.errors, words))
     return {
         str(number): {"x": np.asarray(x, dtype=np.float32), "y": np.asarray(y, dtype=np.float32), "text": words}
-        for number, (x, y, words) in enumerate(found)
+        for number, (x, y, words) in enumerate(traces)
     }
 
 

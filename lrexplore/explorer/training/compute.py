@@ -110,12 +110,12 @@ class RunCurves:
 
     def rank_changes(self, group: Group, axis: str) -> list[tuple[float, str]]:
         """Where along x the ranks of a group's runs changed, each place once, and what was said of it."""
-        found: dict[float, str] = {}
+        marks: dict[float, str] = {}
         for run in group.runs:
             said = self._series[run.folder].rank_changes
             for x, words in zip(self.when(run, list(said), axis), said.values(), strict=True):
-                found.setdefault(float(x), words)
-        return sorted(found.items())
+                marks.setdefault(float(x), words)
+        return sorted(marks.items())
 
     def when(self, run: Listed, steps: Sequence[int], axis: str) -> np.ndarray:
         """Where steps of a followed run lie along x."""

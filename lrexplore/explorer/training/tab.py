@@ -136,9 +136,9 @@ class TrainingTab(Displayed):
         """
         with self._lock:
             data = choices.get("data", self.form.choices()["data"])
-        known = {"teacher": teacher} if NUM_CLASSES.get(data, classes) == classes else {}
+        taught = {"teacher": teacher} if NUM_CLASSES.get(data, classes) == classes else {}
         recipe = {"recipe": "finetune", "decay": "frobenius", "decay_strength": 1e-4, "epochs": 1.0, "rank_scale": None}
-        return self.start(**{"model": model, "start": start, "name": None, **recipe, **known, **choices})
+        return self.start(**{"model": model, "start": start, "name": None, **recipe, **taught, **choices})
 
     def figure(self, *plots: str):
         """A plain plotly Figure of the plots on screen, or of those with these ids: "steps", "epochs", "effective_lr",

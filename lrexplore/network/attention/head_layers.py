@@ -84,16 +84,16 @@ def with_heads(model: nn.Module, layers: Layers) -> Layers:
         inside = [name for name in by_attention if layer.name.startswith(f"{name}." if name else "")]
         if inside:
             after[max(inside, key=len)] = layer.name
-    found = Layers(other_flops=layers.other_flops, graph=layers.graph, attended=layers.attended)
+    both = Layers(other_flops=layers.other_flops, graph=layers.graph, attended=layers.attended)
     for layer in layers:
-        found.append(replace(layer, skip_reason=BY_HEADS) if layer.name in taken else layer)
+        both.append(replace(layer, skip_reason=BY_HEADS) if layer.name in taken else layer)
         for name, last in after.items():
             if last == layer.name:
-                found += by_attention[name]
+                both += by_attention[name]
     for name, last in after.items():
         if last is None:
-            found += by_attention[name]
-    return found
+            both += by_attention[name]
+    return both
 
 
 def _as_layer(head: Head, flops: int | None, layers: Layers) -> HeadLayer:

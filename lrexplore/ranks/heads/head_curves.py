@@ -34,9 +34,9 @@ def head_curves(
         attention = heads_of(model.get_submodule(name))
         assert attention is not None  # whoever lists heads has found it
         inputs = None if calibration is None else calibration.heads.get(name)
-        found = _white(attention, kind) if inputs is None else _real(attention, kind, inputs, fitted)
+        by_place = _white(attention, kind) if inputs is None else _real(attention, kind, inputs, fitted)
         for head in some:
-            curve = np.minimum.accumulate(found[head.place].cpu().numpy())
+            curve = np.minimum.accumulate(by_place[head.place].cpu().numpy())
             errors[head.name] = np.where(curve <= 1e-12, 0.0, curve)
     return errors
 
@@ -98,9 +98,9 @@ def _real(attention: AttentionHeads, kind: str, inputs: HeadInputs, fitted: bool
             errors.append(lost.sum((1, 2)) / total.clamp_min(1e-300))
         else:
             errors.append(_output_errors(attention, inputs, away, place))
-    found = torch.stack(errors).clamp_min(0)
-    found[:, -1] = 0  # a head of all its dimensions stays as it is
-    return found
+    curves = torch.stack(errors).clamp_min(0)
+    curves[:, -1] = 0  # a head of all its dimensions stays as it is
+    return curves
 
 
 def _by_planes(left: Tensor, right: Tensor, inputs: HeadInputs, planes: Tensor) -> Tensor:

@@ -94,8 +94,8 @@ class RankChanges:
             self.why = f"stable ranks have settled: none moved by more than {moved:.2g} in an epoch"
         elif step != self.warmup_steps:
             return []
-        found = (self._scaled(model, name, stable) for name, stable in now.items())
-        return [change for change in found if change is not None]
+        changes = (self._scaled(model, name, stable) for name, stable in now.items())
+        return [change for change in changes if change is not None]
 
     def _scaled(self, model: nn.Module, name: str, now: float) -> Change | None:
         """The layer at its stable rank times what made that the full rank at first; None where nothing is saved."""
@@ -111,7 +111,7 @@ class RankChanges:
         ranks: dict[str, int] = {}
         if tolerance is not None:
             self.why = f"the last directions carry at most {tolerance:g} of the squared norm"
-            ranks = {name: rank_within(found, tolerance) for name, found in values.items()}
+            ranks = {name: rank_within(spectrum, tolerance) for name, spectrum in values.items()}
         elif config.rank_budget is not None:
             reached = min(1.0, step / self.warmup_steps)
             target = self.begun_ratio + (config.rank_budget - self.begun_ratio) * reached
@@ -126,14 +126,14 @@ class RankChanges:
 
     def _stable(self, model: nn.Module) -> dict[str, float]:
         """The mean over groups of each layer's stable rank."""
-        found = {}
+        stable_ranks = {}
         for name in self.names:
             module = model.get_submodule(name)
             if not next(module.parameters()).requires_grad:
                 continue
             values = singular_values(module, self.config.scheme)
-            found[name] = sum(stable_rank(group) for group in values) / len(values)
-        return found
+            stable_ranks[name] = sum(stable_rank(group) for group in values) / len(values)
+        return stable_ranks
 
     def _shape(self, model: nn.Module, name: str) -> Shape:
         module: Any = model.get_submodule(name)

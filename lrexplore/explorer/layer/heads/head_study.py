@@ -60,7 +60,7 @@ class HeadStudy:
         step = self._layer.rank_step
         moment = head_moments(self._model, self._calibration).get(head.name)
         left, right = (gram[head.place] for gram in head_grams(attention, head.kind))
-        found = head_factors(
+        fitted = head_factors(
             left, right, max(step, rank - rank % step),
             moments=None if moment is None else (moment.left.double().cpu(), moment.right.double().cpu()),
             planes=attention.planes if head.kind == QK else None,
@@ -71,7 +71,7 @@ class HeadStudy:
             biases = attention.grouped(bias.double().cpu())[head.place]
             rows = torch.cat([rows, biases[..., None]], -1)
         product = Factors(
-            rows.mT.flatten(0, 1) @ found.to_left, found.to_right @ second.read().double().cpu()[head.place]
+            rows.mT.flatten(0, 1) @ fitted.to_left, fitted.to_right @ second.read().double().cpu()[head.place]
         )
         return product.to(attention.o.weight.dtype)
 
