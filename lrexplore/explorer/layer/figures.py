@@ -143,7 +143,15 @@ def error_updates(curves: dict[str, Curve], names: tuple[str, ...], changed: str
 
 def _error_trace(name: str, quantity: str, x: np.ndarray, y: np.ndarray) -> dict:
     color, symbol = STYLES[name]
-    dash = ERROR_DASHES[quantity.lower()]
+    line = curve_line(
+        name, color, symbol, ERROR_DASHES[quantity.lower()],
+        f"{name}<br>rank %{{x}}<br>{quantity} error %{{y:.4f}}<extra></extra>",
+    )  # fmt: skip
+    return line | {"x": np.asarray(x, dtype=np.float32), "y": np.asarray(y, dtype=np.float32)}
+
+
+def curve_line(name: str, color: str, symbol: str, dash: str, hover: str) -> dict:
+    """A trace of a curve without its points: the solid one of a name has markers and stands in the legend for all."""
     solid = dash == "solid"
     return {
         "type": "scatter",
@@ -151,11 +159,9 @@ def _error_trace(name: str, quantity: str, x: np.ndarray, y: np.ndarray) -> dict
         "name": name,
         "legendgroup": name,
         "showlegend": solid,
-        "x": np.asarray(x, dtype=np.float32),
-        "y": np.asarray(y, dtype=np.float32),
         "line": {"color": color, "dash": dash, "width": 2 if solid else 1.5},
         "marker": {"color": color, "symbol": symbol, "size": 7, "maxdisplayed": 9},
-        "hovertemplate": f"{name}<br>rank %{{x}}<br>{quantity} error %{{y:.4f}}<extra></extra>",
+        "hovertemplate": hover,
     }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lrexplore.explorer.layer.compute import Curve
+from lrexplore.explorer.layer.figures import curve_line
 from lrexplore.explorer.real_inputs import YOURS
 from lrexplore.explorer.subject import Choice, Subject
 from lrexplore.linalg.tensors import MATRIX
@@ -128,14 +129,5 @@ def form_updates(pairs: Curve | None, per_rank: tuple[float, float | None], curv
 
 
 def _trace(name: str, cost: str, color: str, symbol: str, dash: str) -> dict:
-    solid = dash == "solid"
-    return {
-        "type": "scatter",
-        "mode": "lines+markers" if solid else "lines",
-        "name": name,
-        "legendgroup": name,
-        "showlegend": solid,
-        "line": {"color": color, "dash": dash, "width": 2 if solid else 1.5},
-        "marker": {"color": color, "symbol": symbol, "size": 7, "maxdisplayed": 9},
-        "hovertemplate": f"{name}<br>%{{text}}<br>%{{x:.3f}} of the {cost}<br>error %{{y:.4f}}<extra></extra>",
-    }
+    hover = f"{name}<br>%{{text}}<br>%{{x:.3f}} of the {cost}<br>error %{{y:.4f}}<extra></extra>"
+    return curve_line(name, color, symbol, dash, hover)
