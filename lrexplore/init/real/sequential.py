@@ -57,8 +57,12 @@ def sequential(
 ) -> CorrectedFactors:
     """The truncated SVD of D W' C_x'x'^1/2 on `ShiftedInputs`; exactly `whitened` where nothing before has changed.
 
-    On held-out inputs never worse than `whitened` on the original's inputs, nor than spectral: the best there of
-    these and of the ridges `RIDGES` comes back, and `note` says which.
+    On held-out inputs of the layer never worse than `whitened` on the original's inputs, nor than spectral: the best
+    there of these and of the ridges `RIDGES` comes back, and `note` says which. Of the network's answers that is no
+    promise. It is worth most where all layers are cut far: a residual network of eight layers for digits, rank scale
+    .2, fitted to 1,000 images, KL on others 2.21 to 1.09 nats. With 19 photographs, EfficientNet-Lite0 and Lite2 at .8,
+    .7, .6 of their parameters, it gained nothing: .317, .452, .728 to .296, .467, .725 and .241, .474, .892 to .246,
+    .525, 1.155.
     """
     if not isinstance(calibration, ShiftedInputs):
         return whitened(problem, rank, calibration=calibration)
