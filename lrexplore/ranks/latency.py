@@ -44,6 +44,8 @@ def layer_latencies(
             f"`layer` must be one of known size to be timed, got `{layer.name}`: {layer.measured} "
             "Or set a `parameter_ratio`."
         )
+    if not layer.calls:  # another module reads its weight
+        return np.zeros(len(ranks)), 0.0
     module = private_copy(model.get_submodule(layer.name))
     x = _input(layer, module, batch_size)
     networks = [*_twins(module, layer, ranks, scheme), module]

@@ -73,7 +73,7 @@ def configure(recipe: str = "short", **choices: Any) -> Config:
     """
     if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ValueError(f"`recipe` must be one of {', '.join(RECIPES)}, got {recipe!r}. Choose one of them.")
-    if not isinstance(choices.get("model"), str):
+    if not isinstance(choices.get("model"), str) and not callable(choices.get("model")):
         got = "None" if choices.get("model") is None else f"a {type(choices['model']).__name__}"
         raise ValueError(f"`model` must be the name of a network, got {got}. Name one, such as 'resnet20'.")
     if recipe == "short" and choices["model"] in LANGUAGE_MODELS:

@@ -61,3 +61,11 @@ def test_a_rank_that_costs_more_never_counts_as_faster_than_a_smaller_one(monkey
 def test_a_stopped_measurement_has_no_result():
     model = nn.Sequential(nn.Linear(8, 8))
     assert layer_latencies(model, find_layers(model)[0], [1, 2], stopped=lambda: True) is None
+
+
+def test_a_layer_whose_weight_another_module_reads_takes_no_time_of_its_own():
+    model = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    layers = {layer.name: layer for layer in find_layers(model, (torch.zeros(2, 5, 8),))}
+    cost = LatencyCost(model)
+    assert cost(layers["self_attn.out_proj"], 0, "channel") == 0
+    assert cost(layers["linear1"], 0, "channel") > 0

@@ -13,7 +13,8 @@ MARKERS = {
     **{"x": "x", "square": "s", "triangle-up": "^", "circle": "o", "diamond": "D"},
     **{"star": "*", "cross": "P", "triangle-down": "v", "pentagon": "p", "hexagon": "h"},
     **{"triangle-left": "<", "triangle-right": ">", "hexagram": "H", "octagon": "8"},
-    **{"diamond-tall": "d", "bowtie": "X", "y-up": "2", "y-down": "1", "star-square": (4, 1, 0)},
+    **{"diamond-tall": "d", "bowtie": "X", "y-up": "2", "y-down": "1"},
+    **{"star-square": (4, 1, 0), "star-diamond": (4, 1, 45)},
 }
 
 

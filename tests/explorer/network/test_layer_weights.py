@@ -71,14 +71,14 @@ def test_sensitivities_are_measured_once_whatever_else_is_chosen(weighed, monkey
 
 def test_a_measurement_can_be_cancelled_and_plain_weights_come_back(page, monkeypatch, tmp_path):
     monkeypatch.setenv("LREXPLORE_CACHE", str(tmp_path))
-    reached, go_on, movement = threading.Event(), threading.Event(), sensitivity._movement
+    reached, go_on, movement = threading.Event(), threading.Event(), sensitivity._moved
 
     def held_movement(*answers):
         reached.set()
         assert go_on.wait(60)
         return movement(*answers)
 
-    monkeypatch.setattr(sensitivity, "_movement", held_movement)
+    monkeypatch.setattr(sensitivity, "_moved", held_movement)
     page.state.weights = SENSITIVITY
     assert page.panel.frame["waiting"]
     assert reached.wait(60)
