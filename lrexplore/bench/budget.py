@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -65,7 +66,8 @@ def frontier(folder: str | Path, *, rounds: int = 5) -> "pd.DataFrame":
     """A row a way, start, decay and budget: `top1` with the ends of its interval over seeds, `COSTS` of its network.
 
     Bytes are those of float32 weights, and of sparse ones a mask of one bit each. Multiply-adds of sparse layers count
-    their non-zeros. Times are of 32 images here and now, the networks in turns; sparse ones run as ordinary layers.
+    their non-zeros; NaN where only a mask that is not kept tells in which layers these are. Times are of 32 images here
+    and now, the networks in turns; sparse ones run as ordinary layers.
     """
     import pandas as pd
 
@@ -74,9 +76,10 @@ def frontier(folder: str | Path, *, rounds: int = 5) -> "pd.DataFrame":
     for values, group in outcomes_by_way(folder).groupby(keys):
         mean, low, high = interval(group.groupby("seed")["top1"].mean())
         described = json.loads(Path(folder, group["run"].iloc[0], "run.json").read_text(encoding="utf-8"))
-        model = network_as_built(Config.of_record(described["config"]), described["num_classes"])
+        config = Config.of_record(described["config"])
+        model = network_as_built(config, described["num_classes"])
         row = dict(zip(keys, values, strict=True)) | {"top1": mean, "low": low, "high": high, "seeds": len(group)}
-        rows.append(row | costs(model))
+        rows.append(row | costs(model) | ({"multiply-adds": np.nan} if has_masks_of_its_own(config) else {}))
         networks.append(collapse(model) if sparse_layers(model) else model)
     images = torch.zeros(32, 3, 28, 28)
     times = paired_latency_ms([partial(network.eval(), images) for network in networks], images.device, rounds)
@@ -90,8 +93,13 @@ def network_as_built(config: Config, num_classes: int) -> nn.Module:
 
 
 def with_plain_masks(config: Config) -> Config:
-    """The configuration with masks by magnitude, which need no images: of the size that the run's own end with."""
-    return config if config.sparsity is None or config.prune == "random" else replace(config, prune="magnitude")
+    """The configuration with masks that need no images and no training: of as many weights as the run's own."""
+    return replace(config, prune="magnitude") if has_masks_of_its_own(config) else config
+
+
+def has_masks_of_its_own(config: Config) -> bool:
+    """Whether images or training say how many weights of each layer stay."""
+    return config.sparsity is not None and config.prune in ("snip", "grasp", "gradual")
 
 
 def costs(model: nn.Module) -> dict[str, int]:

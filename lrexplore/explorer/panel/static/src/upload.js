@@ -43,6 +43,7 @@ function render({ model, el }) {
   const label = document.createElement("label");
   label.className = "lrx-upload";
   Object.assign(input, { type: "file", multiple: true, accept: model.get("accept") });
+  input.setAttribute("aria-label", model.get("label")); // the words beside it also tell how far it is
   name.setAttribute("role", "status");
   name.textContent = model.get("label");
   label.append(name, input);
