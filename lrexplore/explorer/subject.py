@@ -62,7 +62,7 @@ class Subject:
     layers: dict[str, Layer] = field(init=False)
     real: RealInputs | None = None
     spectra: HeadSpectra = field(init=False)
-    _flops: int | None = field(init=False)
+    flops: int | None = field(init=False)
     _stable_ranks: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self):
@@ -72,7 +72,7 @@ class Subject:
         whole, both = {layer.name: layer for layer in layers}, with_heads(self.model, layers)
         self.layers = {layer.name: whole.get(layer.name, layer) for layer in both}
         self._by_heads = {layer.name for layer in both if layer.skip_reason == BY_HEADS}
-        self._flops, self.spectra = layers.flops, HeadSpectra(self.model)
+        self.flops, self.spectra = layers.flops, HeadSpectra(self.model)
         if not self.names:
             raise nothing_to_factorize(self.model, list(self.layers.values()), self.name)
         for name, weight in self._weights():

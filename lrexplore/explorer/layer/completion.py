@@ -49,6 +49,8 @@ class Completion:
             if stopped:
                 return
             token.waive_grace()
+            if is_known:
+                self._tell_done(token)
             for name in self._screen.study(choice).to_fill(initializer):
                 self._fill(choice, initializer, name, rank, token)
             self._screen.measure_form(choice, initializer, token.cancelled)
@@ -111,5 +113,11 @@ class Completion:
             if token.cancelled():
                 return False
             tell()
-            self._state.tell("", 1.0)
+            self._tell_done(token)
         return True
+
+    def _tell_done(self, token: Token) -> None:
+        """Take away what a job that was cancelled for this one had said of itself."""
+        with self._screen.lock:
+            if not token.cancelled():
+                self._state.tell("", 1.0)

@@ -38,11 +38,9 @@ def inputs_in_full(said: str, choice: Choice) -> str:
 
 def summary(subject: Subject) -> str:
     """One line: name, parameters, multiply-adds of one sample."""
-    flops = [layer.flops for layer in subject.layers.values() if not is_head(layer)]
-    all_counted = None not in flops
     return " · ".join(
         [subject.name, f"{subject.num_parameters / 1e6:.2f} M parameters"]
-        + ([f"{sum(flops) / 1e9:.2f} G multiply-adds a sample"] if all_counted else [])
+        + ([] if subject.flops is None else [f"{subject.flops / 1e9:.2f} G multiply-adds a sample"])
     )
 
 

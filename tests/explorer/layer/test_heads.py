@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models import VisionTransformer
 
 import lrexplore as lr
 from lrexplore.explorer.head_spectra import rank_for_energy
 from lrexplore.explorer.layer.heads.head_map import ENERGY, ERROR, STABLE, short_names
 from lrexplore.explorer.panel.arrays import unpack
+from lrexplore.network import find_layers
 from lrexplore.network.attention import find_heads
 from lrexplore.network.attention.find_heads import head_values
 from tests.attentions import NETWORKS
@@ -213,3 +215,21 @@ def test_the_rank_for_an_energy_is_the_least_that_keeps_it():
     assert rank_for_energy(np.array([2.0, 1.0])) == 2
     assert rank_for_energy(np.array([1.0, 1.0, 1.0]), 2 / 3) == 2
     assert rank_for_energy(np.zeros(3)) == 1
+
+
+def test_a_head_takes_away_what_the_curves_before_it_had_said(explorer):
+    assert explorer.wait(120)
+    explorer.state.tell("function: 18 of 64 ranks", 0.28)
+    explorer.state.layer = QK
+    assert explorer.wait(120)
+    assert (explorer.state.status, explorer.state.progress) == ("", 1.0)
+
+
+def test_the_network_is_said_with_the_multiply_adds_of_its_attention():
+    torch.manual_seed(0)
+    vit = VisionTransformer(224, 112, 1, 2, 16, 32, num_classes=5).eval()
+    layers = find_layers(vit)
+    with lr_explorer(vit) as explorer:
+        assert f"{layers.flops / 1e9:.2f} G multiply-adds" in explorer.controls.title.value
+        assert explorer.subject.flops == layers.flops == sum(layer.flops for layer in layers) + layers.other_flops
+    assert layers.other_flops > 4 * 5 * 16 * 16  # the projections of the attention
