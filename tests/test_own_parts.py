@@ -135,6 +135,13 @@ def test_a_toy_activation_is_read_where_it_follows_a_layer():
     x = torch.randn(200_000, 12, generator=generator)
     wanted, got = Bent()(x @ weight.mT), Bent()(x @ factors.product().mT)
     assert ours == pytest.approx(float((wanted - got).square().sum() / wanted.square().sum()), rel=0.02)
+    small, by_hand = lr.factorize(model, ranks={"0": 3}), factors.product()
+    torch.testing.assert_close(small[0].left @ small[0].right, by_hand)
+    plan = lr.allocate(model, parameter_ratio=0.9)
+    curve = lr.error_curve(weight, activation="bent", initializer="function")
+    for layer in plan.layers[:1]:
+        assert layer.error == pytest.approx(0 if layer.rank is None else curve.function_error[layer.rank - 1], rel=1e-4)
+    assert plan.ranks
     explorer = lr.explore(model)
     assert explorer.state.activation == "bent" and "bent" in explorer.controls.activation.options
     explorer.close()
