@@ -50,10 +50,11 @@ def test_crops_of_one_photograph_count_as_one():
 
 
 def test_memory_is_bounded_however_many_groups_and_vectors_come():
-    spread = Spread(torch.Generator().manual_seed(0))
+    spread, draws = Spread(torch.Generator().manual_seed(0)), torch.Generator().manual_seed(1)
     for start in range(0, 400, 20):
+        own = torch.randn(20, 1, 3, generator=draws)  # what the vectors of a group share: the spread is no 0
         for _ in range(30 if start == 0 else 1):
-            spread.add(torch.randn(20, 50, 3), list(range(start, start + 20)))
+            spread.add(own + torch.randn(20, 50, 3, generator=draws), list(range(start, start + 20)))
     assert spread.num_groups == 400 and len(spread._kept) == MOST_GROUPS
     assert sum(len(part) for parts in spread._kept.values() for part in parts) < MOST_GROUPS * 12 * 9
     assert 0 < spread.of_covariance(torch.zeros(3, dtype=torch.float64)) < 1
