@@ -1,12 +1,11 @@
 """The inputs of a loader pass after pass, and whether they are the same each time."""
 
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 from typing import Any
 
-import torch
 from torch import nn
 
+from lrexplore.linalg.digest import digest
 from lrexplore.network.batches import Item, read_items, take, tensors_of
 from lrexplore.network.grouping import Groups
 
@@ -32,7 +31,7 @@ class Passes:
             return
         seen = []
         for item in read_items(self._loader, self._model, self._groups):
-            seen.append(digest_of(item.inputs))
+            seen.append(digest(*tensors_of(item.inputs)))
             if self._seen is not None and seen[-1:] != self._seen[len(seen) - 1 : len(seen)]:
                 raise _others(f"others in batch {len(seen) - 1}")
             yield item
@@ -41,18 +40,9 @@ class Passes:
         self._seen = seen
 
 
-def digest_of(batch: Any) -> str:
-    """A hash of the values of all tensors in a batch."""
-    hashed = blake2b(digest_size=16)
-    for tensor in tensors_of(batch):
-        hashed.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-        hashed.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return hashed.hexdigest()
-
-
 def digest_of_first(batch: Any) -> str:
     """A hash of the first input of a batch, however many come with it."""
-    return digest_of(take(batch, [0]))
+    return digest(*tensors_of(take(batch, [0])))
 
 
 def _others(got: str) -> ValueError:

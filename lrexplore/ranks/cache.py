@@ -1,6 +1,5 @@
 """Numbers kept on disk under a hash of everything they depend on."""
 
-import hashlib
 import os
 import zipfile
 from contextlib import suppress
@@ -8,8 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from lrexplore.disk.whole_file import whole_file
 
@@ -34,19 +31,6 @@ def cache_limit_bytes() -> float:
     except ValueError:
         limit_gb = DEFAULT_GB
     return 1e9 * (limit_gb if limit_gb >= 0 else DEFAULT_GB)
-
-
-def digest(*parts: object) -> str:
-    """A hash of tensors (values, shape and dtype) and of anything else by its repr."""
-    hashed = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Tensor):
-            part = part.detach().cpu().contiguous()
-            hashed.update(f"{part.dtype} {tuple(part.shape)}|".encode())
-            hashed.update(part.reshape(-1).view(torch.uint8).numpy().data)
-        else:
-            hashed.update(f"{part!r}|".encode())
-    return hashed.hexdigest()
 
 
 def recall(key: str) -> dict[str, np.ndarray] | None:

@@ -19,15 +19,16 @@ from lrexplore.dual import find_activation
 from lrexplore.init import Problem, find_initializer, initialize, rank_grid, single_errors
 from lrexplore.init.real import RealProblem
 from lrexplore.linalg import Factors
+from lrexplore.linalg.digest import digest
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.linalg.tensors import TENSOR_FORMS, tensor_form
 from lrexplore.linalg.tensors.form_ranks import no_tensor
 from lrexplore.network import Layer, batch_norms_of, weights_of
 from lrexplore.network.forms.each_form import tensor_start
 from lrexplore.network.layers import tensor_flops, tensor_parameters
-from lrexplore.ranks.cache import digest, keep, recall
+from lrexplore.ranks.cache import keep, recall
 from lrexplore.ranks.knapsack import hull
-from lrexplore.ranks.network_curves import fingerprint
+from lrexplore.ranks.network_curves import fingerprints
 
 _FORMAT = "form menu 1"
 NUM_CHOICES = {"tucker": 14, "tt": 14, "cp": 7}
@@ -82,11 +83,9 @@ def _menu(
     weights, norms = weights_of(model, layer), batch_norms_of(model, layer)
     key = None
     if use_cache:
-        seen = [x for norm in norms if norm for x in norm]
-        seen += [x for entry in entries if entry for x in fingerprint(entry)]
         activation = find_activation(layer.follows.activation)
         options = form, start, NUM_CHOICES[form], layer.stride, layer.calls
-        key = digest(_FORMAT, options, activation.name, activation.values, *weights, *seen)
+        key = digest(_FORMAT, options, activation.name, activation.values, *weights, *fingerprints(norms, entries))
     kept = recall(key) if key else None
     if kept is None:
         chosen = hopeful_ranks(layer, form, weights)

@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from lrexplore.calibration import Calibration
-from lrexplore.dual import find_activation
+from lrexplore.dual import BatchNorm, find_activation
 from lrexplore.init import Initializer, Problem, each_rank, find_initializer, nested_errors, rank_grid
 from lrexplore.init.real.input_curves import input_errors
+from lrexplore.linalg.digest import digest
 from lrexplore.linalg.inputs import LayerInputs
 from lrexplore.network import Layer, batch_norms_of, weights_of
 from lrexplore.network.attention.head_layers import HeadLayer, scheme_of
-from lrexplore.ranks.cache import digest, keep, recall
+from lrexplore.ranks.cache import keep, recall
 from lrexplore.ranks.heads.head_curves import head_curves
 
 GAUSSIAN, YOURS, FROM_NORMS = "Gaussian inputs", "your inputs", "inputs implied by batch norm"
@@ -111,8 +112,7 @@ def _curve(
     weights, norms = weights_of(model, layer), batch_norms_of(model, layer)
     key = None
     if use_cache:
-        seen = [x for norm in norms if norm for x in norm]
-        seen += [x for entry in entries if entry for x in fingerprint(entry)]
+        seen = fingerprints(norms, entries)
         activation = find_activation(layer.follows.activation)
         seen.append(activation.values)  # a name of a person's own may stand for something else tomorrow
         options = (_FORMAT, record.name, scheme, activation.name, sorted(_NUM_POINTS.items()))
@@ -139,7 +139,13 @@ def inputs_of(calibration: Calibration | None) -> str:
     return FROM_NORMS if calibration.is_implied else YOURS
 
 
-def fingerprint(entry: LayerInputs) -> list:
+def fingerprints(norms: Iterable[BatchNorm | None], entries: Iterable[LayerInputs | None]) -> list:
+    """What tells the batch norms and the inputs of a layer's groups from others."""
+    told: list = [x for norm in norms if norm for x in norm]
+    return told + [x for entry in entries if entry for x in _fingerprint(entry)]
+
+
+def _fingerprint(entry: LayerInputs) -> list:
     """What tells one calibration of a layer from another, without reading all of its second moment."""
     return [
         entry.mean, entry.second_moment.diagonal(), entry.scale, entry.shift, entry.held_out[:64],

@@ -8,14 +8,15 @@ from torch import Tensor, nn
 from lrexplore.calibration import Calibration, run_model
 from lrexplore.init import find_initializer
 from lrexplore.linalg import rank_from_scale
+from lrexplore.linalg.digest import digest
 from lrexplore.network import Layer, replace_layers
 from lrexplore.network.answers import Choice, answer_of, movements, relative_changes
 from lrexplore.network.attention.head_layers import HeadLayer
 from lrexplore.network.batches import evaluation, tensors_of
 from lrexplore.network.private import private_copy
-from lrexplore.ranks.cache import digest, keep, recall
+from lrexplore.ranks.cache import keep, recall
 from lrexplore.ranks.heads.head_sensitivity import head_probes
-from lrexplore.ranks.network_curves import LayerCurve, fingerprint
+from lrexplore.ranks.network_curves import LayerCurve, fingerprints
 
 PROBE_SCALE = 0.25
 _FORMAT = "sensitivity 3"
@@ -108,4 +109,4 @@ def _moved(before: Tensor, after: Tensor) -> Tensor:
 
 def _entries(calibration: Calibration | None, layer: Layer) -> list:
     entries = calibration.entries(layer.name) if calibration is not None else ()
-    return [x for entry in entries if entry for x in fingerprint(entry)]
+    return fingerprints((), entries)

@@ -7,8 +7,9 @@ from lrexplore.dual import function_error
 from lrexplore.init import Problem, each_rank, initialize
 from lrexplore.init.real import input_error
 from lrexplore.init.real.input_curves import input_errors
+from lrexplore.linalg.digest import digest
 from lrexplore.network import batch_norm_of, find_layers, weights_of
-from lrexplore.ranks import GAUSSIAN, YOURS, cache, cache_folder, layer_curves
+from lrexplore.ranks import GAUSSIAN, YOURS, cache_folder, layer_curves
 
 
 def test_gaussian_curves_are_the_exact_function_errors(model):
@@ -103,5 +104,5 @@ def test_a_folder_that_cannot_be_written_only_costs_time(model, monkeypatch, tmp
 def test_the_hash_tells_values_shapes_and_types_apart():
     x = torch.arange(6.0)
     others = [x + 1, x.view(2, 3), x.double(), x.flip(0)]
-    assert len({cache.digest(t) for t in (x, *others)}) == 5
-    assert cache.digest(x, "a") == cache.digest(x.clone(), "a") != cache.digest(x, "b")
+    assert len({digest(t) for t in (x, *others)}) == 5
+    assert digest(x, "a") == digest(x.clone(), "a") != digest(x, "b")

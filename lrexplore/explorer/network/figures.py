@@ -3,6 +3,8 @@
 A method has one color, dash and marker; none of the colors is an initializer's.
 """
 
+from typing import Any
+
 import numpy as np
 
 from lrexplore.theory.styles import METHOD_STYLES
@@ -161,44 +163,28 @@ def front_plot(unit: str, inputs: str, *, weighed: bool = False) -> dict:
     """
     data = []
     for name, (color, dash, symbol) in METHOD_STYLES.items():
+        words = name.replace("_", " ")
         data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": name.replace("_", " "),
-                "x": np.zeros(0, dtype=np.float32),
-                "y": np.zeros(0, dtype=np.float32),
-                "line": {"color": color, "dash": dash, "width": 2.5 if name == "optimal" else 1.5},
-                "marker": {"color": color, "symbol": symbol, "size": 7},
-                "hovertemplate": f"{name.replace('_', ' ')}<br>%{{x:.3f}} × {unit}<br>predicted error %{{y:.3g}}"
-                "<extra></extra>",
-            }
-        )
+            _unfilled(
+                words, "lines+markers", f"{words}<br>%{{x:.3f}} × {unit}<br>predicted error %{{y:.3g}}",
+                line={"color": color, "dash": dash, "width": 2.5 if name == "optimal" else 1.5},
+                marker={"color": color, "symbol": symbol, "size": 7},
+            )
+        )  # fmt: skip
     data.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "plan on screen",
-            "x": np.zeros(0, dtype=np.float32),
-            "y": np.zeros(0, dtype=np.float32),
-            "marker": {"symbol": "star", "size": 15, "color": PINNED, "line": {"color": "#FFFFFF", "width": 1}},
-            "hovertemplate": f"on screen<br>%{{x:.3f}} × {unit}<br>predicted error %{{y:.3g}}<extra></extra>",
-        }
-    )
-    if weighed:
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "measured",
-                "x": np.zeros(0, dtype=np.float32),
-                "y": np.zeros(0, dtype=np.float32),
-                "customdata": np.zeros(0, dtype=np.float32),
-                "marker": {"symbol": "cross", "size": 10, "color": MEASURED},
-                "hovertemplate": f"measured<br>%{{x:.3f}} × {unit}<br>KL divergence %{{y:.3g}} nats, "
-                "%{customdata:.3g} was predicted<extra></extra>",
-            }
+        _unfilled(
+            "plan on screen", "markers", f"on screen<br>%{{x:.3f}} × {unit}<br>predicted error %{{y:.3g}}",
+            marker={"symbol": "star", "size": 15, "color": PINNED, "line": {"color": "#FFFFFF", "width": 1}},
         )
+    )  # fmt: skip
+    if weighed:
+        hover = f"measured<br>%{{x:.3f}} × {unit}<br>KL divergence %{{y:.3g}} nats, %{{customdata:.3g}} was predicted"
+        data.append(
+            _unfilled(
+                "measured", "markers", hover, customdata=np.zeros(0, dtype=np.float32),
+                marker={"symbol": "cross", "size": 10, "color": MEASURED},
+            )
+        )  # fmt: skip
     return {
         "id": "front",
         "label": f"{'Predicted and measured' if weighed else 'Predicted'} error against {unit}",
@@ -216,6 +202,13 @@ def front_plot(unit: str, inputs: str, *, weighed: bool = False) -> dict:
             },
         },
     }
+
+
+def _unfilled(name: str, mode: str, hover: str, **style: Any) -> dict:
+    """A trace of the front whose points are sent later."""
+    nothing: np.ndarray = np.zeros(0, dtype=np.float32)
+    trace = {"type": "scatter", "mode": mode, "name": name, "x": nothing, "y": nothing}
+    return trace | style | {"hovertemplate": f"{hover}<extra></extra>"}
 
 
 def front_caption(inputs: str, *, weighed: bool, measured: str = "") -> str:
